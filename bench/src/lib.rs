@@ -1,0 +1,1 @@
+//! Packet-rate and micro-benchmarks.

@@ -1,0 +1,1 @@
+//! Resource model, validation, planning, reconcile: pure.

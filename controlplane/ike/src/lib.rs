@@ -1,0 +1,1 @@
+//! Sans-io IKEv2 (and later IKEv1).

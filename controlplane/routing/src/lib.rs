@@ -1,0 +1,1 @@
+//! RIB, priorities, ECMP and forwarding tables: pure.

@@ -1,0 +1,1 @@
+//! Batch ESP cryptography behind one trait.

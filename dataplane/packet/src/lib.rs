@@ -1,0 +1,1 @@
+//! Headers, ESP, SAD, policies, routes and the forwarding decision: pure.

@@ -1,0 +1,1 @@
+//! Quiescent-state reclamation and the huge-page arena.

@@ -1,0 +1,1 @@
+//! Hugepage reservation, NIC binding and the checks behind doctor.

@@ -1,0 +1,1 @@
+//! IKE endpoints on a virtual clock and a lossy network.
