@@ -1,1 +1,94 @@
-fn main() {}
+//! `cargo xtask`: everything that is done to the project, as one command each.
+//!
+//! xtask builds on a machine that has nothing but Rust and gcc; whatever a command needs beyond that it installs itself and
+//! says so. It needs no DPDK, so that it can install DPDK.
+#![forbid(unsafe_code)]
+
+mod build;
+mod checks;
+mod debian13;
+mod deps;
+mod guest;
+mod run;
+mod suite;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Install, build, check, test and demo Esplanade")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what is missing, build, and run two gateways with a tunnel and real traffic between them
+    ///
+    /// Examples:
+    ///   cargo xtask demo
+    ///   cargo xtask demo --seconds 10 --json
+    ///   cargo xtask demo --peer strongswan
+    #[command(verbatim_doc_comment, disable_help_flag = true)]
+    Demo {
+        /// Arguments of `esplanade demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Install what is missing and pass every check and test; ends with `N passed, N failed`
+    Test,
+    /// The whole matrix against real peers
+    ///
+    /// Examples:
+    ///   cargo xtask interop
+    ///   cargo xtask interop --filter strongswan
+    ///   cargo xtask interop --list
+    #[command(verbatim_doc_comment, disable_help_flag = true)]
+    Interop {
+        /// Arguments of the interop runner
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Formatting, lints, layering, licences, without running tests
+    Check,
+    /// Install the Debian packages that building, running and testing need
+    Deps,
+    /// Build the three programs in release mode
+    Build,
+    /// Build and test the DPDK crates against DPDK 24.11 in a Debian 13 root (needs root; about two minutes)
+    Debian13,
+    /// Lines of code per crate, tests apart
+    Loc,
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one task; `false` means that it ran and something in it failed.
+fn execute(task: Task) -> anyhow::Result<bool> {
+    match task {
+        Task::Demo { args } => build::demo(&args),
+        Task::Test => suite::test(),
+        Task::Interop { args } => suite::interop(&args),
+        Task::Check => {
+            deps::ensure(&[deps::BUILD])?;
+            Ok(checks::all()?.failed == 0)
+        }
+        Task::Deps => deps::ensure(&[deps::BUILD, deps::RUN, deps::TEST]).map(|()| true),
+        Task::Build => {
+            deps::ensure(&[deps::BUILD])?;
+            build::release().map(|_| true)
+        }
+        Task::Debian13 => debian13::check(),
+        Task::Loc => checks::lines_of_code().map(|()| true),
+    }
+}
