@@ -1,1 +1,3 @@
 //! The contract between the two processes: layout, rings, messages, counters.
+
+pub mod message;

@@ -1,0 +1,179 @@
+//! What `List` answers with, and the counters of an SA.
+
+use std::net::IpAddr;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::message::codec::{DecodeError, Field, ZeroIsNone, record, wire_enum};
+use crate::message::id::{InterfaceId, OwnerTag, PortId, Spi, TunnelId};
+use crate::message::sa::{Outer, Suite};
+
+/// Bytes of a [`Label`].
+pub const LABEL_LEN: usize = 31;
+
+/// A short name, at most [`LABEL_LEN`] bytes of UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Label {
+    len: u8,
+    bytes: [u8; LABEL_LEN],
+}
+
+impl Label {
+    /// Takes what fits, cut at a character boundary.
+    pub fn new(text: &str) -> Self {
+        let end = text.floor_char_boundary(LABEL_LEN);
+        let mut bytes = [0; LABEL_LEN];
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Self { len: u8::try_from(end).unwrap_or(0), bytes }
+    }
+
+    pub fn as_str(&self) -> &str {
+        let used = self.bytes.get(..self.len.into()).unwrap_or_default();
+        std::str::from_utf8(used).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct LabelWire {
+    len: u8,
+    bytes: [u8; LABEL_LEN],
+}
+
+impl Field for Label {
+    type Wire = LabelWire;
+
+    fn store(&self) -> LabelWire {
+        LabelWire { len: self.len, bytes: self.bytes }
+    }
+
+    fn load(wire: LabelWire) -> Result<Self, DecodeError> {
+        let (used, unused) = wire
+            .bytes
+            .split_at_checked(wire.len.into())
+            .ok_or(DecodeError::Value { field: "label length", value: wire.len.into() })?;
+        if unused.iter().any(|&byte| byte != 0) {
+            return Err(DecodeError::Reserved { field: "label" });
+        }
+        match std::str::from_utf8(used) {
+            Ok(_) => Ok(Self { len: wire.len, bytes: wire.bytes }),
+            Err(_) => Err(DecodeError::Value { field: "label", value: wire.len.into() }),
+        }
+    }
+}
+
+record! {
+    /// What passed through an SA since it was installed.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SaTotals as SaTotalsWire[88] {
+        pub in_packets: u64,
+        /// Of inner packets.
+        pub in_bytes: u64,
+        pub out_packets: u64,
+        /// Of inner packets.
+        pub out_bytes: u64,
+        pub auth_failures: u64,
+        pub replays: u64,
+        /// Authentic packets outside the selectors (RFC 4301 section 5.2 step 4).
+        pub selector_failures: u64,
+        /// Everything else that this SA dropped.
+        pub other_drops: u64,
+        /// The last sequence number sent.
+        pub out_seq: u64,
+        /// The right edge of the replay window.
+        pub in_seq: u64,
+        /// Milliseconds since the last packet in either direction; `u64::MAX` = never.
+        pub idle_ms: u64,
+    }
+}
+
+wire_enum! {
+    /// Rule 3: the life of an inbound SPI.
+    pub enum SaState: "SA state" {
+        Reserved = 1,
+        Installed = 2,
+        Lingering = 3,
+    }
+}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct OutboundRecord as OutboundRecordWire[54] {
+        pub peer_spi: Spi,
+        pub outer: Outer,
+        pub active: bool,
+    }
+}
+
+impl ZeroIsNone for OutboundRecord {}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SaRecord as SaRecordWire[239] {
+        pub spi: Spi,
+        pub state: SaState,
+        pub owner: OwnerTag,
+        pub tunnel: TunnelId,
+        pub suite: Suite,
+        pub esn: bool,
+        pub replay_window: u16,
+        /// The worker that owns it.
+        pub worker: u16,
+        /// Milliseconds since the inbound half was installed (or reserved).
+        pub age_ms: u64,
+        pub outer: Option<Outer>,
+        pub outbound: Option<OutboundRecord>,
+        pub totals: SaTotals,
+    }
+}
+
+wire_enum! {
+    /// RFC 4861 section 7.3.2, for both families.
+    pub enum NeighbourState: "neighbour state" {
+        Incomplete = 1,
+        Reachable = 2,
+        Stale = 3,
+        Probe = 4,
+        Failed = 5,
+    }
+}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct NeighbourRecord as NeighbourRecordWire[35] {
+        pub interface: InterfaceId,
+        pub ip: IpAddr,
+        /// Zero while incomplete.
+        pub mac: [u8; 6],
+        pub state: NeighbourState,
+        /// Packets that wait for the address.
+        pub held: u16,
+        /// Milliseconds since the last confirmation.
+        pub age_ms: u32,
+    }
+}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PortRecord as PortRecordWire[82] {
+        pub id: PortId,
+        /// As in the configuration of the data plane.
+        pub name: Label,
+        /// Of DPDK.
+        pub driver: Label,
+        pub mac: [u8; 6],
+        pub link_up: bool,
+        /// 0 = unknown.
+        pub speed_mbit: u32,
+        pub queues: u16,
+        /// Largest IP packet in bytes.
+        pub mtu: u16,
+        pub socket: u8,
+    }
+}
