@@ -1,1 +1,5 @@
 //! Sans-io IKEv2 (and later IKEv1).
+
+#![forbid(unsafe_code)]
+
+pub mod wire;
