@@ -1,5 +1,30 @@
-//! Sans-io IKEv2 (and later IKEv1).
+//! Sans-io IKEv2 (RFC 7296): messages, timers and commands in; packets, SA commands and events out.
+//!
+//! * [`wire`]: messages as owned structs.
+//! * [`crypto`]: key exchange, prf, the protection of messages, key material.
+//! * `sa`: one IKE SA as snapshot/restore data, with its window, timers and children.
+//! * `v2`: the exchanges, one task each.
+//! * [`manager`]: all IKE SAs of the gateway; the way in.
 
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod diagnosis;
+pub mod manager;
+pub mod time;
 pub mod wire;
+
+pub use config::{
+    ChildConfig, Config, Connection, ConnectionKey, EspProposal, IKE_PORT, Identity, IkeProposal, Limits,
+    NAT_T_PORT, Psk, Retransmit, Start,
+};
+pub use diagnosis::{Code, Diagnosis, Side};
+pub use manager::command::{
+    ChildKeys, Command, Datagram, Encap, EspSuite, Flow, IkeSaId, InstallChild, Outer, Owner, RequestId,
+    SaCommand, SaReply, Spi,
+};
+pub use manager::event::{
+    ChildSaStatus, ChildState, Counters, Event, Gone, IkeSaStatus, IkeState, JournalRecord,
+};
+pub use manager::{IkeManager, RestoreError};
+pub use time::Time;

@@ -1,0 +1,310 @@
+//! What the control plane wants negotiated.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+use crate::wire::iana::{EncrId, IdType, IntegId, KeId, PrfId};
+use crate::wire::{IdPayload, TrafficSelector};
+
+/// Port of plain IKE (RFC 7296 section 2).
+pub const IKE_PORT: u16 = 500;
+/// Port of IKE and ESP behind a NAT (RFC 3948): messages there carry the non-ESP marker.
+pub const NAT_T_PORT: u16 = 4500;
+
+/// Names one tunnel of one connection: the unit that has an IKE SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionKey {
+    /// The connection.
+    pub connection: u32,
+    /// The tunnel, as the data plane knows it.
+    pub tunnel: u32,
+}
+
+impl fmt::Display for ConnectionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.connection, self.tunnel)
+    }
+}
+
+/// Limits and timers of the whole gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// When and how often requests are sent again.
+    pub retransmit: Retransmit,
+    /// Most IKE SAs as responder whose peer is not authenticated yet; beyond it IKE_SA_INIT is dropped.
+    pub max_half_open: usize,
+    /// How long such an IKE SA lives.
+    pub half_open_timeout: Duration,
+    /// First and longest pause before a tunnel that failed is tried again; doubles in between, with jitter.
+    pub retry: (Duration, Duration),
+    /// How long an inbound ESP SA stays after its replacement is in use or its peer deleted it.
+    pub linger: Duration,
+    /// As responder of a child rekey: when the new outbound SA is used even though nothing told us that the
+    /// peer uses it.
+    pub activate_after: Duration,
+    /// How long the data plane may take to answer a command before the exchange that waits for it fails.
+    pub install_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retransmit: Retransmit::default(),
+            max_half_open: 1_000,
+            half_open_timeout: Duration::from_secs(30),
+            retry: (Duration::from_secs(2), Duration::from_secs(60)),
+            linger: Duration::from_secs(10),
+            activate_after: Duration::from_secs(2),
+            install_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Exponential backoff of requests (RFC 7296 section 2.4), each pause up to `jitter_percent` longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retransmit {
+    /// Pause before the first repetition.
+    pub first: Duration,
+    /// Longest pause.
+    pub max: Duration,
+    /// Each pause is this many percent of the one before.
+    pub growth_percent: u32,
+    /// 0 to 100.
+    pub jitter_percent: u32,
+    /// Repetitions before the peer counts as dead.
+    pub tries: u32,
+}
+
+impl Default for Retransmit {
+    /// 1, 1.8, 3.2, 5.8, 10.5 s, then 18.9 s until giving up: about 41 s.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            growth_percent: 180,
+            jitter_percent: 10,
+            tries: 5,
+        }
+    }
+}
+
+/// When a tunnel is negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// At once, and again whenever it is lost.
+    #[default]
+    Immediate,
+    /// When a packet needs it ([`crate::Command::Acquire`]), or when the peer does.
+    OnTraffic,
+    /// Only when the peer does.
+    Respond,
+}
+
+/// One tunnel of a connection: peers, proofs, algorithms, selectors, lifetimes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Its name in every interface.
+    pub key: ConnectionKey,
+    /// Its name for people.
+    pub name: String,
+    /// VRF of the outer packets.
+    pub outer_vrf: u16,
+    /// Our outer address.
+    pub local: IpAddr,
+    /// The peer's outer address; `None`: any, and we never initiate.
+    pub remote: Option<IpAddr>,
+    /// Who we say we are.
+    pub local_id: Identity,
+    /// Who the peer must be.
+    pub remote_id: Identity,
+    /// The shared secret.
+    pub psk: Psk,
+    /// Acceptable combinations for the IKE SA, best first. Never empty.
+    pub ike_proposals: Vec<IkeProposal>,
+    /// Lifetime of the IKE SA: rekeyed before, deleted at its end; `None`: never by time.
+    pub ike_lifetime: Option<Duration>,
+    /// The CHILD_SA.
+    pub child: ChildConfig,
+    /// Detect NAT and use UDP encapsulation where there is one (RFC 7296 section 2.23).
+    pub nat_traversal: bool,
+    /// Use UDP encapsulation even where there is no NAT.
+    pub force_encap: bool,
+    /// A probe is sent when nothing was heard for a third of this; the peer is dead when nothing was heard
+    /// for this long. `None`: never probe. 10 to 3600 s.
+    pub dpd_timeout: Option<Duration>,
+    /// When it is negotiated.
+    pub start: Start,
+}
+
+/// What the CHILD_SAs of a tunnel look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildConfig {
+    /// Acceptable combinations, best first. Never empty.
+    pub proposals: Vec<EspProposal>,
+    /// Networks on our side. Never empty.
+    pub local_ts: Vec<TrafficSelector>,
+    /// Networks on the peer's side. Never empty.
+    pub remote_ts: Vec<TrafficSelector>,
+    /// Lifetime: rekeyed before, deleted at its end; `None`: never by time.
+    pub lifetime: Option<Duration>,
+    /// The data plane reports [`crate::Command::SoftLimit`] and refuses packets beyond the hard limit.
+    pub limits: Limits,
+    /// Anti-replay window in packets, 32 to 32768.
+    pub replay_window: u32,
+    /// Seconds between NAT keepalives when UDP encapsulated and we are behind the NAT; 0: none.
+    pub keepalive_secs: u16,
+}
+
+/// How much one SA may carry; 0: unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes after which the SA is rekeyed.
+    pub soft_bytes: u64,
+    /// Bytes after which the SA stops.
+    pub hard_bytes: u64,
+    /// Packets after which the SA is rekeyed.
+    pub soft_packets: u64,
+    /// Packets after which the SA stops.
+    pub hard_packets: u64,
+}
+
+/// One combination of algorithms for an IKE SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IkeProposal {
+    /// Encryption.
+    pub encryption: EncrId,
+    /// Its key length in bits; 0 where the algorithm has only one.
+    pub key_bits: u16,
+    /// Integrity; [`IntegId::NONE`] with an AEAD.
+    pub integrity: IntegId,
+    /// Pseudorandom function.
+    pub prf: PrfId,
+    /// Key exchange method.
+    pub group: KeId,
+}
+
+/// One combination of algorithms for a CHILD_SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EspProposal {
+    /// Encryption.
+    pub encryption: EncrId,
+    /// Its key length in bits; 0 where the algorithm has only one.
+    pub key_bits: u16,
+    /// Integrity; [`IntegId::NONE`] with an AEAD.
+    pub integrity: IntegId,
+    /// Key exchange method for perfect forward secrecy; `None`: keys derive from the IKE SA's.
+    pub group: Option<KeId>,
+    /// Offer extended sequence numbers too, and prefer them.
+    pub esn: bool,
+}
+
+/// A shared secret. `Debug` shows its length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Psk(Zeroizing<Vec<u8>>);
+
+impl Psk {
+    /// Takes the secret's bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Psk({} bytes)", self.0.len())
+    }
+}
+
+/// Who a peer is (RFC 7296 section 3.5).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Identity {
+    /// ID_IPV4_ADDR or ID_IPV6_ADDR.
+    Address(IpAddr),
+    /// ID_FQDN; compared without regard to case.
+    Fqdn(String),
+    /// ID_RFC822_ADDR; compared without regard to case.
+    Email(String),
+    /// ID_KEY_ID.
+    KeyId(Vec<u8>),
+}
+
+impl Identity {
+    /// As it stands in an ID payload.
+    pub fn to_payload(&self) -> IdPayload {
+        match self {
+            Self::Address(addr) => IdPayload::from_addr(*addr),
+            Self::Fqdn(name) => IdPayload::new(IdType::FQDN, name.as_bytes()),
+            Self::Email(name) => IdPayload::new(IdType::RFC822_ADDR, name.as_bytes()),
+            Self::KeyId(bytes) => IdPayload::new(IdType::KEY_ID, bytes.as_slice()),
+        }
+    }
+
+    /// Whether the peer's payload names this identity.
+    pub fn matches(&self, payload: &IdPayload) -> bool {
+        match self {
+            Self::Address(_) | Self::KeyId(_) => self.to_payload().same_identity(payload),
+            Self::Fqdn(name) => payload.id_type == IdType::FQDN && same_text(name, &payload.data),
+            Self::Email(name) => payload.id_type == IdType::RFC822_ADDR && same_text(name, &payload.data),
+        }
+    }
+}
+
+fn same_text(name: &str, data: &[u8]) -> bool {
+    name.as_bytes().eq_ignore_ascii_case(data)
+}
+
+/// Why a text is no identity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// Nothing there.
+    #[error("an identity cannot be empty")]
+    Empty,
+    /// Spaces and control characters are refused.
+    #[error("an identity cannot contain {0:?}")]
+    Character(char),
+}
+
+/// An address, `name@domain`, `keyid:TEXT`, or else a fully qualified domain name.
+impl FromStr for Identity {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        if let Some(c) = text.chars().find(|c| c.is_whitespace() || c.is_control()) {
+            return Err(IdentityError::Character(c));
+        }
+        match text.strip_prefix("keyid:") {
+            _ if text.is_empty() => Err(IdentityError::Empty),
+            Some("") => Err(IdentityError::Empty),
+            Some(id) => Ok(Self::KeyId(id.as_bytes().to_vec())),
+            None => Ok(text.parse().map(Self::Address).unwrap_or_else(|_| {
+                let name = text.to_owned();
+                if text.contains('@') { Self::Email(name) } else { Self::Fqdn(name) }
+            })),
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(addr) => addr.fmt(f),
+            Self::Fqdn(name) | Self::Email(name) => f.write_str(name),
+            Self::KeyId(bytes) => write!(f, "keyid:{}", String::from_utf8_lossy(bytes)),
+        }
+    }
+}
+
+impl Connection {
+    /// Where our first message goes, if the peer's address is known.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.remote.map(|addr| SocketAddr::new(addr, IKE_PORT))
+    }
+}
