@@ -1,1 +1,62 @@
-//! HTTP API types and routes.
+//! The HTTP API: its types, shared by the daemon and its clients, and (feature `server`) its routes.
+//!
+//! It is served on a Unix socket. Answers are JSON; errors are `application/problem+json` (RFC 9457).
+//!
+//! | Method and path | Body | Answer |
+//! |---|---|---|
+//! | GET `/v1/version` | | [`Version`] |
+//! | GET `/v1/status` | | [`Status`] |
+//! | GET `/v1/sas` | | list of [`IkeSa`] |
+//! | GET `/v1/connections` | | list of [`Connection`] |
+//! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate` | [`ActionRequest`] | [`ActionReply`] |
+//! | GET `/v1/counters` | | [`Counters`] |
+//! | GET `/v1/errors` | | list of [`DropCounter`] |
+//! | GET `/v1/ports` | | list of [`Port`] |
+//! | GET `/v1/neighbours` | | list of [`Neighbour`] |
+//! | GET `/v1/diagnoses` | | list of [`Diagnosis`] |
+//! | POST `/v1/config/check` | [`ConfigText`] | [`ConfigReport`] |
+//! | POST `/v1/config/reload` | | [`ConfigReport`] |
+//! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
+#![forbid(unsafe_code)]
+
+mod config;
+mod figures;
+mod problem;
+mod sas;
+#[cfg(feature = "server")]
+pub mod server;
+mod system;
+
+pub use config::{ConfigProblem, ConfigReport, ConfigText, Severity};
+pub use figures::{Counters, DropCounter, InterfaceCounters, Neighbour, NeighbourState, Port, SaCounters};
+pub use problem::Problem;
+pub use sas::{ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Proposal, Traffic};
+pub use system::{
+    Action, ActionReply, ActionRequest, Connection, DataplaneState, DataplaneStatus, NegotiationStatus,
+    ShutdownRequest, Status, Target, Tunnel, Version,
+};
+
+/// Where the daemon listens when the document does not say.
+pub const DEFAULT_SOCKET: &str = "/run/esplanade/control.sock";
+
+/// Paths of the API, so that client and server cannot disagree.
+pub mod path {
+    pub const VERSION: &str = "/v1/version";
+    pub const STATUS: &str = "/v1/status";
+    pub const SAS: &str = "/v1/sas";
+    pub const CONNECTIONS: &str = "/v1/connections";
+    pub const COUNTERS: &str = "/v1/counters";
+    pub const ERRORS: &str = "/v1/errors";
+    pub const PORTS: &str = "/v1/ports";
+    pub const NEIGHBOURS: &str = "/v1/neighbours";
+    pub const DIAGNOSES: &str = "/v1/diagnoses";
+    pub const CONFIG_CHECK: &str = "/v1/config/check";
+    pub const CONFIG_RELOAD: &str = "/v1/config/reload";
+    pub const SHUTDOWN: &str = "/v1/shutdown";
+
+    /// Path of an action on a connection.
+    #[must_use]
+    pub fn action(connection: &str, action: crate::Action) -> String {
+        format!("{CONNECTIONS}/{connection}/{}", action.name())
+    }
+}

@@ -1,0 +1,100 @@
+//! Counters, ports and neighbours.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The data plane's counters, summed over its workers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Packets received, and what became of them: the first is the sum of the other three.
+    pub received: u64,
+    pub forwarded: u64,
+    pub delivered: u64,
+    pub dropped: u64,
+    pub interfaces: Vec<InterfaceCounters>,
+    pub sas: Vec<SaCounters>,
+    pub drops: Vec<DropCounter>,
+}
+
+/// Packets and bytes of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InterfaceCounters {
+    pub id: u16,
+    /// Empty where the document has no such interface any more.
+    pub name: String,
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub dropped: u64,
+}
+
+/// Packets and bytes of an SA pair.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SaCounters {
+    /// Our inbound SPI, 8 hexadecimal digits.
+    pub spi: String,
+    /// Name of its connection, as far as it is known.
+    pub connection: String,
+    pub in_packets: u64,
+    pub in_bytes: u64,
+    pub out_packets: u64,
+    pub out_bytes: u64,
+    pub auth_failures: u64,
+    pub replays: u64,
+}
+
+/// One drop reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCounter {
+    /// Stable name, e.g. `esp-replay`.
+    pub name: String,
+    pub count: u64,
+    /// What it means and what to do.
+    pub help: String,
+}
+
+/// A port of the data plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    pub id: u16,
+    /// Name from `[dataplane]`.
+    pub name: String,
+    /// PCI address or vdev string.
+    pub device: String,
+    pub driver: String,
+    /// Ethernet address, `aa:bb:cc:dd:ee:ff`.
+    pub mac: String,
+    pub up: bool,
+    /// 0 where the driver does not say.
+    pub speed_mbit: u32,
+    pub mtu: u16,
+    pub queues: u16,
+}
+
+/// State of a neighbour (RFC 4861 section 7.3.2, for ARP as well).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeighbourState {
+    Incomplete,
+    Reachable,
+    Stale,
+    Delay,
+    Probe,
+    Failed,
+    Permanent,
+}
+
+/// A host on a link of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    pub vrf: u16,
+    pub interface: String,
+    pub ip: IpAddr,
+    /// Absent until it answered.
+    pub mac: Option<String>,
+    pub state: NeighbourState,
+    /// Seconds since it was last confirmed.
+    pub age_secs: u64,
+}

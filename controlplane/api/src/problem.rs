@@ -1,0 +1,58 @@
+//! Errors on the wire: RFC 9457.
+
+use serde::{Deserialize, Serialize};
+
+/// An `application/problem+json` body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{title}: {detail}")]
+pub struct Problem {
+    /// The code as a relative URI, e.g. `/problems/NotFound`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every occurrence of this kind.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// Stable name for programs, e.g. `NotFound`.
+    pub code: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+impl Problem {
+    /// A problem of `status` with a code, its fixed title, and what happened.
+    #[must_use]
+    pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{code}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            code: code.to_owned(),
+            fix: None,
+        }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// 404: there is no such resource or path.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(404, "NotFound", "Not found", detail)
+    }
+
+    /// 503: the data plane is away, so the answer cannot be known or the action not done.
+    #[must_use]
+    pub fn dataplane_away(detail: impl Into<String>) -> Self {
+        Self::new(503, "DataplaneAway", "The data plane is not connected", detail)
+            .fix("check that esplanade-dataplane runs and that [dataplane] socket is its socket")
+    }
+}
