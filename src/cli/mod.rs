@@ -1,0 +1,121 @@
+//! The command line.
+
+mod actions;
+mod check;
+mod demo;
+mod doctor;
+mod sas;
+mod show;
+mod up;
+mod version;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use esplanade::client::{Client, DEFAULT_SOCKET};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Esplanade: an IPsec VPN gateway on DPDK
+#[derive(Debug, Parser)]
+#[command(name = "esplanade", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// The control plane's socket
+    #[arg(long, global = true, default_value = DEFAULT_SOCKET, env = "ESPLANADE_SOCKET", value_name = "PATH")]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Every command that prints a result can print it as JSON.
+#[derive(Debug, Args, Clone, Copy)]
+pub(crate) struct Format {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Format {
+    /// Prints a value as JSON if that is asked for, else as `text` writes it.
+    fn print<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<ExitCode> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        } else {
+            print!("{}", text(value));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a tunnel between two gateways of this machine, with real traffic through it
+    ///
+    /// Example:  sudo esplanade demo --peer strongswan --seconds 10
+    #[command(verbatim_doc_comment)]
+    Demo(demo::Options),
+    /// Run both daemons in the foreground from one file; Ctrl-C stops them
+    ///
+    /// Example:  sudo esplanade up --config /etc/esplanade/esplanade.toml
+    #[command(verbatim_doc_comment)]
+    Up(up::Options),
+    /// List IKE SAs and their CHILD_SAs
+    ///
+    /// Example:  esplanade list-sas --connection hq --json
+    #[command(verbatim_doc_comment)]
+    ListSas(sas::Options),
+    /// Show counters, ports, drop reasons or neighbours
+    ///
+    /// Examples:
+    ///   esplanade show errors
+    ///   esplanade show counters --json
+    #[command(verbatim_doc_comment)]
+    Show(show::Options),
+    /// Negotiate a connection now
+    ///
+    /// Example:  esplanade initiate hq
+    #[command(verbatim_doc_comment)]
+    Initiate(actions::Target),
+    /// Rekey a connection's CHILD_SAs, or with --ike its IKE SA
+    ///
+    /// Example:  esplanade rekey hq --ike
+    #[command(verbatim_doc_comment)]
+    Rekey(actions::Rekey),
+    /// Delete a connection's SAs; it stays configured
+    ///
+    /// Example:  esplanade terminate hq
+    #[command(verbatim_doc_comment)]
+    Terminate(actions::Target),
+    /// Check a configuration without running anything
+    #[command(subcommand)]
+    Config(check::Command),
+    /// Check this machine: hugepages, NICs, processor, limits; each finding with its fix
+    ///
+    /// Example:  esplanade doctor --json
+    #[command(verbatim_doc_comment)]
+    Doctor(Format),
+    /// Print the versions of this program and of DPDK
+    ///
+    /// Example:  esplanade version --json
+    #[command(verbatim_doc_comment)]
+    Version(Format),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let client = Client::new(&self.socket);
+        match self.command {
+            Command::Demo(options) => demo::run(&options),
+            Command::Up(options) => up::run(&options),
+            Command::ListSas(options) => sas::run(&client, &options),
+            Command::Show(options) => show::run(&client, options),
+            Command::Initiate(target) => actions::initiate(&client, &target),
+            Command::Rekey(rekey) => actions::rekey(&client, &rekey),
+            Command::Terminate(target) => actions::terminate(&client, &target),
+            Command::Config(command) => check::run(&command),
+            Command::Doctor(format) => doctor::run(format),
+            Command::Version(format) => version::run(format),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `esplanade list-sas`.
+
+use super::Format;
+use anyhow::Result;
+use api::{ChildSa, IkeSa, Party, Traffic};
+use clap::Args;
+use esplanade::client::Client;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Only the SAs of this connection
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
+    let mut sas: Vec<IkeSa> = client.get(api::path::SAS)?;
+    if let Some(name) = &options.connection {
+        sas.retain(|sa| &sa.name == name);
+    }
+    options.format.print(&sas, |sas| sas.iter().map(ike_sa).collect())
+}
+
+/// One IKE SA and its children, in the order and words that people know from swanctl.
+fn ike_sa(sa: &IkeSa) -> String {
+    let mut out = String::new();
+    let mark = |ours: bool| if ours { "*" } else { "" };
+    // Writing to a String cannot fail: the results are ignored throughout.
+    let _ = writeln!(
+        out,
+        "{}: #{}, {}, IKEv{}, {}_i{} {}_r{}",
+        sa.name,
+        sa.unique_id,
+        state(&sa.state),
+        sa.version,
+        if sa.initiator { &sa.local.spi } else { &sa.remote.spi },
+        mark(sa.initiator),
+        if sa.initiator { &sa.remote.spi } else { &sa.local.spi },
+        mark(!sa.initiator),
+    );
+    let _ = writeln!(out, "  local  {}{}", party(&sa.local), if sa.nat_local { " (behind NAT)" } else { "" });
+    let _ =
+        writeln!(out, "  remote {}{}", party(&sa.remote), if sa.nat_remote { " (behind NAT)" } else { "" });
+    if let Some(proposal) = &sa.proposal {
+        let _ = writeln!(out, "  {proposal}");
+    }
+    if let Some(age) = sa.established_secs {
+        let rekey = sa.rekey_secs.map(|secs| format!(", rekeying in {secs}s")).unwrap_or_default();
+        let _ = writeln!(out, "  established {age}s ago{rekey}");
+    }
+    for child in &sa.children {
+        out += &child_sa(child);
+    }
+    out
+}
+
+fn child_sa(child: &ChildSa) -> String {
+    let mut out = String::new();
+    let udp = if child.encap { "-in-UDP" } else { "" };
+    let _ = writeln!(
+        out,
+        "  {}: #{}, {}, {}, {}{udp}:{}",
+        child.name,
+        child.unique_id,
+        state(&child.state),
+        state(&child.mode),
+        child.protocol,
+        child.proposal,
+    );
+    let in_secs =
+        |name: &str, secs: Option<u64>| secs.map(|s| format!(", {name} in {s}s")).unwrap_or_default();
+    let times = in_secs("rekeying", child.rekey_secs) + &in_secs("expires", child.expires_secs);
+    let _ = writeln!(out, "    installed {}s ago{times}", child.installed_secs);
+    let _ = writeln!(out, "    in  {}, {}", child.spi_in, traffic(child.inbound));
+    let _ = writeln!(out, "    out {}, {}", child.spi_out, traffic(child.outbound));
+    let _ = writeln!(out, "    local  {}", child.local_ts.join(" "));
+    let _ = writeln!(out, "    remote {}", child.remote_ts.join(" "));
+    out
+}
+
+fn party(party: &Party) -> String {
+    format!("'{}' @ {}[{}]", party.id, party.host, party.port)
+}
+
+fn traffic(traffic: Traffic) -> String {
+    let idle = traffic.idle_secs.map(|secs| format!(", {secs}s ago")).unwrap_or_default();
+    format!("{:>9} bytes, {:>7} packets{idle}", traffic.bytes, traffic.packets)
+}
+
+/// A state as the API spells it.
+fn state(state: &impl serde::Serialize) -> String {
+    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,186 @@
+//! `esplanade show counters|ports|errors|neighbours|diagnoses|status`.
+
+use super::Format;
+use anyhow::Result;
+use api::{Counters, Diagnosis, DropCounter, Neighbour, Port, Status};
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use esplanade::client::Client;
+use serde::Serialize;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[arg(value_enum)]
+    what: What,
+    /// Drop reasons that have counted nothing, too
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// What came in and what became of it, per interface and per SA
+    Counters,
+    /// The data plane's ports
+    Ports,
+    /// Every reason for which packets were dropped, with the remedy
+    Errors,
+    /// The hosts on our links
+    Neighbours,
+    /// Why negotiations failed
+    Diagnoses,
+    /// The two processes
+    Status,
+}
+
+pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
+    let format = options.format;
+    match options.what {
+        What::Counters => format.print(&client.get(api::path::COUNTERS)?, counters),
+        What::Ports => format.print(&client.get(api::path::PORTS)?, |ports: &Vec<Port>| self::ports(ports)),
+        What::Neighbours => {
+            format.print(&client.get(api::path::NEIGHBOURS)?, |list: &Vec<Neighbour>| neighbours(list))
+        }
+        What::Diagnoses => {
+            format.print(&client.get(api::path::DIAGNOSES)?, |list: &Vec<Diagnosis>| diagnoses(list))
+        }
+        What::Status => format.print(&client.get(api::path::STATUS)?, status),
+        What::Errors => {
+            let mut reasons: Vec<DropCounter> = client.get(api::path::ERRORS)?;
+            reasons.retain(|reason| options.all || reason.count > 0);
+            format.print(&reasons, |reasons| errors(reasons))
+        }
+    }
+}
+
+fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.add_rows(rows);
+    format!("{table}\n")
+}
+
+fn counters(all: &Counters) -> String {
+    let Counters { received, forwarded, delivered, dropped, .. } = all;
+    let mut out =
+        format!("received {received} = forwarded {forwarded} + delivered {delivered} + dropped {dropped}\n");
+    let interface = |i: &api::InterfaceCounters| {
+        [
+            i.name.clone(),
+            i.rx_packets.to_string(),
+            i.rx_bytes.to_string(),
+            i.tx_packets.to_string(),
+            i.tx_bytes.to_string(),
+            i.dropped.to_string(),
+        ]
+    };
+    out += &table(
+        ["interface", "rx packets", "rx bytes", "tx packets", "tx bytes", "dropped"],
+        all.interfaces.iter().map(interface),
+    );
+    let sa = |s: &api::SaCounters| {
+        let figures = [s.in_packets, s.in_bytes, s.out_packets, s.out_bytes, s.auth_failures, s.replays]
+            .map(|n| n.to_string());
+        let [a, b, c, d, e, f] = figures;
+        [s.spi.clone(), s.connection.clone(), a, b, c, d, e, f]
+    };
+    let header = [
+        "SPI",
+        "connection",
+        "in packets",
+        "in bytes",
+        "out packets",
+        "out bytes",
+        "auth failures",
+        "replays",
+    ];
+    out += &table(header, all.sas.iter().map(sa));
+    out
+}
+
+fn ports(ports: &[Port]) -> String {
+    let row = |p: &Port| {
+        let link = match (p.up, p.speed_mbit) {
+            (false, _) => "down".to_owned(),
+            (true, 0) => "up".to_owned(),
+            (true, speed) => format!("up, {speed} Mbit/s"),
+        };
+        [
+            p.name.clone(),
+            p.device.clone(),
+            p.driver.clone(),
+            p.mac.clone(),
+            link,
+            p.mtu.to_string(),
+            p.queues.to_string(),
+        ]
+    };
+    table(["port", "device", "driver", "MAC", "link", "MTU", "queues"], ports.iter().map(row))
+}
+
+fn errors(reasons: &[DropCounter]) -> String {
+    if reasons.is_empty() {
+        return "no packet was dropped\n".to_owned();
+    }
+    table(
+        ["reason", "packets", "what it means"],
+        reasons.iter().map(|r| [r.name.clone(), r.count.to_string(), r.help.clone()]),
+    )
+}
+
+fn neighbours(list: &[Neighbour]) -> String {
+    let row = |n: &Neighbour| {
+        let mac = n.mac.clone().unwrap_or_else(|| "-".to_owned());
+        [
+            n.ip.to_string(),
+            mac,
+            n.interface.clone(),
+            n.vrf.to_string(),
+            word(&n.state),
+            format!("{} s", n.age_secs),
+        ]
+    };
+    table(["address", "MAC", "interface", "VRF", "state", "age"], list.iter().map(row))
+}
+
+fn diagnoses(list: &[Diagnosis]) -> String {
+    let text = |d: &Diagnosis| {
+        let field = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|v| format!("  {name}: {v}\n")).unwrap_or_default()
+        };
+        let fields = field("parameter", &d.parameter)
+            + &field("here", &d.ours)
+            + &field("there", &d.theirs)
+            + &field("fix", &d.fix);
+        format!(
+            "{} tunnel {} with {}, {} s ago, {} times: {} in {}\n  {}\n{fields}",
+            d.connection, d.tunnel, d.remote, d.age_secs, d.count, d.code, d.exchange, d.message
+        )
+    };
+    if list.is_empty() { "no negotiation failed\n".to_owned() } else { list.iter().map(text).collect() }
+}
+
+fn status(s: &Status) -> String {
+    let error = s.dataplane.last_error.as_ref().map(|e| format!("  last error: {e}\n")).unwrap_or_default();
+    format!(
+        "control plane: up {} s, process {}, {}\ndata plane: {} at {}, session {}\n{error}SAs: {} IKE, {} CHILD; {} adopted, {} restored from the journal\n",
+        s.uptime_secs,
+        s.pid,
+        s.config_file,
+        word(&s.dataplane.state),
+        s.dataplane.socket,
+        s.dataplane.epoch,
+        s.ike_sas,
+        s.child_sas,
+        s.adopted_sas,
+        s.restored_ike_sas
+    )
+}
+
+/// A state as the API spells it.
+fn word(state: &impl Serialize) -> String {
+    serde_json::to_value(state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! `esplanade up`: both daemons in the foreground.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "/etc/esplanade/esplanade.toml")]
+    config: PathBuf,
+}
+
+/// How long a daemon that ended is left alone before it is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the daemons may take to stop.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The two daemons, the data plane first: it is stopped last.
+const DAEMONS: [&str; 2] = ["esplanade-dataplane", "esplanade-controlplane"];
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    super::check::must_pass(&options.config)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let mut daemons = Vec::new();
+    for name in DAEMONS {
+        daemons.push(Daemon::start(name, &options.config)?);
+    }
+    while !stop.load(Ordering::Relaxed) {
+        for daemon in &mut daemons {
+            daemon.keep_running(&options.config)?;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Control first: it leaves the data plane forwarding, which then stops by itself.
+    for daemon in daemons.iter_mut().rev() {
+        daemon.stop();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Daemon {
+    name: &'static str,
+    child: Child,
+    /// When it ended, if it did.
+    ended: Option<Instant>,
+    started: Instant,
+}
+
+impl Daemon {
+    fn start(name: &'static str, config: &Path) -> Result<Self> {
+        Ok(Self { name, child: spawn(name, config)?, ended: None, started: Instant::now() })
+    }
+
+    /// Starts the daemon again a second after it ended: each process restarts alone.
+    fn keep_running(&mut self, config: &Path) -> Result<()> {
+        if self.ended.is_none()
+            && let Some(status) = self.child.try_wait()?
+        {
+            if self.started.elapsed() < PAUSE {
+                bail!("{} ended at once ({status}): its message is above", self.name);
+            }
+            eprintln!("esplanade up: {} ended ({status}); starting it again", self.name);
+            self.ended = Some(Instant::now());
+        }
+        if self.ended.is_some_and(|at| at.elapsed() >= PAUSE) {
+            *self = Self::start(self.name, config)?;
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let (None, Some(pid)) = (self.ended, pid) {
+            // It may just have ended, by the same Ctrl-C.
+            let _ = kill_process(pid, Signal::TERM);
+            let end = Instant::now() + PATIENCE;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts a daemon: the one beside this program, else the one on the PATH.
+fn spawn(name: &str, config: &Path) -> Result<Child> {
+    let beside =
+        std::env::current_exe().ok().map(|exe| exe.with_file_name(name)).filter(|path| path.exists());
+    let program = beside.unwrap_or_else(|| PathBuf::from(name));
+    Command::new(&program)
+        .arg("--config")
+        .arg(config)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
+}

@@ -1,0 +1,204 @@
+//! Our own gateway in a laboratory: its two processes, and what they say of themselves.
+
+use super::{Lab, Namespace, Process};
+use crate::client::Client;
+use anyhow::{Context, Result, bail};
+use api::{ChildState, IkeSa, IkeState};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How the ports of a gateway reach its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// DPDK's net_tap: the tap devices appear where the data plane runs and vanish with it.
+    Tap,
+    /// DPDK's net_af_packet on veth devices, which outlive it.
+    AfPacket,
+}
+
+/// What a gateway is started with, beside its configuration.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Short name, unique in the laboratory.
+    pub name: String,
+    /// The configuration, without the sections that name files and sockets.
+    pub config: String,
+    /// Lines of `[dataplane]`: ports, workers.
+    pub dataplane: String,
+}
+
+/// A running gateway. Its processes are public: tests kill them.
+#[derive(Debug)]
+pub struct Gateway {
+    /// `esplanade-dataplane`.
+    pub dataplane: Process,
+    /// `esplanade-controlplane`.
+    pub control: Process,
+    programs: PathBuf,
+    folder: PathBuf,
+    namespace: String,
+    client: Client,
+}
+
+impl Gateway {
+    /// Writes the configuration and starts both processes in a namespace; returns once the control plane answers.
+    ///
+    /// # Errors
+    /// If a process ends or does not become ready; the message holds what it logged.
+    pub fn start(lab: &Lab, namespace: &Namespace, options: &GatewayOptions) -> Result<Self> {
+        let folder = lab.subfolder(&options.name)?;
+        let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
+        let config = format!(
+            "[control]\nsocket = {:?}\n\n[dataplane]\nsocket = {:?}\n{}\n\n{}\n",
+            path("control.sock"),
+            path("dp/dataplane.sock"),
+            options.dataplane,
+            options.config
+        );
+        std::fs::create_dir_all(folder.join("dp"))?;
+        std::fs::write(folder.join("esplanade.toml"), config)?;
+        let programs = programs()?;
+        let client = Client::new(&folder.join("control.sock"));
+        let mut dataplane = start(namespace, &programs, "dataplane", &folder)?;
+        lab.wait_for("the data plane", Duration::from_secs(20), || {
+            alive("the data plane", &mut dataplane)?;
+            Ok(folder.join("dp/dataplane.sock").exists().then_some(()))
+        })?;
+        let control = start(namespace, &programs, "controlplane", &folder)?;
+        let mut gateway =
+            Self { dataplane, control, programs, folder, namespace: namespace.name().to_owned(), client };
+        gateway.wait_answering(lab)?;
+        Ok(gateway)
+    }
+
+    fn wait_answering(&mut self, lab: &Lab) -> Result<()> {
+        lab.wait_for("the control plane", Duration::from_secs(20), || {
+            alive("the control plane", &mut self.control)?;
+            Ok(self.sas().ok().map(drop))
+        })
+    }
+
+    /// Starts the control plane again after it was killed.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub fn restart_control(&mut self, lab: &Lab, namespace: &Namespace) -> Result<()> {
+        self.control = start(namespace, &self.programs, "controlplane", &self.folder)?;
+        self.wait_answering(lab)
+    }
+
+    /// Starts the data plane again after it was killed.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub fn restart_dataplane(&mut self, namespace: &Namespace) -> Result<()> {
+        self.dataplane = start(namespace, &self.programs, "dataplane", &self.folder)?;
+        Ok(())
+    }
+
+    /// Writes a new configuration in place of the old, `from` replaced by `to`, and tells the control plane to read it.
+    ///
+    /// # Errors
+    /// If `from` is not there.
+    pub fn reconfigure(&self, from: &str, to: &str) -> Result<()> {
+        let file = self.folder.join("esplanade.toml");
+        let config = std::fs::read_to_string(&file)?;
+        if !config.contains(from) {
+            bail!("no {from:?} in {}", file.display());
+        }
+        std::fs::write(&file, config.replace(from, to))?;
+        self.control.send(rustix::process::Signal::HUP);
+        Ok(())
+    }
+
+    /// The API of this gateway.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its namespace's name.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its SAs.
+    ///
+    /// # Errors
+    /// If the API does not answer.
+    pub fn sas(&self) -> Result<Vec<IkeSa>> {
+        self.client.get(api::path::SAS)
+    }
+
+    /// Runs the `esplanade` command against this gateway and returns what it printed.
+    ///
+    /// # Errors
+    /// What it said, if it failed.
+    pub fn command(&self, args: &[&str]) -> Result<String> {
+        let program = self.programs.join("esplanade").to_string_lossy().into_owned();
+        let socket = self.folder.join("control.sock").to_string_lossy().into_owned();
+        super::run(&program, &[&["--socket", &socket], args].concat())
+    }
+
+    /// Waits until an IKE SA with an installed CHILD_SA is there.
+    ///
+    /// # Errors
+    /// After the limit, with the control plane's log.
+    pub fn wait_established(&self, lab: &Lab, limit: Duration) -> Result<()> {
+        let carries = |sa: &IkeSa| {
+            sa.state == IkeState::Established
+                && sa.children.iter().any(|child| child.state == ChildState::Installed)
+        };
+        let up = || Ok(self.sas()?.iter().any(carries).then_some(()));
+        lab.wait_for("an established tunnel", limit, up)
+            .with_context(|| format!("control plane log:\n{}", tail(&self.control.log(), 30)))
+    }
+
+    /// The suite of the first CHILD_SA.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn suite(&self) -> Result<String> {
+        let sas = self.sas()?;
+        let child = sas.iter().flat_map(|sa| &sa.children).next().context("no CHILD_SA")?;
+        Ok(child.proposal.to_string())
+    }
+
+    /// Bytes that the CHILD_SAs carried so far, in and out.
+    ///
+    /// # Errors
+    /// If the API does not answer.
+    pub fn sa_bytes(&self) -> Result<[u64; 2]> {
+        let sas = self.sas()?;
+        let children = || sas.iter().flat_map(|sa| &sa.children);
+        Ok([children().map(|c| c.inbound.bytes).sum(), children().map(|c| c.outbound.bytes).sum()])
+    }
+}
+
+/// The last lines of a log.
+pub(super) fn tail(log: &str, lines: usize) -> String {
+    let all: Vec<&str> = log.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+fn alive(name: &str, process: &mut Process) -> Result<()> {
+    if process.is_alive() { Ok(()) } else { bail!("{name} ended:\n{}", tail(&process.log(), 30)) }
+}
+
+fn start(namespace: &Namespace, programs: &Path, which: &str, folder: &Path) -> Result<Process> {
+    let program = programs.join(format!("esplanade-{which}")).to_string_lossy().into_owned();
+    let config = folder.join("esplanade.toml").to_string_lossy().into_owned();
+    namespace.start(&program, &["--config", &config], &folder.join(format!("{which}.log")))
+}
+
+/// The folder of the three programs: that of the program that runs now.
+fn programs() -> Result<PathBuf> {
+    let here = std::env::current_exe()?.parent().map(Path::to_path_buf).context("where am I?")?;
+    for name in ["esplanade", "esplanade-dataplane", "esplanade-controlplane"] {
+        if !here.join(name).exists() {
+            bail!("{} is not beside this program: `cargo xtask build` builds all three", name);
+        }
+    }
+    Ok(here)
+}

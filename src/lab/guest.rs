@@ -1,0 +1,170 @@
+//! The Linux kernel as a peer: a User Mode Linux guest with strongSwan, whose ESP is the kernel's own.
+
+use super::strongswan::{SwanOptions, charon_conf};
+use super::{Lab, Namespace, Process, run};
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How the guest is set up.
+#[derive(Debug, Clone, Default)]
+pub struct GuestOptions {
+    /// Its strongSwan connection.
+    pub swan: SwanOptions,
+    /// Run this shell script at start instead of strongSwan.
+    pub script: Option<String>,
+}
+
+/// A running guest: its outside NIC is a tap of the namespace, plugged into the bridge there.
+#[derive(Debug)]
+pub struct Guest {
+    _uml: Process,
+    namespace: String,
+}
+
+const MANAGEMENT: &str = "169.254.77";
+const START: &str = "#!/bin/sh
+charon-systemd >/run/charon.out 2>&1 &
+for i in $(seq 200); do [ -S /run/charon.vici ] && break; sleep 0.1; done
+swanctl --load-all
+iperf3 -s -D
+";
+
+impl Guest {
+    /// Boots a guest whose outside device joins `bridge` in `namespace`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// If the image is missing (`ESPLANADE_GUEST` names its folder) or the guest does not come up; with its console.
+    pub fn boot(lab: &Lab, namespace: &Namespace, bridge: &str, options: &GuestOptions) -> Result<Self> {
+        let image = std::env::var_os("ESPLANADE_GUEST")
+            .map(PathBuf::from)
+            .context("ESPLANADE_GUEST does not name the guest's folder")?;
+        let kernel = image.join("linux.uml");
+        if !kernel.exists() {
+            bail!("{} does not exist: `cargo xtask interop` makes it", kernel.display());
+        }
+        let folder = lab.subfolder("guest")?;
+        let initrd = initrd(&folder, &image, options)?;
+        for tap in ["gmgmt", "gwan"] {
+            namespace.ip(&["tuntap", "add", "dev", tap, "mode", "tap"])?;
+        }
+        namespace.address("gmgmt", &format!("{MANAGEMENT}.1/30"))?;
+        namespace.plug("gwan", bridge)?;
+        let (initrd, uml_dir) =
+            (format!("initrd={}", initrd.display()), format!("uml_dir={}/", folder.display()));
+        let args = [
+            "mem=256M",
+            &initrd,
+            "con=null",
+            "con0=null,fd:1",
+            "ssl=null",
+            "quiet",
+            "umid=guest",
+            &uml_dir,
+            "random.trust_cpu=1",
+            "vec0:transport=tap,ifname=gmgmt,mac=52:54:00:aa:00:01,depth=64",
+            "vec1:transport=tap,ifname=gwan,mac=52:54:00:aa:00:02,depth=128",
+        ];
+        let program = kernel.to_string_lossy().into_owned();
+        let mut uml = namespace.start(&program, &args, &folder.join("console.log"))?;
+        lab.wait_for("the Linux guest", Duration::from_secs(90), || {
+            if !uml.is_alive() {
+                bail!("it ended: {}", uml.log());
+            }
+            Ok(uml.log().contains("PEER-READY").then_some(()))
+        })?;
+        Ok(Self { _uml: uml, namespace: namespace.name().to_owned() })
+    }
+
+    /// Runs a shell command in the guest and returns all that it printed.
+    ///
+    /// # Errors
+    /// If the guest does not answer.
+    pub fn shell(&self, script: &str) -> Result<String> {
+        let mut command = Command::new("ip");
+        command.args([
+            "netns",
+            "exec",
+            &self.namespace,
+            "socat",
+            "-t",
+            "60",
+            "-",
+            &format!("TCP:{MANAGEMENT}.2:7"),
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("socat")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            writeln!(stdin, "{script}")?;
+        }
+        let out = child.wait_with_output()?;
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    /// Initiates the child `net` from inside the guest.
+    ///
+    /// # Errors
+    /// What swanctl said, if it did not succeed.
+    pub fn initiate(&self) -> Result<String> {
+        let said = self.shell("swanctl --initiate --child net --timeout 15 2>&1")?;
+        if said.contains("initiate completed successfully") { Ok(said) } else { bail!("{said}") }
+    }
+}
+
+/// Writes the initramfs of one guest: the image, then an archive that adds what is this guest's own.
+fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf> {
+    let own = folder.join("own");
+    std::fs::create_dir_all(own.join("peer"))?;
+    std::fs::create_dir_all(own.join("etc/swanctl"))?;
+    let address = &options.swan.local;
+    let env = format!(
+        "MGMT_MAC=52:54:00:aa:00:01 MGMT_IP={MANAGEMENT}.2/30 WAN_MAC=52:54:00:aa:00:02 WAN_IP={address}/24 INNER_IP=10.2.0.1/24\n"
+    );
+    std::fs::write(own.join("peer/env"), env)?;
+    let unwanted = [
+        "test-vectors",
+        "gcrypt",
+        "af-alg",
+        "ldap",
+        "pkcs11",
+        "bypass-lan",
+        "dhcp",
+        "farp",
+        "forecast",
+        "stroke",
+        "tpm",
+        "tnc-tnccs",
+        "eap-tnc",
+        "eap-radius",
+        "ha",
+        "led",
+        "curl",
+        "unity",
+        "kernel-libipsec",
+    ];
+    std::fs::write(
+        own.join("etc/strongswan.conf"),
+        charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, ""),
+    )?;
+    std::fs::write(own.join("etc/swanctl/swanctl.conf"), options.swan.swanctl())?;
+    std::fs::write(own.join("peer/start"), options.script.as_deref().unwrap_or(START))?;
+    run("chmod", &["+x", &own.join("peer/start").to_string_lossy()])?;
+
+    let archive = folder.join("own.cpio");
+    let pack = format!(
+        "cd '{}' && find . -mindepth 1 | cpio -o -H newc --quiet -R 0:0 >'{}'",
+        own.display(),
+        archive.display()
+    );
+    run("sh", &["-c", &pack])?;
+    let initrd = folder.join("initrd");
+    let mut out = File::create(&initrd)?;
+    let base = std::io::copy(&mut File::open(image.join("base.cpio.zst"))?, &mut out)?;
+    // The kernel wants each archive to begin on a multiple of four bytes.
+    let padding = base.next_multiple_of(4) - base;
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), padding), &mut out)?;
+    std::io::copy(&mut File::open(&archive)?, &mut out)?;
+    Ok(initrd)
+}

@@ -1,0 +1,158 @@
+//! strongSwan as a peer: charon in a namespace, ESP in user space, always inside UDP port 4500.
+
+use super::{Lab, Namespace, Process};
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the connection of a strongSwan peer is made of; "local" is the peer's own side.
+#[derive(Debug, Clone)]
+pub struct SwanOptions {
+    /// Its address.
+    pub local: String,
+    /// The gateway's address.
+    pub remote: String,
+    /// IKE proposal, in strongSwan's words.
+    pub ike: String,
+    /// ESP proposal, in strongSwan's words.
+    pub esp: String,
+    /// Pre-shared key.
+    pub psk: String,
+    /// Networks behind it, comma separated.
+    pub local_ts: String,
+    /// Networks behind the gateway, comma separated.
+    pub remote_ts: String,
+    /// More lines for the `children` section.
+    pub child_lines: String,
+    /// More lines for the connection.
+    pub connection_lines: String,
+}
+
+impl Default for SwanOptions {
+    fn default() -> Self {
+        Self {
+            local: "192.0.2.2".into(),
+            remote: "192.0.2.1".into(),
+            ike: "aes128-sha1-modp1024".into(),
+            esp: "aes128-sha1-modp1024".into(),
+            psk: "a-shared-key-of-the-lab".into(),
+            local_ts: "10.2.0.0/24".into(),
+            remote_ts: "10.1.0.0/24".into(),
+            child_lines: String::new(),
+            connection_lines: String::new(),
+        }
+    }
+}
+
+impl SwanOptions {
+    /// The swanctl configuration of connection `t` with child `net`.
+    pub(super) fn swanctl(&self) -> String {
+        let Self { local, remote, ike, esp, psk, local_ts, remote_ts, child_lines, connection_lines } = self;
+        format!(
+            "connections {{ t {{\n version = 2\n local_addrs = {local}\n remote_addrs = {remote}\n proposals = {ike}\n mobike = no\n \
+             rekey_time = 0s\n {connection_lines}\n local {{ auth = psk\n id = {local} }}\n remote {{ auth = psk\n id = {remote} }}\n \
+             children {{ net {{\n local_ts = {local_ts}\n remote_ts = {remote_ts}\n esp_proposals = {esp}\n rekey_time = 0s\n {child_lines}\n \
+             }} }} }} }}\nsecrets {{ ike-t {{ secret = \"{psk}\" }} }}\n"
+        )
+    }
+}
+
+/// The charon settings that every peer of a lab has; `more` goes into the plugins section.
+pub(super) fn charon_conf(log: &str, vici: &str, unwanted: &[&str], more: &str) -> String {
+    let mut off = String::new();
+    for plugin in unwanted {
+        // Writing to a String cannot fail.
+        let _ = writeln!(off, "    {plugin} {{ load = no }}");
+    }
+    format!(
+        "charon-systemd {{\n  load_modular = yes\n  install_virtual_ip = no\n  \
+         filelog {{ f {{\n path = {log}\n flush_line = yes\n default = 1\n time_format = %H:%M:%S\n time_add_ms = yes\n }} }}\n  \
+         journal {{\n default = -1\n }}\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    \
+         openssl {{ load_legacy = yes }}\n    vici {{ socket = unix://{vici} }}\n{off}{more}  }}\n}}\nswanctl {{ socket = unix://{vici} }}\n"
+    )
+}
+
+/// A running charon and the folder of its configuration.
+#[derive(Debug)]
+pub struct StrongSwan {
+    charon: Process,
+    folder: PathBuf,
+    namespace: String,
+}
+
+impl StrongSwan {
+    /// Starts charon in a namespace with one connection.
+    ///
+    /// # Errors
+    /// If charon does not start or refuses the configuration; the message holds its log.
+    pub fn start(lab: &Lab, namespace: &Namespace, name: &str, options: &SwanOptions) -> Result<Self> {
+        let folder = lab.subfolder(name)?;
+        for sub in ["swanctl/conf.d", "swanctl/x509", "swanctl/x509ca", "swanctl/private"] {
+            std::fs::create_dir_all(folder.join(sub))?;
+        }
+        let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
+        let unwanted = [
+            "stroke",
+            "resolve",
+            "bypass-lan",
+            "tpm",
+            "eap-radius",
+            "xauth-pam",
+            "dhcp",
+            "farp",
+            "ha",
+            "led",
+        ];
+        let conf = charon_conf(
+            &path("charon.log"),
+            &path("vici"),
+            &unwanted,
+            "    kernel-libipsec { load = yes }\n",
+        );
+        std::fs::write(folder.join("strongswan.conf"), conf)?;
+        std::fs::write(folder.join("swanctl/swanctl.conf"), options.swanctl())?;
+        let settings = [
+            format!("STRONGSWAN_CONF={}", path("strongswan.conf")),
+            format!("SWANCTL_DIR={}", path("swanctl")),
+        ];
+        let args = [&settings[0], &settings[1], "/usr/sbin/charon-systemd"];
+        let charon = namespace.start("env", &args, &folder.join("charon.out"))?;
+        let swan = Self { charon, folder, namespace: namespace.name().to_owned() };
+        lab.wait_for("charon", Duration::from_secs(15), || {
+            Ok(swan.folder.join("vici").exists().then_some(()))
+        })?;
+        swan.swanctl(&["--load-all"])?;
+        Ok(swan)
+    }
+
+    /// Runs `swanctl` against this charon.
+    ///
+    /// # Errors
+    /// What swanctl said.
+    pub fn swanctl(&self, args: &[&str]) -> Result<String> {
+        let conf = format!("STRONGSWAN_CONF={}", self.folder.join("strongswan.conf").display());
+        let dir = format!("SWANCTL_DIR={}", self.folder.join("swanctl").display());
+        let program = ["netns", "exec", &self.namespace, "env", &conf, &dir, "swanctl"];
+        super::run("ip", &[&program, args].concat())
+    }
+
+    /// Initiates the child `net`.
+    ///
+    /// # Errors
+    /// What swanctl said.
+    pub fn initiate(&self) -> Result<String> {
+        self.swanctl(&["--initiate", "--child", "net", "--timeout", "15"])
+    }
+
+    /// What charon logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("charon.log")).unwrap_or_default()
+    }
+
+    /// The process itself, to stop or kill it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.charon
+    }
+}

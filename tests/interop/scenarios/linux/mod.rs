@@ -1,0 +1,32 @@
+//! The Linux kernel's ESP, native (protocol 50), with strongSwan for IKE.
+
+use crate::Scenario;
+use crate::scenarios::strongswan::{DEFAULT, GCM_ECP256, Suite};
+use crate::scene::{Initiator, Scene, With};
+use anyhow::{Result, ensure};
+use esplanade::lab::{GuestOptions, Lab};
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for suite in [GCM_ECP256, DEFAULT] {
+        for (initiator, who) in [(Initiator::Us, "we-initiate"), (Initiator::Peer, "peer-initiates")] {
+            all.push(Scenario::new(format!("linux/{}/{who}", suite.name), move |lab| {
+                traffic(lab, suite, initiator)
+            }));
+        }
+    }
+    all[0].chosen = true;
+    all
+}
+
+fn traffic(lab: &Lab, suite: Suite, initiator: Initiator) -> Result<String> {
+    let guest = GuestOptions { swan: suite.swan(), script: None };
+    let scene = Scene::set(lab, &suite.site(), &With::Linux(Box::new(guest)))?;
+    scene.establish(initiator)?;
+    let sa = scene.only_sa()?;
+    ensure!(sa.children.iter().all(|child| !child.encap), "ESP should be native here");
+    scene.ping(20)?;
+    let note = scene.tcp(2)?;
+    scene.finish()?;
+    Ok(note)
+}

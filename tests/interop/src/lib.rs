@@ -1,1 +1,0 @@
-//! Real peers in network namespaces.
