@@ -1,1 +1,2 @@
 //! The data plane process: workers and agent.
+pub mod config;
