@@ -1,0 +1,97 @@
+//! Reading the text: TOML with positions, into resources that know where each of their fields stands.
+//!
+//! A field that is missing or wrong is reported and replaced by a placeholder, so that reading goes on; the
+//! placeholders never leave the crate because a report with errors has no desired state.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use crate::diagnostic::{At, Code, Problem, Sink};
+use crate::model::{Bypass, Connection, Control, CustomerGateway, Interface, Route, Tunnel, VpnGateway};
+
+mod connection;
+mod control;
+mod customer;
+mod network;
+mod reader;
+mod suite;
+mod value;
+
+use reader::Reader;
+
+/// A resource and where its fields stand.
+#[derive(Debug)]
+pub(crate) struct Parsed<T> {
+    pub(crate) value: T,
+    pub(crate) at: At,
+    fields: BTreeMap<&'static str, At>,
+}
+
+impl<T> Parsed<T> {
+    /// Where `field` stands, or the resource where it was left out.
+    pub(crate) fn field(&self, field: &'static str) -> &At {
+        self.fields.get(field).unwrap_or(&self.at)
+    }
+
+    /// Whether the document gives `field`.
+    pub(crate) fn gives(&self, field: &'static str) -> bool {
+        self.fields.contains_key(field)
+    }
+}
+
+/// A connection with its tunnels apart: each has its own places.
+#[derive(Debug)]
+pub(crate) struct ParsedConnection {
+    pub(crate) connection: Parsed<Connection>,
+    pub(crate) tunnels: Vec<Parsed<Tunnel>>,
+}
+
+/// The document as read.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) control: Control,
+    pub(crate) interfaces: Vec<Parsed<Interface>>,
+    pub(crate) routes: Vec<Parsed<Route>>,
+    pub(crate) bypasses: Vec<Parsed<Bypass>>,
+    pub(crate) vpn_gateways: Vec<Parsed<VpnGateway>>,
+    pub(crate) customer_gateways: Vec<Parsed<CustomerGateway>>,
+    pub(crate) connections: Vec<ParsedConnection>,
+}
+
+/// Tables of the document to come.
+const LATER: &[&str] = &[
+    "policy-route",
+    "transit-router",
+    "attachment",
+    "private-circuit",
+    "vbr",
+    "bgp",
+    "health-check",
+    "tags",
+    "alert",
+    "cluster",
+];
+
+/// Reads `text`; problems go to `sink`.
+pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Document {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let at = At { path: String::new(), span: error.span().unwrap_or(0..0) };
+        sink.error(
+            Problem::new(Code::Syntax, &at, error.message()).fix("the document is TOML 1.0: see toml.io"),
+        );
+    }
+    let mut reader = Reader::new(root.get_ref(), At { path: String::new(), span: 0..0 });
+    let document = Document {
+        control: control::read(&mut reader, sink),
+        interfaces: reader.each("interface", sink, network::interface),
+        routes: reader.each("route", sink, network::route),
+        bypasses: reader.each("bypass", sink, network::bypass),
+        vpn_gateways: reader.each("vpn-gateway", sink, customer::vpn_gateway),
+        customer_gateways: reader.each("customer-gateway", sink, customer::customer_gateway),
+        connections: reader.each("connection", sink, connection::connection),
+    };
+    reader.finish(LATER, sink);
+    document
+}

@@ -1,0 +1,202 @@
+//! `[[connection]]` and `[[connection.tunnel]]`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::network::{any, vrf};
+use super::reader::{Reader, one_or_many};
+use super::suite::{self, Profile};
+use super::value::Value;
+use super::{Parsed, ParsedConnection};
+use crate::diagnostic::{Code, Problem, Sink};
+use crate::model::{Connection, Df, Dpd, Encapsulation, Identity, PskSource, RoutingMode, Tunnel};
+use crate::psk::{self, Psk, PskError};
+
+/// Longest identity, in characters.
+const MAX_ID: usize = 100;
+/// Keys of later versions.
+const LATER: &[&str] = &[
+    "bgp",
+    "enable-bgp",
+    "local-asn",
+    "health-check",
+    "tags",
+    "resource-group",
+    "transit-router",
+    "attachment",
+    "ecmp",
+    "weight",
+    "policer",
+    "compat",
+    "tunnel-cidr",
+    "local-bgp-ip",
+    "certificate",
+    "role",
+    "on-tunnel-loss",
+];
+
+pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedConnection {
+    let name = reader.require(&["name"], "\"tokyo-osaka\"", sink).and_then(|v| v.name(sink));
+    let vpn_gateway = reader.take(&["vpn-gateway", "gateway"], sink).and_then(|v| v.reference(sink));
+    let modes = [
+        ("destination", RoutingMode::Destination),
+        ("destination-routing", RoutingMode::Destination),
+        ("protected-data-flows", RoutingMode::ProtectedDataFlows),
+        ("flow-protection", RoutingMode::ProtectedDataFlows),
+        ("flows", RoutingMode::ProtectedDataFlows),
+    ];
+    let routing_mode = reader.take(&["routing-mode"], sink).and_then(|v| v.word(&modes, sink));
+    let local_networks = networks(&mut reader, &["local-networks", "local-network", "local-subnet"], sink);
+    let remote_networks =
+        networks(&mut reader, &["remote-networks", "remote-network", "remote-subnet"], sink);
+    let immediately = &["effective-immediately", "apply-immediately", "effect-immediately"];
+    let effective_immediately = reader.take(immediately, sink).and_then(|v| v.flag(sink));
+    let vrf = vrf(&mut reader, sink);
+    let encapsulation = encapsulation(&mut reader, sink);
+    let profiles = [("modern", Profile::Modern), ("classic", Profile::Classic)];
+    let profile = reader.take(&["profile"], sink).and_then(|v| v.word(&profiles, sink));
+    let profile = profile.unwrap_or(Profile::Classic);
+    let tunnels = reader.each("tunnel", sink, |tunnel, sink| self::tunnel(tunnel, profile, sink));
+    let value = Connection {
+        name: name.unwrap_or_default(),
+        vpn_gateway: vpn_gateway.unwrap_or_default(),
+        routing_mode: routing_mode.unwrap_or(RoutingMode::Destination),
+        local_networks,
+        remote_networks,
+        effective_immediately: effective_immediately.unwrap_or(true),
+        vrf,
+        encapsulation,
+        tunnels: Vec::new(),
+    };
+    ParsedConnection { connection: reader.parsed(value, LATER, sink), tunnels }
+}
+
+/// The networks of a side; 0.0.0.0/0 where none is given.
+fn networks(reader: &mut Reader<'_>, names: &[&'static str], sink: &mut Sink<'_>) -> Vec<IpNet> {
+    let Some(value) = reader.take(names, sink) else { return vec![any()] };
+    let items = one_or_many(value);
+    let mut networks: Vec<IpNet> = Vec::new();
+    for item in items {
+        let Some(net) = item.network(sink) else { continue };
+        if networks.contains(&net) {
+            sink.error(item.problem(Code::Duplicate, format!("{net} is listed twice")).fix("remove one"));
+        } else {
+            networks.push(net);
+        }
+    }
+    if networks.is_empty() { vec![any()] } else { networks }
+}
+
+fn encapsulation(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Encapsulation {
+    let mut number = |name: &'static str, range, sink: &mut Sink<'_>| -> Option<u16> {
+        reader.take(&[name], sink).and_then(|v| v.number(range, "bytes", Code::OutOfRange, sink))
+    };
+    let mtu = number("mtu", (576, 9_216), sink).unwrap_or(0);
+    let mss = number("mss", (64, 9_176), sink).unwrap_or(0);
+    let df = [("copy", Df::Copy), ("set", Df::Set), ("clear", Df::Clear)];
+    let df = reader.take(&["df"], sink).and_then(|v| v.word(&df, sink)).unwrap_or(Df::Copy);
+    let dscp = reader.take(&["dscp"], sink).and_then(|value| match value.as_text() {
+        Some("copy") => None,
+        _ => value.number((0, 63), "", Code::OutOfRange, sink),
+    });
+    Encapsulation { mtu, mss, df, dscp }
+}
+
+fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Parsed<Tunnel> {
+    let customer = reader.require(&["customer-gateway"], "\"osaka\"", sink).and_then(|v| v.reference(sink));
+    let psk = pre_shared_key(&mut reader, sink);
+    let local_id = reader.take(&["local-id"], sink).and_then(|v| identity(&v, sink));
+    let remote_id = reader.take(&["remote-id"], sink).and_then(|v| identity(&v, sink));
+    let at = reader.at().clone();
+    let table = reader.table("ike", sink);
+    let ike = suite::ike(table, &at, profile, sink);
+    let table = reader.table("ipsec", sink);
+    let ipsec = suite::ipsec(table, &at, profile, ike.version, sink);
+    let dpd = reader.take(&["dpd"], sink);
+    let dpd = dpd.map_or(Some(DPD), |v| dpd_of(&v, sink));
+    let nat = reader.take(&["nat-traversal", "nat-t"], sink).and_then(|v| v.flag(sink));
+    let placeholder = Identity::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let value = Tunnel {
+        customer_gateway: customer.unwrap_or_default(),
+        psk,
+        local_id: local_id.unwrap_or_else(|| placeholder.clone()),
+        remote_id: remote_id.unwrap_or(placeholder),
+        ike,
+        ipsec,
+        dpd,
+        nat_traversal: nat.unwrap_or(true),
+    };
+    reader.parsed(value, LATER, sink)
+}
+
+/// Latest standard (DPD-03).
+const DPD: Dpd = Dpd { timeout: Duration::from_secs(30) };
+
+/// `true`, `false`, or `{ timeout = 30 }`.
+fn dpd_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Dpd> {
+    if !value.is_table() {
+        return value.flag(sink).unwrap_or(true).then_some(DPD);
+    }
+    let mut reader = value.table(sink)?;
+    let enabled = reader.take(&["enabled", "enable"], sink).and_then(|v| v.flag(sink)).unwrap_or(true);
+    let timeout = reader.take(&["timeout"], sink);
+    let timeout = timeout.and_then(|v| v.number((1, 3600), "seconds", Code::OutOfRange, sink));
+    reader.finish(&["interval", "action"], sink);
+    let timeout = timeout.map_or(DPD.timeout, Duration::from_secs);
+    enabled.then_some(Dpd { timeout })
+}
+
+/// `psk` or `psk-file`. The key never reaches a message.
+fn pre_shared_key(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> PskSource {
+    let inline = reader.take(&["psk", "pre-shared-key"], sink);
+    let file = reader.take(&["psk-file"], sink);
+    match (inline, file) {
+        (Some(value), None) => inline_key(&value, sink).map(PskSource::Inline),
+        (None, Some(value)) => value.path(sink).map(PskSource::File),
+        (Some(value), Some(_)) => {
+            let problem =
+                Problem::new(Code::ConflictingKeys, value.at(), "psk and psk-file exclude each other");
+            sink.error(problem.fix("keep psk-file"));
+            None
+        }
+        (None, None) => {
+            let problem = Problem::new(Code::MissingKey, reader.at(), "the tunnel has no pre-shared key");
+            sink.error(problem.fix("add  psk-file = \"/etc/esplanade/NAME.psk\"  (mode 0600, the key only)"));
+            None
+        }
+    }
+    .unwrap_or_else(|| PskSource::File("".into()))
+}
+
+fn inline_key(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Psk> {
+    let error = match Psk::new(value.text(sink)?) {
+        Ok(psk) => return Some(psk),
+        Err(error) => error,
+    };
+    let (code, allowed) = match error {
+        PskError::Length(_) => (Code::PskLength, "1 to 100 characters".to_owned()),
+        PskError::Charset { .. } => (Code::PskCharset, format!("digits, letters and {}", psk::PUNCTUATION)),
+    };
+    let problem = Problem::new(code, value.at(), error.to_string()).allowed(allowed);
+    sink.error(problem.fix("choose another key, the same at the peer"));
+    None
+}
+
+/// An address, or a name without spaces.
+fn identity(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Identity> {
+    let text = value.text(sink)?;
+    let problem = if text.chars().any(char::is_whitespace) {
+        value.problem(Code::IdHasSpace, "an identity has no spaces")
+    } else if text.chars().count() > MAX_ID {
+        value.problem(Code::IdTooLong, format!("an identity has at most {MAX_ID} characters"))
+    } else if text.is_empty() || !text.is_ascii() || text.contains(|c: char| c.is_ascii_control()) {
+        value.problem(Code::Malformed, "not an identity")
+    } else {
+        let identity = text.parse().map_or_else(|_| Identity::Fqdn(text.to_owned()), Identity::Address);
+        return Some(identity);
+    };
+    sink.error(problem.allowed("an IP address, or a domain name of at most 100 characters"));
+    None
+}

@@ -1,0 +1,244 @@
+//! The resources, as they are once a document has been validated.
+//!
+//! Values are typed and defaults are filled in: a reader of these types never asks whether something was given.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::algorithm::{Authentication, DhGroup, Encryption};
+use crate::psk::Psk;
+
+/// Everything the document asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    pub control: Control,
+    pub interfaces: Vec<Interface>,
+    pub routes: Vec<Route>,
+    pub bypasses: Vec<Bypass>,
+    pub vpn_gateways: Vec<VpnGateway>,
+    pub customer_gateways: BTreeMap<String, CustomerGateway>,
+    pub connections: Vec<Connection>,
+}
+
+/// `[control]`, and the one value of `[dataplane]` that control needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The API's Unix socket.
+    pub socket: PathBuf,
+    /// The data plane's Unix socket: `[dataplane] socket`, so that it is written once.
+    pub dataplane_socket: PathBuf,
+    /// Default filter of the log, in `tracing`'s syntax; the environment overrides it.
+    pub log: String,
+    /// Keep IKE SAs in the data plane's journal memory, so that they survive this process.
+    pub journal: bool,
+}
+
+/// A VRF number; 0 is the default VRF.
+pub type Vrf = u16;
+
+/// Which side of the gateway an interface is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Emits only ESP, IKE, neighbour discovery, our own ICMP and what a bypass entry names.
+    Outside,
+    /// Carries protected traffic in clear.
+    Inside,
+}
+
+/// `[[interface]]`: a VLAN of a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub name: String,
+    /// Name of a port of `[dataplane]`.
+    pub port: String,
+    /// 0 is untagged, else 1 to 4094.
+    pub vlan: u16,
+    pub role: Role,
+    pub vrf: Vrf,
+    /// Own addresses, each with the prefix of its network.
+    pub addresses: Vec<IpNet>,
+    /// Bytes of the largest L3 packet, 576 to 9,216.
+    pub mtu: u16,
+}
+
+/// `[[route]]`: a static route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub vrf: Vrf,
+    pub prefix: IpNet,
+    pub via: Via,
+}
+
+/// Where a static route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// A router on the network of `interface`.
+    Gateway { interface: String, address: IpAddr },
+    /// Hosts on the link itself.
+    Interface(String),
+    /// Into the tunnels of a connection.
+    Connection(String),
+    /// Nowhere.
+    Discard,
+}
+
+/// `[[bypass]]`: traffic that may leave an outside interface unprotected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bypass {
+    pub vrf: Vrf,
+    pub src: IpNet,
+    pub dst: IpNet,
+    /// IP protocol number; `None` is any.
+    pub protocol: Option<u8>,
+    /// Destination ports, inclusive; (0, 65535) is any.
+    pub ports: (u16, u16),
+}
+
+/// `[vpn-gateway]`: our side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpnGateway {
+    pub name: String,
+    /// Mbit/s, the figure that utilisation refers to.
+    pub bandwidth: u32,
+    /// Gateway IP 1 and, for dual tunnels, gateway IP 2.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `[[customer-gateway]]`: a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerGateway {
+    pub name: String,
+    pub ip: IpAddr,
+    pub asn: Option<u32>,
+}
+
+/// How traffic finds its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoutingMode {
+    /// By routes to it.
+    Destination,
+    /// By policy routes made from its networks.
+    ProtectedDataFlows,
+}
+
+/// `[[connection]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub name: String,
+    pub vpn_gateway: String,
+    pub routing_mode: RoutingMode,
+    /// Phase 2 selectors; never empty: "any" is written out.
+    pub local_networks: Vec<IpNet>,
+    pub remote_networks: Vec<IpNet>,
+    /// Negotiate at once; else with the first packet.
+    pub effective_immediately: bool,
+    /// VRF of the protected traffic.
+    pub vrf: Vrf,
+    pub encapsulation: Encapsulation,
+    /// One or two; the first is the primary.
+    pub tunnels: Vec<Tunnel>,
+}
+
+/// How inner packets are dressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// Bytes of the largest inner packet; 0 follows the outside interface.
+    pub mtu: u16,
+    /// TCP maximum segment size that passes; 0 follows the MTU.
+    pub mss: u16,
+    pub df: Df,
+    /// `None` copies the inner DSCP.
+    pub dscp: Option<u8>,
+}
+
+/// The outer "don't fragment" bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Df {
+    Copy,
+    Set,
+    Clear,
+}
+
+/// `[[connection.tunnel]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    pub customer_gateway: String,
+    pub psk: PskSource,
+    pub local_id: Identity,
+    pub remote_id: Identity,
+    pub ike: Ike,
+    pub ipsec: Ipsec,
+    pub dpd: Option<Dpd>,
+    pub nat_traversal: bool,
+}
+
+/// Where the pre-shared key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PskSource {
+    Inline(Psk),
+    /// A file of mode 0600 that holds only the key.
+    File(PathBuf),
+}
+
+/// An IKE identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    Address(IpAddr),
+    Fqdn(String),
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(a) => a.fmt(f),
+            Self::Fqdn(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Which IKE a tunnel speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IkeVersion {
+    /// RFC 2409; refused for now.
+    V1,
+    /// RFC 7296.
+    V2,
+}
+
+/// Phase 1: the IKE SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ike {
+    pub version: IkeVersion,
+    pub encryption: Encryption,
+    pub authentication: Authentication,
+    pub dh_group: DhGroup,
+    /// Zero: no rekey by time.
+    pub lifetime: Duration,
+}
+
+/// Phase 2: the CHILD_SAs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ipsec {
+    pub encryption: Encryption,
+    /// Ignored with an AEAD cipher.
+    pub authentication: Authentication,
+    /// `None`: no new key exchange at a rekey.
+    pub pfs: Option<DhGroup>,
+    /// Zero: no rekey by time.
+    pub lifetime: Duration,
+    /// Extended sequence numbers.
+    pub esn: bool,
+    /// Packets, 32 to 32,768.
+    pub replay_window: u16,
+}
+
+/// Dead peer detection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dpd {
+    /// A peer that is silent this long is dead.
+    pub timeout: Duration,
+}

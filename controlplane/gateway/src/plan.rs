@@ -1,0 +1,171 @@
+//! From desired state to what each side is told: data plane objects and tunnels for IKE.
+//!
+//! # Identifiers
+//! The data plane and the owner tags of SAs know numbers, not names. Connections, tunnels and next hops get the
+//! FNV-1a hash of their key (`"tokyo"`, `"tokyo/1"`, ...), so that a number depends on nothing but the name and
+//! a restarted control process recognises its own SAs. A collision is resolved by hashing again, in the order of
+//! the sorted keys. Interfaces are numbered from 1 in the order of the document because the data plane indexes
+//! small tables by them; [`InterfaceIds`] keeps the numbers over a reload.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{Desired, Dpd, Encapsulation, Identity, Ike, Ipsec, PskSource, Role, Vrf};
+
+mod build;
+pub mod id;
+#[cfg(test)]
+mod tests;
+
+pub use id::InterfaceIds;
+
+/// Everything control tells the data plane and IKE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub dataplane: DataplanePlan,
+    pub tunnels: Vec<TunnelPlan>,
+    /// To pass to the next [`plan`].
+    pub interface_ids: InterfaceIds,
+}
+
+/// Configuration objects of the data plane, in an order in which each refers only to earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataplanePlan {
+    pub interfaces: Vec<InterfacePlan>,
+    pub addresses: Vec<AddressPlan>,
+    pub tunnels: Vec<DataplaneTunnel>,
+    pub next_hops: Vec<NextHopPlan>,
+    /// Candidates: `routing` picks one per prefix.
+    pub routes: Vec<RoutePlan>,
+    pub policy_routes: Vec<PolicyRoutePlan>,
+    pub bypasses: Vec<BypassPlan>,
+}
+
+/// An interface; the port is still a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfacePlan {
+    pub id: u16,
+    pub name: String,
+    pub port: String,
+    pub vlan: u16,
+    pub role: Role,
+    pub vrf: Vrf,
+    pub mtu: u16,
+}
+
+/// An own address with the prefix of its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPlan {
+    pub interface: u16,
+    pub address: IpNet,
+}
+
+/// The encapsulation of one tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataplaneTunnel {
+    pub id: u32,
+    pub connection: u32,
+    pub inner_vrf: Vrf,
+    pub outer_vrf: Vrf,
+    pub encapsulation: Encapsulation,
+}
+
+/// Where routes lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextHopPlan {
+    pub id: u32,
+    pub kind: NextHopKind,
+}
+
+/// As in the contract, with own types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextHopKind {
+    /// Tunnels of a connection, the primary first.
+    Tunnels(Vec<u32>),
+    Interface {
+        interface: u16,
+        gateway: Option<IpAddr>,
+    },
+    Discard,
+}
+
+/// Where a route comes from; decides between equal prefixes (RT-01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteSource {
+    /// The network of an own address.
+    System,
+    /// `[[route]]`.
+    Static,
+}
+
+/// A candidate for the table of a VRF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutePlan {
+    pub vrf: Vrf,
+    pub prefix: IpNet,
+    pub source: RouteSource,
+    pub next_hop: u32,
+}
+
+/// A policy route; the smallest priority wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyRoutePlan {
+    pub vrf: Vrf,
+    pub priority: u32,
+    pub src: IpNet,
+    pub dst: IpNet,
+    pub next_hop: u32,
+}
+
+/// Traffic that may leave in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BypassPlan {
+    pub vrf: Vrf,
+    pub src: IpNet,
+    pub dst: IpNet,
+    /// 0 is any.
+    pub protocol: u8,
+    pub ports: (u16, u16),
+}
+
+/// What IKE needs to know of one tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelPlan {
+    /// The number in owner tags and `Acquire` events.
+    pub id: u32,
+    /// The number of its connection in owner tags.
+    pub connection_id: u32,
+    pub connection: String,
+    /// From 1: 1 is the primary.
+    pub index: u8,
+    pub outer_vrf: Vrf,
+    pub inner_vrf: Vrf,
+    pub local: IpAddr,
+    pub remote: IpAddr,
+    pub local_id: Identity,
+    pub remote_id: Identity,
+    pub psk: PskSource,
+    pub ike: Ike,
+    pub ipsec: Ipsec,
+    pub local_networks: Vec<IpNet>,
+    pub remote_networks: Vec<IpNet>,
+    pub dpd: Option<Dpd>,
+    pub nat_traversal: bool,
+    /// Negotiate at once rather than with the first packet.
+    pub initiate: bool,
+}
+
+impl TunnelPlan {
+    /// The tunnel's name: that of its connection where it is the only one, else with `/1` or `/2`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.connection, self.index)
+    }
+}
+
+/// Plans `desired`. `previous` holds the interface numbers of the plan that is in force, if any.
+#[must_use]
+pub fn plan(desired: &Desired, previous: &InterfaceIds) -> Plan {
+    build::build(desired, previous)
+}

@@ -1,0 +1,251 @@
+//! Building the plan, object by object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    AddressPlan, BypassPlan, DataplanePlan, DataplaneTunnel, InterfaceIds, InterfacePlan, NextHopKind,
+    NextHopPlan, Plan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
+};
+use crate::model::{Connection, Desired, Role, Route, RoutingMode, Via, Vrf};
+
+/// Priority of a policy route between two /0; one less for each bit of both prefixes, so that the more specific
+/// of two overlapping flows is tried first.
+const FLOW_PRIORITY: u32 = 1_000;
+
+pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
+    let names = Names::new(desired, previous);
+    let tunnels: Vec<TunnelPlan> =
+        desired.connections.iter().flat_map(|c| tunnels(desired, c, &names)).collect();
+    let dataplane = DataplanePlan {
+        interfaces: interfaces(desired, &names),
+        addresses: addresses(desired, &names),
+        tunnels: tunnels.iter().filter_map(|t| dataplane_tunnel(desired, t)).collect(),
+        next_hops: next_hops(desired, &names),
+        routes: routes(desired, &names),
+        policy_routes: desired.connections.iter().flat_map(|c| policy_routes(c, &names)).collect(),
+        bypasses: desired.bypasses.iter().map(bypass).collect(),
+    };
+    Plan { dataplane, tunnels, interface_ids: names.interfaces }
+}
+
+/// Where a next hop leads, as the key of its number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Hop<'a> {
+    Connection(&'a str),
+    Link(&'a str),
+    Router(&'a str, IpAddr),
+    Discard,
+}
+
+impl<'a> Hop<'a> {
+    fn of(route: &'a Route) -> Self {
+        match &route.via {
+            Via::Gateway { interface, address } => Self::Router(interface, *address),
+            Via::Interface(name) => Self::Link(name),
+            Via::Connection(name) => Self::Connection(name),
+            Via::Discard => Self::Discard,
+        }
+    }
+
+    fn key(&self) -> String {
+        match self {
+            Self::Connection(name) => format!("connection {name}"),
+            Self::Link(name) => format!("link {name}"),
+            Self::Router(name, address) => format!("router {name} {address}"),
+            Self::Discard => "discard".to_owned(),
+        }
+    }
+}
+
+/// The numbers of everything in the document.
+#[derive(Debug)]
+struct Names<'a> {
+    interfaces: InterfaceIds,
+    /// Connections by name, tunnels by `name/index`.
+    connections: BTreeMap<String, u32>,
+    hops: BTreeMap<Hop<'a>, u32>,
+}
+
+impl<'a> Names<'a> {
+    fn new(desired: &'a Desired, previous: &InterfaceIds) -> Self {
+        let interfaces = previous.renew(desired.interfaces.iter().map(|i| i.name.as_str()));
+        let keys: Vec<String> = desired
+            .connections
+            .iter()
+            .flat_map(|c| {
+                let tunnels = (1..=c.tunnels.len()).map(|index| format!("{}/{index}", c.name));
+                tunnels.chain([c.name.clone()])
+            })
+            .collect();
+        let connections = id::assign(keys.iter().map(String::as_str));
+        let hops: BTreeSet<Hop<'a>> = desired
+            .routes
+            .iter()
+            .map(Hop::of)
+            .chain(desired.connections.iter().map(|c| Hop::Connection(&c.name)))
+            .chain(connected(desired).map(|(interface, ..)| Hop::Link(interface)))
+            .collect();
+        let keys: Vec<String> = hops.iter().map(Hop::key).collect();
+        let numbers = id::assign(keys.iter().map(String::as_str));
+        let hops = hops.into_iter().map(|hop| (numbers[&hop.key()], hop)).map(|(n, hop)| (hop, n)).collect();
+        Self { interfaces, connections, hops }
+    }
+
+    fn interface(&self, name: &str) -> u16 {
+        self.interfaces.of(name).unwrap_or_default()
+    }
+
+    fn connection(&self, name: &str) -> u32 {
+        self.connections.get(name).copied().unwrap_or_default()
+    }
+
+    fn tunnel(&self, connection: &str, index: usize) -> u32 {
+        self.connection(&format!("{connection}/{index}"))
+    }
+
+    fn hop(&self, hop: &Hop<'_>) -> u32 {
+        self.hops.get(hop).copied().unwrap_or_default()
+    }
+}
+
+fn interfaces(desired: &Desired, names: &Names<'_>) -> Vec<InterfacePlan> {
+    let plan = |i: &crate::model::Interface| InterfacePlan {
+        id: names.interface(&i.name),
+        name: i.name.clone(),
+        port: i.port.clone(),
+        vlan: i.vlan,
+        role: i.role,
+        vrf: i.vrf,
+        mtu: i.mtu,
+    };
+    desired.interfaces.iter().map(plan).collect()
+}
+
+fn addresses(desired: &Desired, names: &Names<'_>) -> Vec<AddressPlan> {
+    let of = |i: &'_ crate::model::Interface| {
+        let interface = names.interface(&i.name);
+        i.addresses.iter().map(move |&address| AddressPlan { interface, address }).collect::<Vec<_>>()
+    };
+    desired.interfaces.iter().flat_map(of).collect()
+}
+
+/// The networks of own addresses: (interface, VRF, prefix), each once. A host prefix is no network.
+fn connected(desired: &Desired) -> impl Iterator<Item = (&str, Vrf, IpNet)> {
+    let mut seen = BTreeSet::new();
+    let all = desired.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |net| (i, net.trunc())));
+    all.filter(|(_, net)| net.prefix_len() < net.max_prefix_len())
+        .filter(move |(i, net)| seen.insert((i.vrf, *net)))
+        .map(|(i, net)| (i.name.as_str(), i.vrf, net))
+}
+
+fn next_hops(desired: &Desired, names: &Names<'_>) -> Vec<NextHopPlan> {
+    let tunnels = |name: &str| {
+        let count = desired.connections.iter().find(|c| c.name == name).map_or(0, |c| c.tunnels.len());
+        (1..=count).map(|index| names.tunnel(name, index)).collect()
+    };
+    let kind = |hop: &Hop<'_>| match *hop {
+        Hop::Connection(name) => NextHopKind::Tunnels(tunnels(name)),
+        Hop::Link(name) => NextHopKind::Interface { interface: names.interface(name), gateway: None },
+        Hop::Router(name, address) => {
+            NextHopKind::Interface { interface: names.interface(name), gateway: Some(address) }
+        }
+        Hop::Discard => NextHopKind::Discard,
+    };
+    names.hops.iter().map(|(hop, &id)| NextHopPlan { id, kind: kind(hop) }).collect()
+}
+
+fn routes(desired: &Desired, names: &Names<'_>) -> Vec<RoutePlan> {
+    let system = connected(desired).map(|(interface, vrf, prefix)| RoutePlan {
+        vrf,
+        prefix,
+        source: RouteSource::System,
+        next_hop: names.hop(&Hop::Link(interface)),
+    });
+    let fixed = desired.routes.iter().map(|route| RoutePlan {
+        vrf: route.vrf,
+        prefix: route.prefix,
+        source: RouteSource::Static,
+        next_hop: names.hop(&Hop::of(route)),
+    });
+    system.chain(fixed).collect()
+}
+
+fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRoutePlan> {
+    if connection.routing_mode != RoutingMode::ProtectedDataFlows {
+        return Vec::new();
+    }
+    let next_hop = names.hop(&Hop::Connection(&connection.name));
+    let pairs = connection
+        .local_networks
+        .iter()
+        .flat_map(|l| connection.remote_networks.iter().map(move |r| (*l, *r)));
+    let plan = |(src, dst): (IpNet, IpNet)| PolicyRoutePlan {
+        vrf: connection.vrf,
+        priority: FLOW_PRIORITY - u32::from(src.prefix_len()) - u32::from(dst.prefix_len()),
+        src,
+        dst,
+        next_hop,
+    };
+    pairs.map(plan).collect()
+}
+
+fn bypass(bypass: &crate::model::Bypass) -> BypassPlan {
+    BypassPlan {
+        vrf: bypass.vrf,
+        src: bypass.src,
+        dst: bypass.dst,
+        protocol: bypass.protocol.unwrap_or(0),
+        ports: bypass.ports,
+    }
+}
+
+fn dataplane_tunnel(desired: &Desired, tunnel: &TunnelPlan) -> Option<DataplaneTunnel> {
+    let connection = desired.connections.iter().find(|c| c.name == tunnel.connection)?;
+    Some(DataplaneTunnel {
+        id: tunnel.id,
+        connection: tunnel.connection_id,
+        inner_vrf: tunnel.inner_vrf,
+        outer_vrf: tunnel.outer_vrf,
+        encapsulation: connection.encapsulation,
+    })
+}
+
+fn tunnels(desired: &Desired, connection: &Connection, names: &Names<'_>) -> Vec<TunnelPlan> {
+    let gateway = desired.vpn_gateways.iter().find(|g| g.name == connection.vpn_gateway);
+    let plan = |(position, tunnel): (usize, &crate::model::Tunnel)| {
+        let local = *gateway?.addresses.get(position)?;
+        let customer = desired.customer_gateways.get(&tunnel.customer_gateway)?;
+        Some(TunnelPlan {
+            id: names.tunnel(&connection.name, position + 1),
+            connection_id: names.connection(&connection.name),
+            connection: connection.name.clone(),
+            index: u8::try_from(position + 1).ok()?,
+            outer_vrf: outer_vrf(desired, local),
+            inner_vrf: connection.vrf,
+            local,
+            remote: customer.ip,
+            local_id: tunnel.local_id.clone(),
+            remote_id: tunnel.remote_id.clone(),
+            psk: tunnel.psk.clone(),
+            ike: tunnel.ike,
+            ipsec: tunnel.ipsec,
+            local_networks: connection.local_networks.clone(),
+            remote_networks: connection.remote_networks.clone(),
+            dpd: tunnel.dpd,
+            nat_traversal: tunnel.nat_traversal,
+            initiate: connection.effective_immediately,
+        })
+    };
+    connection.tunnels.iter().enumerate().filter_map(plan).collect()
+}
+
+/// The VRF of the outside interface that has `local`.
+fn outer_vrf(desired: &Desired, local: IpAddr) -> Vrf {
+    let has = |i: &&crate::model::Interface| {
+        i.role == Role::Outside && i.addresses.iter().any(|net| net.addr() == local)
+    };
+    desired.interfaces.iter().find(has).map_or(0, |i| i.vrf)
+}
