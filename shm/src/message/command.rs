@@ -209,6 +209,12 @@ pub struct ChangeWire {
     slot: [u8; Change::SLOT_LEN],
 }
 
+impl std::fmt::Debug for ChangeWire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChangeWire(..)")
+    }
+}
+
 impl Field for Change {
     type Wire = ChangeWire;
 

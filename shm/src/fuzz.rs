@@ -1,0 +1,28 @@
+//! Entry points for the fuzz targets: each takes any bytes, and none may panic.
+
+use crate::message::{Change, Command, Completion, Event, Inject, Message, Punt};
+use crate::session::fuzz_handshake;
+
+/// Decodes `bytes` as a message of every ring and checks that what decodes encodes to itself.
+pub fn messages(bytes: &[u8]) {
+    round_trip::<Command>(bytes);
+    round_trip::<Change>(bytes);
+    round_trip::<Completion>(bytes);
+    round_trip::<Event>(bytes);
+}
+
+/// Reads `bytes` as the header of a packet slot and as the datagrams of the handshake.
+pub fn packets_and_handshake(bytes: &[u8]) {
+    if let Some(header) = bytes.first_chunk() {
+        let _ = crate::message::packet::take_packet_header::<Punt>(header);
+        let _ = crate::message::packet::take_packet_header::<Inject>(header);
+    }
+    fuzz_handshake(bytes);
+}
+
+fn round_trip<M: Message>(bytes: &[u8]) {
+    let Ok(message) = M::decode(bytes) else { return };
+    let mut slot = vec![0; M::SLOT_LEN];
+    let len = message.encode(&mut slot);
+    assert_eq!(slot.get(..len), bytes.get(..len), "a message has one encoding");
+}
