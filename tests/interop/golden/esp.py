@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""ESP packets by an independent implementation (scapy), for the data plane's tests.
+
+  golden   writes golden.json: packets of every suite with fixed keys, SPI, sequence number and IV
+  open     reads our packets as JSON on stdin, opens each with scapy, writes the inner packets as JSON
+
+Each golden packet is taken apart again without scapy before it is written, so that a fault of scapy would show.
+A packet is {suite: [encryption, key bits, integrity] (IANA IKEv2 transform IDs), natt, esn (null, or the high
+half), seq (low half), spi, enc_key, auth_key, iv, inner, wire}; bytes are hexadecimal.
+
+Needs Debian's python3-scapy and python3-cryptography.
+"""
+import hashlib, hmac, json, logging, os, struct, sys
+
+logging.getLogger("scapy").setLevel(logging.ERROR)
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.ipsec import ESP, SecurityAssociation
+from scapy.packet import Raw
+from scapy.compat import raw
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+GCM, CBC, TRIPLE_DES, DES, NULL = 20, 12, 3, 2, 11
+# encryption: scapy's name, IV bytes, key bytes without a salt for each key length
+CIPHERS = {
+    GCM: ("AES-GCM", 8, {128: 16, 192: 24, 256: 32}),
+    CBC: ("AES-CBC", 16, {128: 16, 192: 24, 256: 32}),
+    TRIPLE_DES: ("3DES", 8, {0: 24}),
+    DES: ("DES", 8, {0: 8}),
+    NULL: ("NULL", 0, {0: 0}),
+}
+# integrity: scapy's name, hash, key bytes, tag bytes
+HASHES = {
+    1: ("HMAC-MD5-96", "md5", 16, 12),
+    2: ("HMAC-SHA1-96", "sha1", 20, 12),
+    12: ("SHA2-256-128", "sha256", 32, 16),
+    13: ("SHA2-384-192", "sha384", 48, 24),
+    14: ("SHA2-512-256", "sha512", 64, 32),
+}
+SUITES = (
+    [(GCM, bits, 0) for bits in (128, 192, 256)]
+    + [(CBC, bits, h) for bits in (128, 192, 256) for h in HASHES]
+    + [(c, 0, h) for c in (TRIPLE_DES, DES) for h in HASHES]
+    + [(NULL, 0, 2)]
+)
+SPI, SEQ = 0x11223344, 7
+OUTER_SRC, OUTER_DST = "192.0.2.1", "192.0.2.2"
+
+
+def derive(length, *label):
+    return hashlib.shake_128(b"esplanade golden " + repr(label).encode()).digest(length)
+
+
+def keys(suite):
+    cipher, bits, integrity = suite
+    salt = 4 if cipher == GCM else 0
+    auth = HASHES[integrity][2] if integrity else 0
+    return derive(CIPHERS[cipher][2][bits] + salt, "enc", suite), derive(auth, "auth", suite)
+
+
+def association(packet):
+    cipher, _, integrity = packet["suite"]
+    more = {"crypt_algo": CIPHERS[cipher][0], "crypt_key": bytes.fromhex(packet["enc_key"])}
+    if integrity:
+        more.update(auth_algo=HASHES[integrity][0], auth_key=bytes.fromhex(packet["auth_key"]))
+    header = IP(src=OUTER_SRC, dst=OUTER_DST, id=0x4242, ttl=64)
+    return SecurityAssociation(ESP, spi=packet["spi"], tunnel_header=header, **more, **high_half(packet))
+
+
+def high_half(packet):
+    return {} if packet["esn"] is None else {"esn_en": True, "esn": packet["esn"]}
+
+
+def tag_with_high_half(packet, esp):
+    """The tag of encrypt-then-MAC with ESN (RFC 4303 section 2.8): scapy 2.5 leaves the high half out."""
+    _, digest, _, tag_len = HASHES[packet["suite"][2]]
+    covered = esp[:-tag_len] + struct.pack(">I", packet["esn"])
+    return esp[:-tag_len] + hmac.new(bytes.fromhex(packet["auth_key"]), covered, digest).digest()[:tag_len]
+
+
+def seal(packet):
+    inner = IP(bytes.fromhex(packet["inner"]))
+    iv = bytes.fromhex(packet["iv"])
+    esp = raw(association(packet).encrypt(inner, seq_num=packet["seq"], iv=iv, **high_half(packet)))[20:]
+    if packet["esn"] is not None and packet["suite"][2]:
+        esp = tag_with_high_half(packet, esp)
+    outer = IP(src=OUTER_SRC, dst=OUTER_DST, id=0x4242, ttl=64)
+    if packet["natt"]:  # by hand: scapy 2.5 gets the UDP length wrong
+        return raw(outer / UDP(sport=4500, dport=4500, chksum=0) / Raw(esp))
+    outer.proto = 50
+    return raw(outer / Raw(esp))
+
+
+def open_with_scapy(packet):
+    integrity = packet["suite"][2]
+    wire = bytes.fromhex(packet["wire"])
+    esp = wire[28:] if packet["natt"] else wire[20:]
+    association_of = packet
+    if packet["esn"] is not None and integrity:
+        assert tag_with_high_half(packet, esp) == esp, "integrity check value"
+        esp = esp[: -HASHES[integrity][3]]
+        association_of = dict(packet, suite=[*packet["suite"][:2], 0])
+    bare = IP(raw(IP(src=OUTER_SRC, dst=OUTER_DST, proto=50) / Raw(esp)))
+    return raw(association(association_of).decrypt(bare, **high_half(packet)))
+
+
+def open_by_hand(packet):
+    """RFC 4303 section 3.4 with primitives only."""
+    cipher, _, integrity = packet["suite"]
+    wire = bytes.fromhex(packet["wire"])
+    enc_key, auth_key = bytes.fromhex(packet["enc_key"]), bytes.fromhex(packet["auth_key"])
+    esp = wire[28:] if packet["natt"] else wire[20:]
+    high = b"" if packet["esn"] is None else struct.pack(">I", packet["esn"])
+    iv_len = CIPHERS[cipher][1]
+    iv, rest = esp[8 : 8 + iv_len], esp[8 + iv_len :]
+    if cipher == GCM:
+        aad = esp[:4] + high + esp[4:8]
+        plain = AESGCM(enc_key[:-4]).decrypt(enc_key[-4:] + iv, rest, aad)
+    else:
+        _, digest, _, tag_len = HASHES[integrity]
+        tag = hmac.new(auth_key, esp[:-tag_len] + high, digest).digest()[:tag_len]
+        assert tag == esp[-tag_len:], "integrity check value"
+        plain = rest[:-tag_len]
+        if cipher != NULL:
+            # DES is 3DES with one key three times
+            alg = algorithms.AES(enc_key) if cipher == CBC else algorithms.TripleDES((enc_key * 3)[:24])
+            decryptor = Cipher(alg, modes.CBC(iv)).decryptor()
+            plain = decryptor.update(plain) + decryptor.finalize()
+    pad_len, next_header = plain[-2:]
+    inner, padding = plain[: -2 - pad_len], plain[-2 - pad_len : -2]
+    assert padding == bytes(range(1, pad_len + 1)), "padding"
+    assert next_header == 4, "next header"
+    return inner
+
+
+def describe(suite, natt, esn, length):
+    payload = Raw(bytes(i & 255 for i in range(length)))
+    inner = IP(src="10.1.0.1", dst="10.2.0.1", id=1, ttl=64) / ICMP(id=1, seq=1) / payload
+    enc_key, auth_key = keys(suite)
+    packet = dict(suite=suite, natt=natt, esn=esn, seq=SEQ, spi=SPI, enc_key=enc_key.hex(), auth_key=auth_key.hex(),
+                  iv=derive(CIPHERS[suite[0]][1], "iv", suite, length).hex(), inner=raw(inner).hex())
+    packet["wire"] = seal(packet).hex()
+    assert open_by_hand(packet).hex() == packet["inner"], packet
+    assert open_with_scapy(packet).hex() == packet["inner"], packet
+    return packet
+
+
+def golden(path):
+    packets = []
+    for suite in SUITES:
+        packets += [describe(suite, False, None, length) for length in (0, 1, 56, 301)]
+        packets += [describe(suite, natt, esn, 56) for natt in (False, True) for esn in (None, 0, 1) if natt or esn is not None]
+    with open(path, "w") as out:
+        out.write("[\n" + ",\n".join(json.dumps(p, separators=(",", ":")) for p in packets) + "\n]\n")
+    print(len(packets), "packets")
+
+
+def open_ours():
+    results = []
+    for packet in json.load(sys.stdin):
+        by_hand = open_by_hand(packet).hex()
+        assert open_with_scapy(packet).hex() == by_hand, "scapy and primitives disagree"
+        results.append(by_hand)
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["golden"]:
+        golden(os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json"))
+    elif sys.argv[1:] == ["open"]:
+        open_ours()
+    else:
+        sys.exit(__doc__)
