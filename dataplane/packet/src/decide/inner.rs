@@ -1,0 +1,220 @@
+//! Inner packets: from an inside interface, out of a tunnel, or a bypass of an outside interface.
+
+use crate::drop_reason::DropReason;
+use crate::flow::Flow;
+use crate::ids::{TunnelId, VrfId};
+use crate::sad::Child;
+use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup, Vrf};
+use std::net::IpAddr;
+
+/// How an inner packet came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ingress {
+    /// From an inside interface.
+    Inside,
+    /// From an outside interface: only what a bypass entry names goes on.
+    Outside,
+    /// Decapsulated from this tunnel, selectors checked.
+    Tunnel(TunnelId),
+    /// Made here: our own ICMP, packets from the TUN device. The hop limit is not decremented.
+    Own,
+}
+
+/// What becomes of an inner packet.
+///
+/// For `Encapsulate` and `Forward` the caller decrements the hop limit (except of [`Ingress::Own`]) with
+/// [`crate::headers::decrement_hop_limit`]; for `Encapsulate` it also clamps the MSS of a TCP SYN.
+#[derive(Debug)]
+pub enum Outcome<'t, K> {
+    /// Seal it with this SA; hand it over first if the SA's owner is another worker.
+    Encapsulate(Child<'t, K>),
+    /// Send it in clear on this interface.
+    Forward(Egress<'t>),
+    /// It is for an address of ours in this VRF.
+    Local,
+    /// Tell control that the tunnel needs an SA; the packet itself is dropped ([`DropReason::AwaitingSa`]).
+    Acquire(TunnelId),
+    /// The hop limit ran out: answer with ICMP time exceeded ([`DropReason::TtlExpired`]).
+    TimeExceeded,
+    /// Too big, may not be fragmented: answer with ICMP and this MTU ([`DropReason::NeedsFragmentation`]).
+    TooBig {
+        /// The largest packet that would pass, bytes.
+        mtu: u16,
+    },
+    /// Too big but may be fragmented to this MTU; drop as [`DropReason::FragmentUnsupported`] if not done.
+    Fragment {
+        /// The largest fragment that would pass, bytes.
+        mtu: u16,
+        /// Where the fragments go.
+        to: FragmentTo<'t, K>,
+    },
+    /// Drop it.
+    Drop(DropReason),
+}
+
+/// Where fragments go: as in [`Outcome`].
+#[derive(Debug)]
+pub enum FragmentTo<'t, K> {
+    /// Through this SA.
+    Encapsulate(Child<'t, K>),
+    /// Out of this interface.
+    Forward(Egress<'t>),
+}
+
+/// Decides about an inner packet in its VRF.
+#[must_use]
+pub fn decide_inner<'t, K>(
+    tables: &'t Tables<K>,
+    vrf: VrfId,
+    flow: &Flow,
+    ingress: Ingress,
+) -> Outcome<'t, K> {
+    match decide(tables, vrf, flow, ingress) {
+        Ok(outcome) => outcome,
+        Err(reason) => Outcome::Drop(reason),
+    }
+}
+
+#[inline]
+fn decide<'t, K>(
+    tables: &'t Tables<K>,
+    vrf: VrfId,
+    flow: &Flow,
+    ingress: Ingress,
+) -> Result<Outcome<'t, K>, DropReason> {
+    check_addresses(flow)?;
+    let vrf = tables.vrf(vrf).ok_or(DropReason::VrfMissing)?;
+    let target = match vrf.policy.lookup(flow.src, flow.dst) {
+        // A policy route does not hide our own addresses.
+        Some(next_hop) if !vrf.is_local(flow.dst) => RouteTarget::NextHop(next_hop),
+        _ => *vrf.route(flow.dst).ok_or(DropReason::NoRoute)?,
+    };
+    let next_hop = match target {
+        RouteTarget::Local(_) => return Ok(Outcome::Local),
+        RouteTarget::Connected(interface) => {
+            return forward(vrf, flow, ingress, tables.egress_on(interface, flow.dst)?);
+        }
+        RouteTarget::NextHop(id) => tables.next_hop(id).ok_or(DropReason::NextHopMissing)?,
+    };
+    match &next_hop.kind {
+        NextHopKind::Tunnels(_) if ingress == Ingress::Outside => Err(DropReason::CleartextProtected),
+        NextHopKind::Tunnels(group) => encapsulate(tables, flow, ingress, group),
+        NextHopKind::Interface { interface, gateway } => {
+            forward(vrf, flow, ingress, tables.egress_on(*interface, gateway.unwrap_or(flow.dst))?)
+        }
+        NextHopKind::Local => Ok(Outcome::Local),
+        NextHopKind::Discard => Err(DropReason::RouteDiscard),
+    }
+}
+
+/// Refuses addresses that are never forwarded (RFC 1122 section 3.2.1.3, RFC 1812 section 5.3.7).
+#[inline]
+fn check_addresses(flow: &Flow) -> Result<(), DropReason> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.src, flow.dst) else {
+        return Err(DropReason::Ipv6NotForwarded);
+    };
+    let [s, ..] = src.octets();
+    let [d, ..] = dst.octets();
+    if s == 0 || s == 127 || s >= 224 {
+        return Err(DropReason::MartianSource);
+    }
+    match d {
+        0 | 127 | 240.. => Err(DropReason::MartianDestination),
+        224..240 => Err(DropReason::MulticastDestination),
+        _ => Ok(()),
+    }
+}
+
+/// In clear, out of an interface.
+fn forward<'t, K>(
+    vrf: &Vrf,
+    flow: &Flow,
+    ingress: Ingress,
+    egress: Egress<'t>,
+) -> Result<Outcome<'t, K>, DropReason> {
+    let crosses_outside = egress.interface.role == Role::Outside || ingress == Ingress::Outside;
+    if crosses_outside && !vrf.bypass.allows(flow) {
+        return Err(if ingress == Ingress::Outside {
+            DropReason::NotForUs
+        } else {
+            DropReason::CleartextRefused
+        });
+    }
+    if is_broadcast(&egress, flow.dst) {
+        return Err(DropReason::MartianDestination);
+    }
+    if expires(flow, ingress) {
+        return Ok(Outcome::TimeExceeded);
+    }
+    Ok(match oversize(flow, egress.interface.mtu) {
+        None => Outcome::Forward(egress),
+        Some(mtu) if flow.dont_fragment => Outcome::TooBig { mtu },
+        Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Forward(egress) },
+    })
+}
+
+/// Through a CHILD_SA of the group's tunnel.
+#[inline]
+fn encapsulate<'t, K>(
+    tables: &'t Tables<K>,
+    flow: &Flow,
+    ingress: Ingress,
+    group: &TunnelGroup,
+) -> Result<Outcome<'t, K>, DropReason> {
+    let Some(id) = group.choose(flow) else { return wake(tables, group) };
+    let children = tables.children(id);
+    let found = children.iter().find_map(|spi| {
+        let child = tables.child(*spi)?;
+        child.entry.selectors.iter().any(|pair| pair.matches_outbound(flow)).then_some(child)
+    });
+    let Some(child) = found else { return no_child(tables, id) };
+    if expires(flow, ingress) {
+        return Ok(Outcome::TimeExceeded);
+    }
+    Ok(match oversize(flow, child.entry.inner_mtu) {
+        None => Outcome::Encapsulate(child),
+        Some(mtu) if flow.dont_fragment => Outcome::TooBig { mtu },
+        Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
+    })
+}
+
+/// No tunnel of the group is active: wake one that may be negotiated on demand.
+#[cold]
+fn wake<'t, K>(tables: &Tables<K>, group: &TunnelGroup) -> Result<Outcome<'t, K>, DropReason> {
+    let on_demand = |id: &&TunnelId| tables.tunnel(**id).is_some_and(|tunnel| tunnel.acquire);
+    group.tunnels.iter().find(on_demand).map(|id| Outcome::Acquire(*id)).ok_or(DropReason::NoActiveTunnel)
+}
+
+/// The tunnel has no CHILD_SA for the packet.
+#[cold]
+fn no_child<'t, K>(tables: &Tables<K>, id: TunnelId) -> Result<Outcome<'t, K>, DropReason> {
+    let tunnel = tables.tunnel(id).ok_or(DropReason::TunnelMissing)?;
+    let senders = tables.children(id).iter().any(|spi| tables.child(*spi).is_some());
+    match (tunnel.acquire, senders) {
+        (true, _) => Ok(Outcome::Acquire(id)),
+        (false, true) => Err(DropReason::NoMatchingSelector),
+        (false, false) => Err(DropReason::TunnelDown),
+    }
+}
+
+/// True if forwarding would bring the hop limit to 0 (RFC 1812 section 5.3.1).
+#[inline]
+fn expires(flow: &Flow, ingress: Ingress) -> bool {
+    flow.hop_limit <= 1 && ingress != Ingress::Own
+}
+
+/// The MTU, if the packet exceeds it.
+#[inline]
+fn oversize(flow: &Flow, mtu: u16) -> Option<u16> {
+    (flow.len > mtu).then_some(mtu)
+}
+
+/// True for the directed broadcast address of a subnet on the egress (RFC 2644: not forwarded).
+fn is_broadcast(egress: &Egress<'_>, destination: IpAddr) -> bool {
+    egress.interface.addresses.iter().any(|a| {
+        let subnet = a.subnet();
+        subnet.len() < 31
+            && subnet.contains(destination)
+            && (destination == subnet.last() || destination == subnet.address())
+    })
+}

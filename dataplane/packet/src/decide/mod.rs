@@ -1,0 +1,10 @@
+//! The one forwarding decision (rule 2 of the design), as pure functions.
+//!
+//! Every inner packet: VRF → policy routes → longest prefix → next hop → CHILD_SA by selector. What
+//! arrives on an outside interface is ESP, IKE or ICMP for us, a bypass, or dropped.
+
+mod inner;
+mod outside;
+
+pub use inner::{FragmentTo, Ingress, Outcome, decide_inner};
+pub use outside::{Outside, classify_outside};

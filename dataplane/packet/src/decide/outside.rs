@@ -1,0 +1,109 @@
+//! Packets that arrive on an outside interface.
+
+use super::inner::{Ingress, Outcome, decide_inner};
+use crate::drop_reason::DropReason;
+use crate::esp::decap::EspPacket;
+use crate::flow::Flow;
+use crate::headers::{protocol, udp};
+use crate::tables::{Interface, Tables};
+
+/// The IKE port without and with NAT traversal (RFC 7296 section 2.23).
+const IKE_PORT: u16 = 500;
+const NAT_T_PORT: u16 = 4500;
+
+/// What a packet on an outside interface is.
+#[derive(Debug)]
+pub enum Outside<'t, K> {
+    /// ESP for us, native or out of UDP: look its SPI up.
+    Esp {
+        /// Where it is and what its header says.
+        packet: EspPacket,
+        /// The outer UDP source port; `None` for native ESP.
+        udp_port: Option<u16>,
+    },
+    /// IKE for us: punt the whole IP packet.
+    Ike {
+        /// From a peer with an SA, or answering one of our SPIs: the class that is never starved.
+        known: bool,
+    },
+    /// ICMP for us.
+    Icmp,
+    /// Not for us; a bypass entry lets it pass to where it belongs.
+    Bypass(Outcome<'t, K>),
+    /// Drop it.
+    Drop(DropReason),
+}
+
+/// Classifies an IP packet that arrived on `interface`, whose headers `flow` describes.
+#[must_use]
+pub fn classify_outside<'t, K>(
+    tables: &'t Tables<K>,
+    interface: &Interface,
+    packet: &[u8],
+    flow: &Flow,
+) -> Outside<'t, K> {
+    if !tables.is_local(interface.vrf, flow.dst) {
+        return match decide_inner(tables, interface.vrf, flow, Ingress::Outside) {
+            Outcome::Drop(reason) => Outside::Drop(reason),
+            outcome => Outside::Bypass(outcome),
+        };
+    }
+    for_us(tables, interface, packet, flow).unwrap_or_else(Outside::Drop)
+}
+
+#[inline]
+fn for_us<'t, K>(
+    tables: &Tables<K>,
+    interface: &Interface,
+    packet: &[u8],
+    flow: &Flow,
+) -> Result<Outside<'t, K>, DropReason> {
+    if flow.fragment {
+        return Err(DropReason::OuterFragment);
+    }
+    match flow.protocol {
+        protocol::ESP => {
+            Ok(Outside::Esp { packet: EspPacket::parse(packet, flow.header_len, flow.len)?, udp_port: None })
+        }
+        protocol::UDP => {
+            let body = packet
+                .get(usize::from(flow.header_len)..usize::from(flow.len))
+                .ok_or(DropReason::FrameTruncated)?;
+            let udp = udp::UdpView::parse(body)?;
+            match udp.dst_port() {
+                NAT_T_PORT => nat_traversal(tables, interface, packet, flow, &udp),
+                IKE_PORT => Ok(ike(tables, interface, flow, udp.payload())),
+                _ => Err(DropReason::LocalUnserved),
+            }
+        }
+        protocol::ICMP | protocol::ICMPV6 => Ok(Outside::Icmp),
+        _ => Err(DropReason::LocalUnserved),
+    }
+}
+
+/// Port 4500 (RFC 3948 section 2): a keepalive, IKE behind a zero marker, or ESP.
+#[inline]
+fn nat_traversal<'t, K>(
+    tables: &Tables<K>,
+    interface: &Interface,
+    packet: &[u8],
+    flow: &Flow,
+    udp: &udp::UdpView<'_>,
+) -> Result<Outside<'t, K>, DropReason> {
+    let payload = udp.payload();
+    match payload {
+        [0xff] => Err(DropReason::NatKeepalive),
+        [0, 0, 0, 0, message @ ..] => Ok(ike(tables, interface, flow, message)),
+        _ => {
+            let esp = flow.header_len + udp::HEADER_LEN;
+            let packet = EspPacket::parse(packet, esp, flow.header_len + udp.len())?;
+            Ok(Outside::Esp { packet, udp_port: Some(udp.src_port()) })
+        }
+    }
+}
+
+/// A peer that has an SA, or a message that carries a responder SPI, was here before.
+fn ike<'t, K>(tables: &Tables<K>, interface: &Interface, flow: &Flow, message: &[u8]) -> Outside<'t, K> {
+    let responder_spi = message.get(8..16).is_some_and(|spi| spi != [0; 8]);
+    Outside::Ike { known: responder_spi || tables.is_peer(interface.vrf, flow.src) }
+}

@@ -1,0 +1,106 @@
+//! Outbound: laying an ESP packet out around an inner packet (RFC 4303 section 3.3).
+
+use super::layout::CipherKind;
+use super::sequence::SeqNo;
+use super::template::{InnerMarks, OuterTemplate};
+use super::{ESP_HEADER_LEN, ESP_TRAILER_LEN, EspSpans};
+use crate::drop_reason::DropReason;
+use crate::flow::Flow;
+use crate::headers::protocol;
+
+/// The padding of RFC 4303 section 2.4: 1, 2, 3 and so on.
+pub(super) static PADDING: [u8; 255] = {
+    let mut bytes = [0; 255];
+    let mut i = 0;
+    while i < 255 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+        {
+            bytes[i] = i as u8 + 1;
+        }
+        i += 1;
+    }
+    bytes
+};
+
+/// What [`encap`] needs to know of the inner packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inner {
+    /// Total length, bytes.
+    pub len: u16,
+    /// 4 or 41.
+    pub next_header: u8,
+    /// TOS and DF.
+    pub marks: InnerMarks,
+}
+
+impl From<&Flow> for Inner {
+    #[inline]
+    fn from(flow: &Flow) -> Self {
+        Self {
+            len: flow.len,
+            next_header: if flow.dst.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 },
+            marks: InnerMarks { traffic_class: flow.traffic_class, dont_fragment: flow.dont_fragment },
+        }
+    }
+}
+
+/// Lays the packet out in `frame`, which is exactly `template.layout.sealed_len(inner.len)` bytes long
+/// and holds the inner packet (its hop limit already decremented) at `template.layout.headroom()`.
+///
+/// The explicit IV of an AEAD is written: the sequence number, which never repeats under a key
+/// (RFC 4106 section 3.1). That of CBC is the caller's, at `spans.iv`, and must be unpredictable.
+#[inline]
+pub fn encap(
+    frame: &mut [u8],
+    template: &OuterTemplate,
+    peer_spi: u32,
+    seq: SeqNo,
+    inner: Inner,
+) -> Result<EspSpans, DropReason> {
+    // 1. Where everything goes.
+    let layout = &template.layout;
+    let inner_len = usize::from(inner.len);
+    let pad_len = layout.pad_len(inner_len);
+    let spans = spans(template, inner_len + pad_len + ESP_TRAILER_LEN).ok_or(DropReason::NoRoom)?;
+    if frame.len() != usize::from(spans.end) {
+        return Err(DropReason::NoRoom);
+    }
+    // 2. Padding, pad length and next header behind the inner packet.
+    let trailer = &mut frame[layout.headroom() + inner_len..usize::from(spans.tag)];
+    let (padding, tail) = trailer.split_at_mut(pad_len);
+    padding.copy_from_slice(&PADDING[..pad_len]);
+    #[expect(clippy::cast_possible_truncation, reason = "padding is shorter than a block")]
+    tail.copy_from_slice(&[pad_len as u8, inner.next_header]);
+    // 3. The outer IP header, and UDP if the path has a NAT.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the identification is 16 bits of the sequence number"
+    )]
+    template.write(frame, spans.end, seq.0 as u16, inner.marks);
+    // 4. SPI and sequence number.
+    let header = &mut frame[usize::from(spans.esp)..usize::from(spans.cipher)];
+    let (esp, iv) = header.split_at_mut(ESP_HEADER_LEN);
+    esp[..4].copy_from_slice(&peer_spi.to_be_bytes());
+    esp[4..].copy_from_slice(&seq.low().to_be_bytes());
+    // 5. The explicit IV of a counter mode.
+    if layout.geometry.kind == CipherKind::Aead {
+        iv.copy_from_slice(&seq.0.to_be_bytes());
+    }
+    Ok(spans)
+}
+
+/// The spans of a packet whose encrypted part has `cipher_len` bytes; `None` above 65,535 bytes.
+#[inline]
+fn spans(template: &OuterTemplate, cipher_len: usize) -> Option<EspSpans> {
+    let geometry = &template.layout.geometry;
+    let esp = u16::from(template.layout.outer_len);
+    let iv = esp + 8;
+    let cipher = iv + u16::from(geometry.iv_len);
+    let cipher_len = u16::try_from(cipher_len).ok()?;
+    let tag = cipher.checked_add(cipher_len)?;
+    let end = tag.checked_add(u16::from(geometry.icv_len))?;
+    Some(EspSpans { esp, iv, cipher, cipher_len, tag, end })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! The outer header of an SA, made once and stamped on every packet.
+
+use super::ecn;
+use super::layout::{EspGeometry, EspLayout};
+use crate::headers::{checksum, protocol};
+use crate::ids::VrfId;
+use std::net::IpAddr;
+
+/// TTL and hop limit of outer packets.
+pub const OUTER_HOP_LIMIT: u8 = 64;
+const OUTER_MAX: usize = 48;
+
+/// How ESP travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Encap {
+    /// IP protocol 50.
+    Native,
+    /// In UDP (RFC 3948).
+    Udp {
+        /// Our port, usually 4500.
+        local_port: u16,
+        /// The peer's port as its NAT shows it.
+        remote_port: u16,
+    },
+}
+
+/// Where an SA's packets come from and go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct OuterEndpoints {
+    /// The outer routing domain.
+    pub vrf: VrfId,
+    /// Our address.
+    pub local: IpAddr,
+    /// The peer's address; of the same family.
+    pub remote: IpAddr,
+    /// Native or in UDP.
+    pub encap: Encap,
+    /// Interval of NAT keepalives, seconds; 0 = none.
+    pub keepalive_secs: u16,
+}
+
+/// The outer DF bit (RFC 4301 section 8.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum DfPolicy {
+    /// As the inner packet has it; set for inner IPv6.
+    #[default]
+    Copy,
+    /// Always set.
+    Set,
+    /// Never set.
+    Clear,
+}
+
+/// The outer DSCP (RFC 4301 section 5.1.2.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum DscpPolicy {
+    /// As the inner packet has it.
+    #[default]
+    Copy,
+    /// This code point, 0..=63.
+    Fixed(u8),
+}
+
+/// What the inner packet contributes to the outer header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InnerMarks {
+    /// TOS or traffic class.
+    pub traffic_class: u8,
+    /// The inner DF bit; true for IPv6.
+    pub dont_fragment: bool,
+}
+
+/// The constant part of an SA's outer header, and the SA's sizes. Immutable: a new address is a new template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OuterTemplate {
+    header: [u8; OUTER_MAX],
+    /// Ones' complement sum of the constant part of the outer IPv4 header.
+    sum: u32,
+    df: DfPolicy,
+    dscp: DscpPolicy,
+    /// What ESP adds.
+    pub layout: EspLayout,
+    /// Addresses and ports.
+    pub endpoints: OuterEndpoints,
+}
+
+impl OuterTemplate {
+    /// The template of an SA. `None` if the addresses are of two families.
+    #[must_use]
+    pub fn new(
+        endpoints: OuterEndpoints,
+        geometry: EspGeometry,
+        df: DfPolicy,
+        dscp: DscpPolicy,
+    ) -> Option<Self> {
+        let mut header = [0; OUTER_MAX];
+        let (upper, udp_len) = match endpoints.encap {
+            Encap::Native => (protocol::ESP, 0),
+            Encap::Udp { .. } => (protocol::UDP, 8u8),
+        };
+        let ip_len = match (endpoints.local, endpoints.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                header[0] = 0x45;
+                header[8] = OUTER_HOP_LIMIT;
+                header[9] = upper;
+                header[12..16].copy_from_slice(&local.octets());
+                header[16..20].copy_from_slice(&remote.octets());
+                20u8
+            }
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                header[0] = 0x60;
+                header[6] = upper;
+                header[7] = OUTER_HOP_LIMIT;
+                header[8..24].copy_from_slice(&local.octets());
+                header[24..40].copy_from_slice(&remote.octets());
+                40
+            }
+            _ => return None,
+        };
+        if let Encap::Udp { local_port, remote_port } = endpoints.encap {
+            let at = usize::from(ip_len);
+            header[at..at + 2].copy_from_slice(&local_port.to_be_bytes());
+            header[at + 2..at + 4].copy_from_slice(&remote_port.to_be_bytes());
+        }
+        let sum = checksum::sum(&header[..20]);
+        let layout = EspLayout { outer_len: ip_len + udp_len, geometry };
+        Some(Self { header, sum, df, dscp, layout, endpoints })
+    }
+
+    /// Writes the outer IP header and UDP header of a packet of `total_len` bytes to the start of `out`.
+    ///
+    /// `out` holds at least `layout.outer_len` bytes; `identification` should not repeat soon. The UDP
+    /// checksum is 0 (RFC 3948 section 2.1; for IPv6 RFC 6935 section 5).
+    #[inline]
+    pub fn write(&self, out: &mut [u8], total_len: u16, identification: u16, inner: InnerMarks) {
+        match self.layout.outer_len {
+            20 => self.write_v4::<20>(out, total_len, identification, inner),
+            28 => self.write_v4::<28>(out, total_len, identification, inner),
+            40 => self.write_v6::<40>(out, total_len, inner),
+            _ => self.write_v6::<48>(out, total_len, inner),
+        }
+    }
+
+    #[inline]
+    fn write_v4<const N: usize>(
+        &self,
+        out: &mut [u8],
+        total_len: u16,
+        identification: u16,
+        inner: InnerMarks,
+    ) {
+        let Some(header) = self.start::<N>(out) else { return };
+        let tos = self.traffic_class(inner);
+        let flags: u16 = if self.dont_fragment(inner) { 0x4000 } else { 0 };
+        header[1] = tos;
+        header[2..4].copy_from_slice(&total_len.to_be_bytes());
+        header[4..6].copy_from_slice(&identification.to_be_bytes());
+        header[6..8].copy_from_slice(&flags.to_be_bytes());
+        let sum =
+            self.sum + u32::from(tos) + u32::from(total_len) + u32::from(identification) + u32::from(flags);
+        header[10..12].copy_from_slice(&(!checksum::fold(sum)).to_be_bytes());
+        if N > 20 {
+            header[24..26].copy_from_slice(&(total_len - 20).to_be_bytes());
+        }
+    }
+
+    #[inline]
+    fn write_v6<const N: usize>(&self, out: &mut [u8], total_len: u16, inner: InnerMarks) {
+        let Some(header) = self.start::<N>(out) else { return };
+        let class = self.traffic_class(inner);
+        header[0] = 0x60 | class >> 4;
+        header[1] = class << 4;
+        header[4..6].copy_from_slice(&(total_len - 40).to_be_bytes());
+        if N > 40 {
+            header[44..46].copy_from_slice(&(total_len - 40).to_be_bytes());
+        }
+    }
+
+    #[inline]
+    fn start<'a, const N: usize>(&self, out: &'a mut [u8]) -> Option<&'a mut [u8; N]> {
+        let header = out.first_chunk_mut::<N>()?;
+        header.copy_from_slice(self.header.first_chunk::<N>()?);
+        Some(header)
+    }
+
+    #[inline]
+    fn traffic_class(&self, inner: InnerMarks) -> u8 {
+        let dscp = match self.dscp {
+            DscpPolicy::Copy => inner.traffic_class & !ecn::ECN_MASK,
+            DscpPolicy::Fixed(dscp) => dscp << 2,
+        };
+        dscp | ecn::encapsulate(inner.traffic_class)
+    }
+
+    #[inline]
+    fn dont_fragment(&self, inner: InnerMarks) -> bool {
+        match self.df {
+            DfPolicy::Copy => inner.dont_fragment,
+            DfPolicy::Set => true,
+            DfPolicy::Clear => false,
+        }
+    }
+}

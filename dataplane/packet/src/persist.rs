@@ -1,0 +1,139 @@
+//! A persistent array: the container of every table that is indexed by an identifier.
+//!
+//! Cloning is one reference count; a change copies the path to one chunk, and only where that path is
+//! still shared with another snapshot. Reading is two dependent loads and touches no reference count.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Slots per chunk: what a first change after a clone copies.
+const CHUNK: usize = 32;
+
+type Chunk<T> = [Option<T>; CHUNK];
+
+/// A sparse array of `T` indexed by small integers, with structure shared between clones.
+pub struct PersistentArray<T> {
+    chunks: Arc<Vec<Option<Arc<Chunk<T>>>>>,
+    len: usize,
+}
+
+impl<T> Clone for PersistentArray<T> {
+    fn clone(&self) -> Self {
+        Self { chunks: Arc::clone(&self.chunks), len: self.len }
+    }
+}
+
+impl<T> Default for PersistentArray<T> {
+    fn default() -> Self {
+        Self { chunks: Arc::new(Vec::new()), len: 0 }
+    }
+}
+
+impl<T> PersistentArray<T> {
+    /// The number of occupied slots.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if no slot is occupied.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value at `index`.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, index: usize) -> Option<&T> {
+        self.chunks.get(index / CHUNK)?.as_ref()?.get(index % CHUNK)?.as_ref()
+    }
+
+    /// The occupied slots in the order of their index.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.chunks.iter().enumerate().filter_map(|(i, chunk)| Some((i, chunk.as_deref()?))).flat_map(
+            |(i, chunk)| {
+                chunk.iter().enumerate().filter_map(move |(j, slot)| Some((i * CHUNK + j, slot.as_ref()?)))
+            },
+        )
+    }
+}
+
+impl<T: Clone> PersistentArray<T> {
+    /// The value at `index` for changing; copies the path if it is shared.
+    pub fn lookup_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.lookup(index)?; // do not copy a path to nothing
+        self.slot_mut(index).as_mut()
+    }
+
+    /// Puts `value` at `index` and returns what was there. Grows to `index`: the caller bounds it.
+    pub fn insert(&mut self, index: usize, value: T) -> Option<T> {
+        let old = self.slot_mut(index).replace(value);
+        self.len += usize::from(old.is_none());
+        old
+    }
+
+    /// Empties the slot at `index` and returns what was there.
+    pub fn remove(&mut self, index: usize) -> Option<T> {
+        self.lookup(index)?;
+        let old = self.slot_mut(index).take();
+        self.len -= usize::from(old.is_some());
+        old
+    }
+
+    /// The value at `index`, put there by `make` if the slot was empty.
+    pub fn entry_or_insert_with(&mut self, index: usize, make: impl FnOnce() -> T) -> &mut T {
+        if self.lookup(index).is_none() {
+            self.insert(index, make());
+        }
+        self.slot_mut(index).get_or_insert_with(|| unreachable!("inserted above"))
+    }
+
+    fn slot_mut(&mut self, index: usize) -> &mut Option<T> {
+        let chunks = Arc::make_mut(&mut self.chunks);
+        if chunks.len() <= index / CHUNK {
+            chunks.resize_with(index / CHUNK + 1, || None);
+        }
+        let chunk = chunks[index / CHUNK].get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
+        &mut Arc::make_mut(chunk)[index % CHUNK]
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PersistentArray<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn behaves_like_a_map_and_leaves_clones_alone(
+            before in prop::collection::vec((0usize..500, any::<Option<u8>>()), 0..40),
+            after in prop::collection::vec((0usize..500, any::<Option<u8>>()), 0..40),
+        ) {
+            let mut array = PersistentArray::default();
+            let mut model = BTreeMap::new();
+            let step = |array: &mut PersistentArray<u8>, model: &mut BTreeMap<usize, u8>, (i, v): (usize, Option<u8>)| {
+                match v {
+                    Some(v) => assert_eq!(array.insert(i, v), model.insert(i, v)),
+                    None => assert_eq!(array.remove(i), model.remove(&i)),
+                }
+            };
+            for op in before { step(&mut array, &mut model, op); }
+            let (snapshot, old) = (array.clone(), model.clone());
+            for op in after { step(&mut array, &mut model, op); }
+            for (array, model) in [(&snapshot, &old), (&array, &model)] {
+                prop_assert_eq!(array.len(), model.len());
+                prop_assert!(array.iter().map(|(i, v)| (i, *v)).eq(model.iter().map(|(i, v)| (*i, *v))));
+                prop_assert!((0..510).all(|i| array.lookup(i) == model.get(&i)));
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The receiving half of a CHILD_SA.
+
+use super::usage::{Lifetime, Usage};
+use crate::esp::{EspGeometry, ReplayWindow};
+use crate::ids::OwnerTag;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+
+/// What control configured; immutable.
+#[derive(Debug)]
+pub struct InboundConfig<K> {
+    /// The expanded key, as the crypto back-end wants it.
+    pub key: K,
+    /// Sizes of the suite.
+    pub geometry: EspGeometry,
+    /// Extended (64-bit) sequence numbers.
+    pub esn: bool,
+    /// True if the agent may follow a peer that moved without asking control.
+    pub follow_nat: bool,
+    /// Whose the SA is.
+    pub owner_tag: OwnerTag,
+}
+
+/// Configuration and runtime state. Everything mutable is written by the owner worker only.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct InboundSa<K> {
+    /// What control configured.
+    pub config: InboundConfig<K>,
+    /// The anti-replay window.
+    pub replay: ReplayWindow,
+    /// Counters and limits.
+    pub usage: Usage,
+    authentication_failures: AtomicU64,
+    replays: AtomicU64,
+    selector_failures: AtomicU64,
+    owner: AtomicU16,
+}
+
+impl<K> InboundSa<K> {
+    /// A fresh SA owned by `worker`.
+    #[must_use]
+    pub fn new(config: InboundConfig<K>, replay: ReplayWindow, lifetime: Lifetime, worker: u16) -> Self {
+        Self {
+            config,
+            replay,
+            usage: Usage::new(lifetime),
+            authentication_failures: AtomicU64::new(0),
+            replays: AtomicU64::new(0),
+            selector_failures: AtomicU64::new(0),
+            owner: AtomicU16::new(worker),
+        }
+    }
+
+    /// The worker that decides replay and counts.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self) -> u16 {
+        self.owner.load(Relaxed)
+    }
+
+    /// Moves the SA to another worker; the agent orders it so that the old one has let go.
+    pub fn set_owner(&self, worker: u16) {
+        self.owner.store(worker, Relaxed);
+    }
+
+    /// Counts a packet whose integrity check failed. Owner only.
+    #[inline]
+    pub fn count_authentication_failure(&self) {
+        bump(&self.authentication_failures);
+    }
+
+    /// Counts a replayed or too old packet. Owner only.
+    #[inline]
+    pub fn count_replay(&self) {
+        bump(&self.replays);
+    }
+
+    /// Counts an inner packet outside the selectors. Owner only.
+    #[inline]
+    pub fn count_selector_failure(&self) {
+        bump(&self.selector_failures);
+    }
+
+    /// Packets whose integrity check failed.
+    #[must_use]
+    pub fn authentication_failures(&self) -> u64 {
+        self.authentication_failures.load(Relaxed)
+    }
+
+    /// Replayed or too old packets.
+    #[must_use]
+    pub fn replays(&self) -> u64 {
+        self.replays.load(Relaxed)
+    }
+
+    /// Inner packets outside the selectors.
+    #[must_use]
+    pub fn selector_failures(&self) -> u64 {
+        self.selector_failures.load(Relaxed)
+    }
+}
+
+/// A counter with one writer needs no locked instruction.
+#[inline]
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}

@@ -1,0 +1,92 @@
+//! The sending half of a CHILD_SA.
+
+use super::usage::{Lifetime, Usage};
+use crate::esp::{EspGeometry, SequenceCounter};
+use crate::ids::{InterfaceId, MacAddr, OwnerTag};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+
+/// What control configured; immutable.
+#[derive(Debug)]
+pub struct OutboundConfig<K> {
+    /// The expanded key, as the crypto back-end wants it.
+    pub key: K,
+    /// Sizes of the suite.
+    pub geometry: EspGeometry,
+    /// Extended (64-bit) sequence numbers.
+    pub esn: bool,
+    /// The SPI the peer chose.
+    pub peer_spi: u32,
+    /// Whose the SA is.
+    pub owner_tag: OwnerTag,
+}
+
+/// Where outer packets of an SA leave, as resolved in one snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CachedEgress {
+    /// The interface.
+    pub interface: InterfaceId,
+    /// The neighbour's Ethernet address.
+    pub mac: MacAddr,
+}
+
+/// Configuration and runtime state. Everything mutable is written by the owner worker only.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct OutboundSa<K> {
+    /// What control configured.
+    pub config: OutboundConfig<K>,
+    /// Sequence numbers.
+    pub sequence: SequenceCounter,
+    egress_version: AtomicU64,
+    egress: AtomicU64,
+    /// Counters and limits.
+    pub usage: Usage,
+    owner: AtomicU16,
+}
+
+impl<K> OutboundSa<K> {
+    /// A fresh SA owned by `worker`.
+    #[must_use]
+    pub fn new(config: OutboundConfig<K>, lifetime: Lifetime, worker: u16) -> Self {
+        Self {
+            sequence: SequenceCounter::new(config.esn),
+            config,
+            egress_version: AtomicU64::new(0),
+            egress: AtomicU64::new(0),
+            usage: Usage::new(lifetime),
+            owner: AtomicU16::new(worker),
+        }
+    }
+
+    /// The worker that issues sequence numbers and transmits.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self) -> u16 {
+        self.owner.load(Relaxed)
+    }
+
+    /// Moves the SA to another worker; the agent orders it so that the old one has let go.
+    pub fn set_owner(&self, worker: u16) {
+        self.owner.store(worker, Relaxed);
+    }
+
+    /// What [`OutboundSa::cache_egress`] stored under this very snapshot version: saves the outer route
+    /// and neighbour lookups. Owner only.
+    #[inline]
+    #[must_use]
+    pub fn cached_egress(&self, version: u64) -> Option<CachedEgress> {
+        if self.egress_version.load(Relaxed) != version {
+            return None;
+        }
+        let bits = self.egress.load(Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "the upper 16 of 64 bits")]
+        Some(CachedEgress { interface: InterfaceId((bits >> 48) as u16), mac: MacAddr::from_u64(bits) })
+    }
+
+    /// Remembers where packets leave for as long as snapshot `version` (never 0) is current. Owner only.
+    #[inline]
+    pub fn cache_egress(&self, version: u64, egress: CachedEgress) {
+        self.egress.store(u64::from(egress.interface.0) << 48 | egress.mac.to_u64(), Relaxed);
+        self.egress_version.store(version, Relaxed);
+    }
+}

@@ -1,0 +1,159 @@
+//! Traffic selectors (RFC 7296 section 3.13.1) of a CHILD_SA.
+//!
+//! Selectors choose among a tunnel's CHILD_SAs on the way out and check packets on the way in; they
+//! never choose the tunnel. A pair is written from our side: outbound, the source is matched with the
+//! local and the destination with the remote selector; inbound the other way round.
+
+use crate::flow::Flow;
+use crate::prefix::Prefix;
+use std::net::IpAddr;
+
+/// An inclusive range of ports; for ICMP, of `type << 8 | code`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct PortRange {
+    start: u16,
+    end: u16,
+}
+
+impl PortRange {
+    /// Every port, and packets whose ports cannot be seen.
+    pub const ANY: Self = Self { start: 0, end: u16::MAX };
+
+    /// `None` if `start` is above `end`.
+    #[must_use]
+    pub fn new(start: u16, end: u16) -> Option<Self> {
+        (start <= end).then_some(Self { start, end })
+    }
+
+    /// The first port.
+    #[must_use]
+    pub fn start(&self) -> u16 {
+        self.start
+    }
+
+    /// The last port.
+    #[must_use]
+    pub fn end(&self) -> u16 {
+        self.end
+    }
+
+    /// True if `port` is inside; `None` (a later fragment, a protocol without ports) only in [`PortRange::ANY`].
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, port: Option<u16>) -> bool {
+        match port {
+            Some(port) => self.start <= port && port <= self.end,
+            None => *self == Self::ANY,
+        }
+    }
+}
+
+/// An inclusive range of addresses of one family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct AddressRange {
+    start: IpAddr,
+    end: IpAddr,
+}
+
+impl AddressRange {
+    /// `None` if the families differ or `start` is above `end`.
+    #[must_use]
+    pub fn new(start: IpAddr, end: IpAddr) -> Option<Self> {
+        (start.is_ipv4() == end.is_ipv4() && start <= end).then_some(Self { start, end })
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn start(&self) -> IpAddr {
+        self.start
+    }
+
+    /// The last address.
+    #[must_use]
+    pub fn end(&self) -> IpAddr {
+        self.end
+    }
+
+    /// True if `address` is of this family and inside.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.start, self.end, address) {
+            (IpAddr::V4(s), IpAddr::V4(e), IpAddr::V4(a)) => {
+                s.to_bits() <= a.to_bits() && a.to_bits() <= e.to_bits()
+            }
+            (IpAddr::V6(s), IpAddr::V6(e), IpAddr::V6(a)) => {
+                s.to_bits() <= a.to_bits() && a.to_bits() <= e.to_bits()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<Prefix> for AddressRange {
+    fn from(prefix: Prefix) -> Self {
+        Self { start: prefix.address(), end: prefix.last() }
+    }
+}
+
+/// One side of a selector pair: protocol (0 = any), ports, addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct TrafficSelector {
+    /// IP protocol number; 0 matches every protocol.
+    pub protocol: u8,
+    /// Ports, or ICMP type and code.
+    pub ports: PortRange,
+    /// Addresses.
+    pub addresses: AddressRange,
+}
+
+impl TrafficSelector {
+    /// Everything from or to `prefix`.
+    #[must_use]
+    pub fn from_prefix(prefix: Prefix) -> Self {
+        Self { protocol: 0, ports: PortRange::ANY, addresses: prefix.into() }
+    }
+
+    #[inline]
+    fn matches(&self, address: IpAddr, protocol: u8, port: Option<u16>) -> bool {
+        self.addresses.contains(address)
+            && (self.protocol == 0 || self.protocol == protocol)
+            && self.ports.contains(port)
+    }
+}
+
+/// What a CHILD_SA carries, seen from our side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct SelectorPair {
+    /// Our networks.
+    pub local: TrafficSelector,
+    /// The peer's networks.
+    pub remote: TrafficSelector,
+}
+
+impl SelectorPair {
+    /// Everything between two prefixes.
+    #[must_use]
+    pub fn between(local: Prefix, remote: Prefix) -> Self {
+        Self { local: TrafficSelector::from_prefix(local), remote: TrafficSelector::from_prefix(remote) }
+    }
+
+    /// True if the SA may carry this packet to the peer.
+    #[inline]
+    #[must_use]
+    pub fn matches_outbound(&self, flow: &Flow) -> bool {
+        let (src, dst) = flow.selector_ports();
+        self.local.matches(flow.src, flow.protocol, src) && self.remote.matches(flow.dst, flow.protocol, dst)
+    }
+
+    /// True if the peer may have sent this packet on the SA.
+    #[inline]
+    #[must_use]
+    pub fn matches_inbound(&self, flow: &Flow) -> bool {
+        let (src, dst) = flow.selector_ports();
+        self.remote.matches(flow.src, flow.protocol, src) && self.local.matches(flow.dst, flow.protocol, dst)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Everything a worker decides with, as one immutable snapshot.
+//!
+//! The agent clones the current [`Tables`] (a few reference counts), applies the commands of a
+//! transaction, calls [`Tables::commit`] and publishes the result with one atomic store. If a command is
+//! refused it drops the clone: nothing changed. Workers load the snapshot once per burst.
+
+mod apply;
+mod change;
+mod objects;
+mod sas;
+mod vrf;
+
+pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
+pub use objects::{
+    Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, Role, RouteTarget, Tunnel, TunnelGroup,
+};
+pub use vrf::Vrf;
+
+use crate::drop_reason::DropReason;
+use crate::ids::{InterfaceId, NextHopId, PortId, SlotBits, Spi, TunnelId, VlanId, VrfId};
+use crate::neighbour::NeighbourTable;
+use crate::persist::PersistentArray;
+use crate::route::PrefixMap;
+use crate::sad::{Child, Sad};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Identifiers of tunnels and next hops are below this.
+pub const MAX_ID: u32 = 1 << 20;
+
+/// The interfaces of one port.
+#[derive(Clone, Debug, Default)]
+struct PortInterfaces {
+    untagged: Option<InterfaceId>,
+    /// Sorted by tag.
+    tagged: Arc<[(VlanId, InterfaceId)]>,
+}
+
+/// One snapshot of all tables. `K` is the crypto back-end's key handle.
+#[derive(Debug)]
+pub struct Tables<K> {
+    version: u64,
+    interfaces: PersistentArray<Arc<Interface>>,
+    ports: PersistentArray<PortInterfaces>,
+    vrfs: PersistentArray<Arc<Vrf>>,
+    next_hops: PersistentArray<NextHop>,
+    /// How many routes name each next hop.
+    next_hop_uses: PersistentArray<u32>,
+    tunnels: PersistentArray<Tunnel>,
+    /// The SAs of each tunnel, newest first; kept while the tunnel itself is reconfigured.
+    children: PersistentArray<Arc<[Spi]>>,
+    /// Remote addresses of SAs per outer VRF, with the number of SAs.
+    peers: PersistentArray<PrefixMap<u32>>,
+    sad: Sad<K>,
+    /// Neighbours of every interface.
+    pub neighbours: NeighbourTable,
+    /// Set by changes after which the SAs' outer headers and MTUs must be worked out again.
+    stale: bool,
+}
+
+impl<K> Clone for Tables<K> {
+    fn clone(&self) -> Self {
+        Self {
+            version: self.version,
+            interfaces: self.interfaces.clone(),
+            ports: self.ports.clone(),
+            vrfs: self.vrfs.clone(),
+            next_hops: self.next_hops.clone(),
+            next_hop_uses: self.next_hop_uses.clone(),
+            tunnels: self.tunnels.clone(),
+            children: self.children.clone(),
+            peers: self.peers.clone(),
+            sad: self.sad.clone(),
+            neighbours: self.neighbours.clone(),
+            stale: self.stale,
+        }
+    }
+}
+
+/// Where a packet leaves in clear text (or an ESP packet, as it is).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Egress<'t> {
+    /// The interface.
+    pub interface: &'t Interface,
+    /// Whose Ethernet address is needed: the gateway or the destination itself.
+    pub neighbour: IpAddr,
+}
+
+impl<K> Tables<K> {
+    /// Empty tables of version 1 with a SAD of `bits.slots()` slots.
+    #[must_use]
+    pub fn new(bits: SlotBits) -> Self {
+        Self {
+            version: 1,
+            interfaces: PersistentArray::default(),
+            ports: PersistentArray::default(),
+            vrfs: PersistentArray::default(),
+            next_hops: PersistentArray::default(),
+            next_hop_uses: PersistentArray::default(),
+            tunnels: PersistentArray::default(),
+            children: PersistentArray::default(),
+            peers: PersistentArray::default(),
+            sad: Sad::new(bits),
+            neighbours: NeighbourTable::default(),
+            stale: false,
+        }
+    }
+
+    /// Rises with every [`Tables::commit`]; never 0.
+    #[inline]
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The interface that frames of this port and tag belong to.
+    #[inline]
+    #[must_use]
+    pub fn interface_on(&self, port: PortId, vlan: Option<VlanId>) -> Option<&Interface> {
+        let port = self.ports.lookup(port.index())?;
+        let id = match vlan {
+            None => port.untagged?,
+            Some(tag) => port.tagged.get(port.tagged.binary_search_by_key(&tag, |t| t.0).ok()?)?.1,
+        };
+        self.interface(id)
+    }
+
+    /// An interface.
+    #[inline]
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.interfaces.lookup(id.index()).map(|interface| &**interface)
+    }
+
+    /// The interfaces in the order of their identifiers.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.interfaces.iter().map(|(_, interface)| &**interface)
+    }
+
+    /// The routing tables of a VRF.
+    #[inline]
+    #[must_use]
+    pub fn vrf(&self, id: VrfId) -> Option<&Vrf> {
+        self.vrfs.lookup(id.index()).map(|vrf| &**vrf)
+    }
+
+    /// The VRFs that have any table.
+    pub fn vrfs(&self) -> impl Iterator<Item = (VrfId, &Vrf)> {
+        self.vrfs.iter().filter_map(|(i, vrf)| Some((VrfId(u16::try_from(i).ok()?), &**vrf)))
+    }
+
+    /// A next hop.
+    #[inline]
+    #[must_use]
+    pub fn next_hop(&self, id: NextHopId) -> Option<&NextHop> {
+        self.next_hops.lookup(id.index())
+    }
+
+    /// The next hops in the order of their identifiers.
+    pub fn next_hops(&self) -> impl Iterator<Item = &NextHop> {
+        self.next_hops.iter().map(|(_, next_hop)| next_hop)
+    }
+
+    /// A tunnel.
+    #[inline]
+    #[must_use]
+    pub fn tunnel(&self, id: TunnelId) -> Option<&Tunnel> {
+        self.tunnels.lookup(id.index())
+    }
+
+    /// The tunnels in the order of their identifiers.
+    pub fn tunnels(&self) -> impl Iterator<Item = &Tunnel> {
+        self.tunnels.iter().map(|(_, tunnel)| tunnel)
+    }
+
+    /// The SAs of a tunnel, newest first.
+    #[inline]
+    #[must_use]
+    pub fn children(&self, tunnel: TunnelId) -> &[Spi] {
+        self.children.lookup(tunnel.index()).map_or(&[], |children| children)
+    }
+
+    /// The security association database.
+    #[inline]
+    #[must_use]
+    pub fn sad(&self) -> &Sad<K> {
+        &self.sad
+    }
+
+    /// The sending half of the SA pair `spi`: what an SA's owner looks up again for a packet handed to it.
+    #[inline]
+    #[must_use]
+    pub fn child(&self, spi: Spi) -> Option<Child<'_, K>> {
+        self.sad.entry(spi)?.sender()
+    }
+
+    /// True if `address` is ours in this VRF.
+    #[inline]
+    #[must_use]
+    pub fn is_local(&self, vrf: VrfId, address: IpAddr) -> bool {
+        self.vrf(vrf).is_some_and(|vrf| vrf.is_local(address))
+    }
+
+    /// True if some SA's peer has this address in this outer VRF.
+    #[must_use]
+    pub fn is_peer(&self, outer_vrf: VrfId, remote: IpAddr) -> bool {
+        self.peers.lookup(outer_vrf.index()).is_some_and(|peers| peers.lookup(remote).is_some())
+    }
+
+    /// The way of a packet that leaves as it is: ESP to a peer, our own packets. Not for inner packets,
+    /// which [`crate::decide`] decides about.
+    #[inline]
+    pub fn egress(&self, vrf: VrfId, destination: IpAddr) -> Result<Egress<'_>, DropReason> {
+        let vrf = self.vrf(vrf).ok_or(DropReason::VrfMissing)?;
+        match *vrf.route(destination).ok_or(DropReason::NoRoute)? {
+            RouteTarget::Connected(interface) => self.egress_on(interface, destination),
+            RouteTarget::Local(_) => Err(DropReason::NoRoute),
+            RouteTarget::NextHop(id) => match self.next_hop(id).ok_or(DropReason::NextHopMissing)?.kind {
+                NextHopKind::Interface { interface, gateway } => {
+                    self.egress_on(interface, gateway.unwrap_or(destination))
+                }
+                NextHopKind::Discard => Err(DropReason::RouteDiscard),
+                // ESP inside another tunnel is not built: nothing leaves rather than the wrong thing.
+                NextHopKind::Tunnels(_) | NextHopKind::Local => Err(DropReason::NoRoute),
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn egress_on(
+        &self,
+        interface: InterfaceId,
+        neighbour: IpAddr,
+    ) -> Result<Egress<'_>, DropReason> {
+        let interface = self.interface(interface).ok_or(DropReason::InterfaceMissing)?;
+        Ok(Egress { interface, neighbour })
+    }
+}
+
+#[cfg(test)]
+mod tests;

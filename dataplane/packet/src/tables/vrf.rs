@@ -1,0 +1,116 @@
+//! The routing tables of one VRF.
+
+use super::objects::RouteTarget;
+use crate::ids::NextHopId;
+use crate::policy::{BypassTable, PolicyTable};
+use crate::prefix::Prefix;
+use crate::route::PrefixMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Policy routes, destination routes and bypass entries of a VRF.
+///
+/// Interface addresses contribute a local host route and a connected route. They win over a configured
+/// route of the same prefix, which is kept aside and comes back when the address goes.
+#[derive(Clone, Debug, Default)]
+pub struct Vrf {
+    routes: PrefixMap<RouteTarget>,
+    /// Configured routes whose prefix an interface address occupies.
+    shadowed: Arc<[(Prefix, NextHopId)]>,
+    /// Routes by source and destination; tried first.
+    pub policy: PolicyTable,
+    /// What may cross an outside interface in clear.
+    pub bypass: BypassTable,
+}
+
+impl Vrf {
+    /// Where the longest prefix that contains `destination` leads.
+    #[inline]
+    #[must_use]
+    pub fn route(&self, destination: IpAddr) -> Option<&RouteTarget> {
+        self.routes.lookup(destination)
+    }
+
+    /// True if `address` is one of ours.
+    #[inline]
+    #[must_use]
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        matches!(self.routes.lookup(address), Some(RouteTarget::Local(_)))
+    }
+
+    /// Visits the configured routes, those kept aside among them.
+    pub fn for_each_route(&self, mut visit: impl FnMut(Prefix, NextHopId)) {
+        self.routes.for_each(|prefix, target| {
+            if let RouteTarget::NextHop(id) = target {
+                visit(prefix, *id);
+            }
+        });
+        self.shadowed.iter().for_each(|(prefix, id)| visit(*prefix, *id));
+    }
+
+    /// Visits every prefix in the order of the trie, with where it leads.
+    pub fn for_each_target(&self, visit: impl FnMut(Prefix, &RouteTarget)) {
+        self.routes.for_each(visit);
+    }
+
+    /// True if nothing is configured here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+            && self.shadowed.is_empty()
+            && self.policy.routes().is_empty()
+            && self.bypass.entries().is_empty()
+    }
+
+    /// Puts a configured route; returns the next hop it replaces.
+    pub(super) fn put_route(&mut self, prefix: Prefix, next_hop: NextHopId) -> Option<NextHopId> {
+        match self.routes.exact(prefix) {
+            Some(RouteTarget::Connected(_) | RouteTarget::Local(_)) => {
+                let old = self.unshadow(prefix);
+                self.shadow(prefix, next_hop);
+                old
+            }
+            _ => match self.routes.insert(prefix, RouteTarget::NextHop(next_hop)) {
+                Some(RouteTarget::NextHop(old)) => Some(old),
+                _ => None,
+            },
+        }
+    }
+
+    /// Removes a configured route; returns its next hop.
+    pub(super) fn delete_route(&mut self, prefix: Prefix) -> Option<NextHopId> {
+        match self.routes.exact(prefix) {
+            Some(RouteTarget::NextHop(id)) => {
+                let id = *id;
+                self.routes.remove(prefix);
+                Some(id)
+            }
+            _ => self.unshadow(prefix),
+        }
+    }
+
+    /// Gives a prefix to an interface address.
+    pub(super) fn occupy(&mut self, prefix: Prefix, target: RouteTarget) {
+        if let Some(RouteTarget::NextHop(id)) = self.routes.insert(prefix, target) {
+            self.shadow(prefix, id);
+        }
+    }
+
+    /// Takes a prefix from an interface address and gives it back to the configured route, if any.
+    pub(super) fn vacate(&mut self, prefix: Prefix) {
+        match self.unshadow(prefix) {
+            Some(id) => self.routes.insert(prefix, RouteTarget::NextHop(id)),
+            None => self.routes.remove(prefix),
+        };
+    }
+
+    fn shadow(&mut self, prefix: Prefix, id: NextHopId) {
+        self.shadowed = self.shadowed.iter().copied().chain([(prefix, id)]).collect();
+    }
+
+    fn unshadow(&mut self, prefix: Prefix) -> Option<NextHopId> {
+        let id = self.shadowed.iter().find(|(p, _)| *p == prefix)?.1;
+        self.shadowed = self.shadowed.iter().filter(|(p, _)| *p != prefix).copied().collect();
+        Some(id)
+    }
+}
