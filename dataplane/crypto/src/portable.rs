@@ -1,0 +1,98 @@
+//! RustCrypto: everywhere available, and the oracle of the tests.
+
+mod cbc_hmac;
+mod gcm;
+mod mac;
+
+use crate::{
+    backend::{Backend, BackendError, Context},
+    job::{Job, Status},
+    key::{self, Key, KeyError, KeyMaterial},
+    memory::{Boxed, KeyMemory},
+    suite::{Cipher, Suite},
+};
+
+/// The portable back-end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Portable;
+
+/// An expanded key.
+pub(crate) enum Schedule {
+    Gcm(gcm::GcmKey),
+    EncryptThenMac(cbc_hmac::EtmKey),
+}
+
+impl Backend for Portable {
+    fn name(&self) -> &'static str {
+        "portable"
+    }
+
+    fn describe(&self) -> String {
+        "portable (RustCrypto)".to_owned()
+    }
+
+    fn expand(&self, suite: Suite, material: &KeyMaterial<'_>, memory: &KeyMemory) -> Result<Key, KeyError> {
+        material.check(suite)?;
+        let (encryption, salt) = material.split_salt(suite);
+        let schedule = Schedule::new(suite, encryption, material.authentication);
+        Ok(Key { suite, salt, schedule: key::Schedule::Portable(Boxed::new(schedule, memory)?) })
+    }
+
+    fn context(&self) -> Result<Box<dyn Context>, BackendError> {
+        Ok(Box::new(PortableContext))
+    }
+}
+
+/// RustCrypto keeps no state between packets.
+#[derive(Debug)]
+struct PortableContext;
+
+impl Context for PortableContext {
+    fn seal(&mut self, jobs: &mut [Job<'_>]) {
+        run(jobs, Schedule::seal);
+    }
+
+    fn open(&mut self, jobs: &mut [Job<'_>]) {
+        run(jobs, Schedule::open);
+    }
+}
+
+fn run(jobs: &mut [Job<'_>], each: fn(&Schedule, &mut Job<'_>) -> Status) {
+    for job in jobs.iter_mut().filter(|job| job.is_pending()) {
+        let key: &Key = job.key;
+        let status = match &key.schedule {
+            key::Schedule::Portable(schedule) => each(schedule, job),
+            #[cfg(ipsec_mb)]
+            key::Schedule::IpsecMb(_) => Status::WrongBackend,
+        };
+        job.finish(status);
+    }
+}
+
+impl Schedule {
+    /// Key lengths are checked.
+    fn new(suite: Suite, encryption: &[u8], authentication: &[u8]) -> Schedule {
+        match (suite.cipher(), suite.integrity()) {
+            (Cipher::AesGcm128 | Cipher::AesGcm192 | Cipher::AesGcm256, _) | (_, None) => {
+                Schedule::Gcm(gcm::GcmKey::new(encryption))
+            }
+            (cipher, Some(mac)) => {
+                Schedule::EncryptThenMac(cbc_hmac::EtmKey::new(cipher, encryption, mac, authentication))
+            }
+        }
+    }
+
+    fn seal(&self, job: &mut Job<'_>) -> Status {
+        match self {
+            Schedule::Gcm(key) => key.seal(job),
+            Schedule::EncryptThenMac(key) => key.seal(job),
+        }
+    }
+
+    fn open(&self, job: &mut Job<'_>) -> Status {
+        match self {
+            Schedule::Gcm(key) => key.open(job),
+            Schedule::EncryptThenMac(key) => key.open(job),
+        }
+    }
+}

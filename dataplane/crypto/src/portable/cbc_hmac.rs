@@ -1,0 +1,115 @@
+//! A block cipher in CBC mode, then a MAC over header, IV and ciphertext (RFC 4303 section 3.3.2).
+
+use aes::{Aes128, Aes192, Aes256};
+use cbc::{
+    Decryptor, Encryptor,
+    cipher::{
+        Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit,
+        KeyInit,
+    },
+};
+use des::{Des, TdesEde3};
+
+use super::mac::MacKey;
+use crate::{
+    job::{Job, Status},
+    suite::{Cipher, Integrity},
+};
+
+/// Both keys of a suite.
+pub(crate) struct EtmKey {
+    cipher: BlockKey,
+    mac: MacKey,
+    icv_len: usize,
+}
+
+/// Round keys, for both directions.
+enum BlockKey {
+    Null,
+    Des(Des),
+    TripleDes(TdesEde3),
+    Aes128(Aes128),
+    Aes192(Aes192),
+    Aes256(Aes256),
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Encrypt,
+    Decrypt,
+}
+
+impl EtmKey {
+    /// Key lengths are checked.
+    pub(super) fn new(cipher: Cipher, encryption: &[u8], mac: Integrity, authentication: &[u8]) -> EtmKey {
+        EtmKey {
+            cipher: BlockKey::new(cipher, encryption),
+            mac: MacKey::new(mac, authentication),
+            icv_len: mac.icv_len(),
+        }
+    }
+
+    pub(super) fn seal(&self, job: &mut Job<'_>) -> Status {
+        let esn_high = job.esn_high;
+        self.cipher.run(Direction::Encrypt, &job.nonce, &mut job.buffer[job.cipher.clone()]);
+        let (data, tail) = job.buffer.split_at_mut(job.tag_at);
+        self.mac.write(data, esn_bytes(&esn_high), &mut tail[..self.icv_len]);
+        Status::Ok
+    }
+
+    pub(super) fn open(&self, job: &mut Job<'_>) -> Status {
+        let (data, tail) = job.buffer.split_at(job.tag_at);
+        if !self.mac.verify(data, esn_bytes(&job.esn_high), &tail[..self.icv_len]) {
+            return Status::AuthFailed;
+        }
+        self.cipher.run(Direction::Decrypt, &job.nonce, &mut job.buffer[job.cipher.clone()]);
+        Status::Ok
+    }
+}
+
+/// The high half of an extended sequence number, which follows the data (RFC 4303 section 2.8).
+fn esn_bytes(high: &Option<[u8; 4]>) -> &[u8] {
+    high.as_ref().map_or(&[], |high| high)
+}
+
+impl BlockKey {
+    fn new(cipher: Cipher, key: &[u8]) -> BlockKey {
+        const CHECKED: &str = "the length was checked against the suite";
+        match cipher {
+            Cipher::Des => BlockKey::Des(Des::new_from_slice(key).expect(CHECKED)),
+            Cipher::TripleDes => BlockKey::TripleDes(TdesEde3::new_from_slice(key).expect(CHECKED)),
+            Cipher::AesCbc128 => BlockKey::Aes128(Aes128::new_from_slice(key).expect(CHECKED)),
+            Cipher::AesCbc192 => BlockKey::Aes192(Aes192::new_from_slice(key).expect(CHECKED)),
+            Cipher::AesCbc256 => BlockKey::Aes256(Aes256::new_from_slice(key).expect(CHECKED)),
+            Cipher::Null | Cipher::AesGcm128 | Cipher::AesGcm192 | Cipher::AesGcm256 => BlockKey::Null,
+        }
+    }
+
+    /// Works in place on whole blocks.
+    fn run(&self, direction: Direction, iv: &[u8; 16], data: &mut [u8]) {
+        match self {
+            BlockKey::Null => {}
+            BlockKey::Des(cipher) => cbc(cipher, direction, iv, data),
+            BlockKey::TripleDes(cipher) => cbc(cipher, direction, iv, data),
+            BlockKey::Aes128(cipher) => cbc(cipher, direction, iv, data),
+            BlockKey::Aes192(cipher) => cbc(cipher, direction, iv, data),
+            BlockKey::Aes256(cipher) => cbc(cipher, direction, iv, data),
+        }
+    }
+}
+
+fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt>(
+    cipher: &C,
+    direction: Direction,
+    iv: &[u8; 16],
+    data: &mut [u8],
+) {
+    let (blocks, _none) = Array::slice_as_chunks_mut(data);
+    let mut first = Array::<u8, C::BlockSize>::default();
+    let len = first.len();
+    first.copy_from_slice(&iv[..len]);
+    match direction {
+        Direction::Encrypt => Encryptor::inner_iv_init(cipher, &first).encrypt_blocks(blocks),
+        Direction::Decrypt => Decryptor::inner_iv_init(cipher, &first).decrypt_blocks(blocks),
+    }
+}
