@@ -51,6 +51,8 @@ pub(crate) struct ParsedConnection {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) control: Control,
+    /// Names of the data plane's ports; `None` where the document does not list them.
+    pub(crate) ports: Option<Vec<String>>,
     pub(crate) interfaces: Vec<Parsed<Interface>>,
     pub(crate) routes: Vec<Parsed<Route>>,
     pub(crate) bypasses: Vec<Parsed<Bypass>>,
@@ -83,8 +85,10 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Document {
         );
     }
     let mut reader = Reader::new(root.get_ref(), At { path: String::new(), span: 0..0 });
+    let control::Both { control, ports } = control::read(&mut reader, sink);
     let document = Document {
-        control: control::read(&mut reader, sink),
+        control,
+        ports,
         interfaces: reader.each("interface", sink, network::interface),
         routes: reader.each("route", sink, network::route),
         bypasses: reader.each("bypass", sink, network::bypass),

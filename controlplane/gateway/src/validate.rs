@@ -15,6 +15,7 @@ mod tests;
 pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
     let Document {
         control,
+        ports,
         interfaces,
         mut routes,
         bypasses,
@@ -22,7 +23,7 @@ pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
         customer_gateways,
         mut connections,
     } = document;
-    system::interfaces(&interfaces, sink);
+    system::interfaces(&interfaces, ports.as_deref(), sink);
     ends(&mut vpn_gateways, &customer_gateways, &interfaces, sink);
     let customers: BTreeMap<String, CustomerGateway> =
         customer_gateways.into_iter().map(|c| (c.value.name.clone(), c.value)).collect();

@@ -1,28 +1,54 @@
-//! `[control]`, and the one key of `[dataplane]` that control reads.
+//! `[control]`, and what control needs of `[dataplane]`: its socket and the names of its ports.
 
 use std::path::PathBuf;
 
 use super::reader::Reader;
+use super::value::Value;
 use crate::diagnostic::Sink;
 use crate::model::Control;
 
 const SOCKET: &str = "/run/esplanade/control.sock";
 const DATAPLANE_SOCKET: &str = "/run/esplanade/dataplane.sock";
 
-pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Control {
+/// What is read here.
+#[derive(Debug)]
+pub(super) struct Both {
+    pub(super) control: Control,
+    /// Names of `[dataplane] ports`; `None` where the document does not list them.
+    pub(super) ports: Option<Vec<String>>,
+}
+
+pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Both {
     let mut control = Control {
         socket: PathBuf::from(SOCKET),
         dataplane_socket: PathBuf::from(DATAPLANE_SOCKET),
         log: "info".to_owned(),
         journal: true,
     };
+    let mut ports = None;
     // The rest of [dataplane] is the data plane's to check.
-    if let Some(mut dataplane) = root.table("dataplane", sink)
-        && let Some(socket) = dataplane.take(&["socket"], sink).and_then(|v| v.path(sink))
-    {
-        control.dataplane_socket = socket;
+    if let Some(mut dataplane) = root.table("dataplane", sink) {
+        if let Some(socket) = dataplane.take(&["socket"], sink).and_then(|v| v.path(sink)) {
+            control.dataplane_socket = socket;
+        }
+        ports = dataplane.take(&["ports"], sink).map(|v| port_names(&v, sink));
     }
-    let Some(mut table) = root.table("control", sink) else { return control };
+    section(root, &mut control, sink);
+    Both { control, ports }
+}
+
+/// The names as far as they can be read: what is wrong with them is the data plane's to say.
+fn port_names(ports: &Value<'_>, sink: &mut Sink<'_>) -> Vec<String> {
+    let tables = ports.array().unwrap_or_default();
+    let names = tables.into_iter().filter(Value::is_table).filter_map(|port| {
+        let name = port.table(sink)?.take(&["name"], sink)?;
+        name.as_text().map(str::to_owned)
+    });
+    names.collect()
+}
+
+fn section(root: &mut Reader<'_>, control: &mut Control, sink: &mut Sink<'_>) {
+    let Some(mut table) = root.table("control", sink) else { return };
     if let Some(socket) = table.take(&["socket"], sink).and_then(|v| v.path(sink)) {
         control.socket = socket;
     }
@@ -33,5 +59,4 @@ pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Control {
         control.journal = journal;
     }
     table.finish(&["tls", "tokens", "store", "metrics", "cluster"], sink);
-    control
 }

@@ -22,12 +22,20 @@ pub(super) fn overlaps_service_range(net: &IpNet) -> bool {
 }
 
 /// Names, places and addresses are unique.
-pub(super) fn interfaces(interfaces: &[Parsed<Interface>], sink: &mut Sink<'_>) {
+pub(super) fn interfaces(interfaces: &[Parsed<Interface>], ports: Option<&[String]>, sink: &mut Sink<'_>) {
     unique(interfaces.iter().map(|i| (i.value.name.as_str(), i.field("name"))), sink);
     let mut places: BTreeMap<(&str, u16), &str> = BTreeMap::new();
     let mut addresses: BTreeMap<(u16, IpAddr), &str> = BTreeMap::new();
     for parsed in interfaces {
         let interface = &parsed.value;
+        if let Some(ports) = ports
+            && !interface.port.is_empty()
+            && !ports.contains(&interface.port)
+        {
+            let message = format!("[dataplane] has no port {}", interface.port);
+            let problem = Problem::new(Code::NotFound, parsed.field("port"), message).value(&*interface.port);
+            sink.error(problem.allowed(ports.join(", ")).fix("name one of those, or add it to ports"));
+        }
         let place = (interface.port.as_str(), interface.vlan);
         if !interface.port.is_empty()
             && let Some(first) = places.insert(place, &interface.name)
