@@ -30,9 +30,9 @@ pub(super) fn private(group: Group, random: &[u8]) -> Result<Secret, CryptoError
 fn scalar(order: &str, len: usize, random: &[u8]) -> Option<Secret> {
     let bits = u32::try_from(random.len() * 8).ok()?;
     let order = BoxedUint::from_str_radix_with_precision_vartime(order, 16, bits).ok()?;
-    let limit = NonZero::new(order.wrapping_sub(&BoxedUint::one_with_precision(bits))).into_option()?;
+    let limit = NonZero::new(order.wrapping_sub(BoxedUint::one_with_precision(bits))).into_option()?;
     let mut wide = BoxedUint::from_be_slice(random, bits).ok()?;
-    let mut reduced = wide.rem(&limit).wrapping_add(&BoxedUint::one_with_precision(bits));
+    let mut reduced = wide.rem(&limit).wrapping_add(BoxedUint::one_with_precision(bits));
     wide.zeroize();
     let bytes = Secret::new(reduced.to_be_bytes().into_vec());
     reduced.zeroize();

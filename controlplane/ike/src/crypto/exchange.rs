@@ -34,7 +34,8 @@ impl KeyExchange {
         Self::from_private(group, private)
     }
 
-    fn from_private(group: Group, private: Secret) -> Result<Self, CryptoError> {
+    /// The exchange with a private key in its own form.
+    pub(super) fn from_private(group: Group, private: Secret) -> Result<Self, CryptoError> {
         let public = match modp::Modulus::of(group) {
             Some(modulus) => modulus.public(&private),
             None => curve::public(group, &private)?,

@@ -53,9 +53,10 @@ impl Message {
         let mut chain = Vec::with_capacity(512);
         let first = encode_chain(&self.payloads, &mut chain)?;
         let total = HEADER_LEN + chain.len();
-        let length = field(total, usize::from(u16::MAX), "message")?;
+        // A UDP datagram holds no more, whatever the 32-bit length field could say.
+        let length: u16 = field(total, usize::from(u16::MAX), "message")?;
         let mut out = Vec::with_capacity(total);
-        self.header.encode(first, length, &mut out);
+        self.header.encode(first, length.into(), &mut out);
         out.extend_from_slice(&chain);
         Ok(out)
     }

@@ -45,3 +45,6 @@ pub use proposal::{
 pub use selector::{PortRange, SelectorError, TrafficSelector, TsPayload, UnknownSelector};
 
 pub(crate) use payload::{decode_chain, encode_chain};
+
+#[cfg(test)]
+mod tests;
