@@ -2,7 +2,7 @@
 //!
 //! # Identifiers
 //! The data plane and the owner tags of SAs know numbers, not names. Connections, tunnels and next hops get the
-//! FNV-1a hash of their key (`"tokyo"`, `"tokyo/1"`, ...), so that a number depends on nothing but the name and
+//! FNV-1a hash of their key (`"tokyo"`, `"tokyo/1"`, ...) folded to 20 bits, so that a number depends on nothing but the name and
 //! a restarted control process recognises its own SAs. A collision is resolved by hashing again, in the order of
 //! the sorted keys. Interfaces are numbered from 1 in the order of the document because the data plane indexes
 //! small tables by them; [`InterfaceIds`] keeps the numbers over a reload.
@@ -93,7 +93,7 @@ pub enum NextHopKind {
 /// Where a route comes from; decides between equal prefixes (RT-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteSource {
-    /// The network of an own address.
+    /// The network of an own address: the data plane's own entry.
     System,
     /// `[[route]]`.
     Static,
@@ -105,7 +105,8 @@ pub struct RoutePlan {
     pub vrf: Vrf,
     pub prefix: IpNet,
     pub source: RouteSource,
-    pub next_hop: u32,
+    /// `None` for system routes, which the data plane makes from the addresses.
+    pub next_hop: Option<u32>,
 }
 
 /// A policy route; the smallest priority wins.
@@ -157,7 +158,7 @@ pub struct TunnelPlan {
 }
 
 impl TunnelPlan {
-    /// The tunnel's name: that of its connection where it is the only one, else with `/1` or `/2`.
+    /// The tunnel's name: that of its connection, `/`, and its index.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.connection, self.index)

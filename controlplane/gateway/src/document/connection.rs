@@ -94,7 +94,7 @@ fn encapsulation(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Encapsulation 
         reader.take(&[name], sink).and_then(|v| v.number(range, "bytes", Code::OutOfRange, sink))
     };
     let mtu = number("mtu", (576, 9_216), sink).unwrap_or(0);
-    let mss = number("mss", (64, 9_176), sink).unwrap_or(0);
+    let mss = number("mss", (216, 9_176), sink).unwrap_or(0);
     let df = [("copy", Df::Copy), ("set", Df::Set), ("clear", Df::Clear)];
     let df = reader.take(&["df"], sink).and_then(|v| v.word(&df, sink)).unwrap_or(Df::Copy);
     let dscp = reader.take(&["dscp"], sink).and_then(|value| match value.as_text() {

@@ -86,7 +86,6 @@ impl<'a> Names<'a> {
             .iter()
             .map(Hop::of)
             .chain(desired.connections.iter().map(|c| Hop::Connection(&c.name)))
-            .chain(connected(desired).map(|(interface, ..)| Hop::Link(interface)))
             .collect();
         let keys: Vec<String> = hops.iter().map(Hop::key).collect();
         let numbers = id::assign(keys.iter().map(String::as_str));
@@ -132,13 +131,10 @@ fn addresses(desired: &Desired, names: &Names<'_>) -> Vec<AddressPlan> {
     desired.interfaces.iter().flat_map(of).collect()
 }
 
-/// The networks of own addresses: (interface, VRF, prefix), each once. A host prefix is no network.
-fn connected(desired: &Desired) -> impl Iterator<Item = (&str, Vrf, IpNet)> {
-    let mut seen = BTreeSet::new();
-    let all = desired.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |net| (i, net.trunc())));
-    all.filter(|(_, net)| net.prefix_len() < net.max_prefix_len())
-        .filter(move |(i, net)| seen.insert((i.vrf, *net)))
-        .map(|(i, net)| (i.name.as_str(), i.vrf, net))
+/// The networks of own addresses, each once. A host prefix is no network.
+fn connected(desired: &Desired) -> BTreeSet<(Vrf, IpNet)> {
+    let all = desired.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |net| (i.vrf, net.trunc())));
+    all.filter(|(_, net)| net.prefix_len() < net.max_prefix_len()).collect()
 }
 
 fn next_hops(desired: &Desired, names: &Names<'_>) -> Vec<NextHopPlan> {
@@ -158,17 +154,17 @@ fn next_hops(desired: &Desired, names: &Names<'_>) -> Vec<NextHopPlan> {
 }
 
 fn routes(desired: &Desired, names: &Names<'_>) -> Vec<RoutePlan> {
-    let system = connected(desired).map(|(interface, vrf, prefix)| RoutePlan {
+    let system = connected(desired).into_iter().map(|(vrf, prefix)| RoutePlan {
         vrf,
         prefix,
         source: RouteSource::System,
-        next_hop: names.hop(&Hop::Link(interface)),
+        next_hop: None,
     });
     let fixed = desired.routes.iter().map(|route| RoutePlan {
         vrf: route.vrf,
         prefix: route.prefix,
         source: RouteSource::Static,
-        next_hop: names.hop(&Hop::of(route)),
+        next_hop: Some(names.hop(&Hop::of(route))),
     });
     system.chain(fixed).collect()
 }
