@@ -61,6 +61,16 @@ impl NeighbourTable {
         self.interfaces.remove(interface.index());
     }
 
+    /// Removes the neighbours of interfaces for which `keep` is false.
+    pub fn retain_interfaces(&mut self, keep: impl Fn(InterfaceId) -> bool) {
+        let id = |index: usize| u16::try_from(index).map(InterfaceId);
+        let gone: Vec<_> =
+            self.interfaces.iter().filter_map(|(i, _)| id(i).ok().filter(|id| !keep(*id))).collect();
+        for interface in gone {
+            self.remove_interface(interface);
+        }
+    }
+
     /// Visits every neighbour.
     pub fn for_each(&self, mut visit: impl FnMut(InterfaceId, IpAddr, &Neighbour)) {
         for (index, table) in self.interfaces.iter() {

@@ -83,10 +83,8 @@ impl<T: Clone> PersistentArray<T> {
 
     /// The value at `index`, put there by `make` if the slot was empty.
     pub fn entry_or_insert_with(&mut self, index: usize, make: impl FnOnce() -> T) -> &mut T {
-        if self.lookup(index).is_none() {
-            self.insert(index, make());
-        }
-        self.slot_mut(index).get_or_insert_with(|| unreachable!("inserted above"))
+        self.len += usize::from(self.lookup(index).is_none());
+        self.slot_mut(index).get_or_insert_with(make)
     }
 
     fn slot_mut(&mut self, index: usize) -> &mut Option<T> {

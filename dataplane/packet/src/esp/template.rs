@@ -84,6 +84,19 @@ pub struct OuterTemplate {
     pub endpoints: OuterEndpoints,
 }
 
+impl OuterEndpoints {
+    /// True if an authenticated packet from `remote` (and UDP port `port`) tells that the peer moved.
+    #[inline]
+    #[must_use]
+    pub fn differs(&self, remote: IpAddr, port: Option<u16>) -> bool {
+        let expected = match self.encap {
+            Encap::Native => None,
+            Encap::Udp { remote_port, .. } => Some(remote_port),
+        };
+        remote != self.remote || port != expected
+    }
+}
+
 impl OuterTemplate {
     /// The template of an SA. `None` if the addresses are of two families.
     #[must_use]
@@ -125,6 +138,12 @@ impl OuterTemplate {
         let sum = checksum::sum(&header[..20]);
         let layout = EspLayout { outer_len: ip_len + udp_len, geometry };
         Some(Self { header, sum, df, dscp, layout, endpoints })
+    }
+
+    /// The same SA with other addresses, after the peer moved.
+    #[must_use]
+    pub fn with_endpoints(&self, endpoints: OuterEndpoints) -> Option<Self> {
+        Self::new(endpoints, self.layout.geometry, self.df, self.dscp)
     }
 
     /// Writes the outer IP header and UDP header of a packet of `total_len` bytes to the start of `out`.

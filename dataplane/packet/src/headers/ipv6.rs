@@ -1,6 +1,5 @@
 //! IPv6 (RFC 8200).
 
-use super::protocol;
 use crate::drop_reason::DropReason;
 use std::net::Ipv6Addr;
 
@@ -156,6 +155,7 @@ impl Ipv6Repr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::headers::protocol;
 
     fn packet(next_header: u8, body: &[u8]) -> Vec<u8> {
         let repr = Ipv6Repr {

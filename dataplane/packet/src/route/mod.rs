@@ -33,12 +33,10 @@ impl Bits for u32 {
     const ZERO: Self = 0;
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "six bits")]
     fn chunk(self, depth: u32) -> u32 {
         (u64::from(self) << 32 << (STRIDE * depth) >> 58) as u32
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "shifted to the low half")]
     fn with_chunk(self, depth: u32, chunk: u32) -> Self {
         self | (u64::from(chunk) << 58 >> (STRIDE * depth) >> 32) as u32
     }
@@ -49,7 +47,6 @@ impl Bits for u128 {
     const ZERO: Self = 0;
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "six bits")]
     fn chunk(self, depth: u32) -> u32 {
         (self << (STRIDE * depth) >> 122) as u32
     }

@@ -46,7 +46,7 @@ pub struct Reservation {
     pub outer_vrf: VrfId,
 }
 
-/// One occupied slot.
+/// One occupied slot: one cache line.
 #[derive(Debug)]
 pub struct SadEntry<K> {
     /// Our inbound SPI: the name of the pair.
@@ -62,7 +62,7 @@ pub struct SadEntry<K> {
     /// The TCP MSS to clamp to over IPv4; 20 less over IPv6. 0 without an outbound half.
     pub mss: u16,
     /// What control said when it reserved the SPI.
-    pub reservation: Reservation,
+    pub reservation: Arc<Reservation>,
     /// The half that receives.
     pub inbound: Option<Arc<InboundSa<K>>>,
     /// The half that sends.
@@ -73,6 +73,9 @@ pub struct SadEntry<K> {
     pub selectors: Arc<[SelectorPair]>,
 }
 
+// Chunks of slots are arrays: an entry that grows beyond a line slows every lookup.
+const _: () = assert!(size_of::<Option<SadEntry<u64>>>() <= 64);
+
 impl<K> Clone for SadEntry<K> {
     fn clone(&self) -> Self {
         Self {
@@ -80,6 +83,7 @@ impl<K> Clone for SadEntry<K> {
             outbound: self.outbound.clone(),
             template: self.template.clone(),
             selectors: Arc::clone(&self.selectors),
+            reservation: Arc::clone(&self.reservation),
             ..*self
         }
     }
@@ -96,7 +100,7 @@ impl<K> SadEntry<K> {
             active: false,
             inner_mtu: 0,
             mss: 0,
-            reservation,
+            reservation: Arc::new(reservation),
             inbound: None,
             outbound: None,
             template: None,

@@ -79,7 +79,6 @@ impl<K> OutboundSa<K> {
             return None;
         }
         let bits = self.egress.load(Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "the upper 16 of 64 bits")]
         Some(CachedEgress { interface: InterfaceId((bits >> 48) as u16), mac: MacAddr::from_u64(bits) })
     }
 

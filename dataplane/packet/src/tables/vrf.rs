@@ -38,6 +38,12 @@ impl Vrf {
         matches!(self.routes.lookup(address), Some(RouteTarget::Local(_)))
     }
 
+    /// Where exactly this prefix leads.
+    #[must_use]
+    pub fn target(&self, prefix: Prefix) -> Option<&RouteTarget> {
+        self.routes.exact(prefix)
+    }
+
     /// Visits the configured routes, those kept aside among them.
     pub fn for_each_route(&self, mut visit: impl FnMut(Prefix, NextHopId)) {
         self.routes.for_each(|prefix, target| {
