@@ -280,3 +280,6 @@ fn checksum(sequence: u64, id: u64, data: &[u8]) -> u64 {
     // Never zero, so that an untouched half does not check.
     u64::from(hasher.finalize()) | 1 << 32
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,6 @@ impl Consumer {
         self.layout.slot_len
     }
 }
+
+#[cfg(test)]
+mod tests;

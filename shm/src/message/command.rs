@@ -98,6 +98,7 @@ record! {
 
 ring_messages! {
     #[derive(Clone, Debug, PartialEq, Eq)]
+    #[expect(clippy::large_enum_variant, reason = "every message takes one slot of this size anyway")]
     pub enum Command[320] {
         Begin(Begin) = 1,
         Commit(Commit) = 2,

@@ -20,6 +20,8 @@ pub mod object;
 pub mod packet;
 pub mod record;
 pub mod sa;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{DecodeError, Field};
 pub use command::*;

@@ -18,7 +18,7 @@ use crate::session::{Doorbells, Region, check_peer};
 /// again: SAs and traffic are untouched by that.
 #[derive(Debug)]
 pub struct ControlEnd {
-    region: Region,
+    pub(super) region: Region,
     doorbells: Doorbells,
     socket: OwnedFd,
     epoch: Epoch,

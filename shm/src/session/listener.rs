@@ -89,6 +89,7 @@ struct Pending {
 pub struct Listener {
     config: ListenerConfig,
     socket: OwnedFd,
+    own_uid: u32,
     pending: ArrayVec<Pending, MAX_PENDING>,
     epoch: Epoch,
     current: Option<Region>,
@@ -100,12 +101,19 @@ impl Listener {
             create_directory(directory)?;
         }
         let socket = bind_socket(&config.path)?;
-        Ok(Self { config, socket, pending: ArrayVec::new(), epoch: first_epoch(), current: None })
+        let own_uid = rustix::process::geteuid().as_raw();
+        Ok(Self { config, socket, own_uid, pending: ArrayVec::new(), epoch: first_epoch(), current: None })
     }
 
     /// Readable when a caller waits.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Makes every caller a foreign user.
+    #[cfg(test)]
+    pub(crate) fn pretend_own_uid(&mut self, uid: u32) {
+        self.own_uid = uid;
     }
 
     /// Serves what can be served now; call again until it returns `None`.
@@ -168,8 +176,7 @@ impl Listener {
         caller: &Pending,
         heard: Result<Hello, RefuseReason>,
     ) -> Result<CallerRole, RefuseReason> {
-        let allowed = caller.uid == rustix::process::geteuid().as_raw()
-            || self.config.allowed_uids.contains(&caller.uid);
+        let allowed = caller.uid == self.own_uid || self.config.allowed_uids.contains(&caller.uid);
         let refused = if !allowed {
             (Verdict::NotAllowed, RefuseReason::NotAllowed(caller.uid))
         } else {

@@ -1,0 +1,463 @@
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::message::codec::Field;
+use crate::message::*;
+
+fn ip() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
+}
+
+fn spi() -> impl Strategy<Value = Spi> {
+    (Spi::MIN..).prop_map(|value| Spi::new(value).unwrap())
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    (ip(), 0..=128u8).prop_filter_map("a length the family has", |(addr, len)| match addr {
+        IpAddr::V4(v4) if len <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+            Prefix::new(IpAddr::from((v4.to_bits() & mask).to_be_bytes()), len)
+        }
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+            Prefix::new(IpAddr::from((v6.to_bits() & mask).to_be_bytes()), len)
+        }
+    })
+}
+
+fn ports() -> impl Strategy<Value = PortRange> {
+    any::<[u16; 2]>().prop_map(|[a, b]| PortRange::new(a.min(b), a.max(b)).unwrap())
+}
+
+fn owner() -> impl Strategy<Value = OwnerTag> {
+    any::<(u32, u32, u64, u32)>().prop_map(|(connection, tunnel, ike_sa, generation)| OwnerTag {
+        connection: ConnectionId(connection),
+        tunnel: TunnelId(tunnel),
+        ike_sa,
+        generation,
+    })
+}
+
+fn encap() -> impl Strategy<Value = Encap> {
+    let udp = (1..=u16::MAX, 1..=u16::MAX)
+        .prop_map(|(local_port, remote_port)| Encap::Udp { local_port, remote_port });
+    prop_oneof![Just(Encap::Native), udp]
+}
+
+fn outer() -> impl Strategy<Value = Outer> {
+    (any::<u16>(), ip(), ip(), encap(), any::<u16>()).prop_map(
+        |(vrf, local, remote, encap, keepalive_secs)| Outer {
+            vrf: VrfId(vrf),
+            local,
+            remote,
+            encap,
+            keepalive_secs,
+        },
+    )
+}
+
+fn secret() -> impl Strategy<Value = Secret> {
+    vec(any::<u8>(), 0..=MAX_KEY_LEN).prop_map(|key| Secret::new(&key).unwrap())
+}
+
+fn keys() -> impl Strategy<Value = SaKeys> {
+    (secret(), secret()).prop_map(|(encryption, integrity)| SaKeys { encryption, integrity })
+}
+
+fn suite() -> impl Strategy<Value = Suite> {
+    any::<(u16, u16, u16)>().prop_map(|(encryption, key_bits, integrity)| Suite {
+        encryption,
+        key_bits,
+        integrity,
+    })
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    any::<[u64; 4]>().prop_map(|[soft_bytes, hard_bytes, soft_packets, hard_packets]| Limits {
+        soft_bytes,
+        hard_bytes,
+        soft_packets,
+        hard_packets,
+    })
+}
+
+fn inbound() -> impl Strategy<Value = InstallInbound> {
+    let parts = (spi(), owner(), any::<(u32, bool, u16, bool)>(), suite(), keys(), outer(), limits());
+    parts.prop_map(|(spi, owner, (tunnel, esn, replay_window, follow_nat), suite, keys, outer, limits)| {
+        let tunnel = TunnelId(tunnel);
+        InstallInbound { spi, owner, tunnel, suite, esn, replay_window, keys, outer, follow_nat, limits }
+    })
+}
+
+fn outbound() -> impl Strategy<Value = InstallOutbound> {
+    let parts = (spi(), spi(), owner(), any::<(u32, bool, bool)>(), suite(), keys(), outer(), limits());
+    parts.prop_map(|(spi, peer_spi, owner, (tunnel, esn, active), suite, keys, outer, limits)| {
+        let tunnel = TunnelId(tunnel);
+        InstallOutbound { spi, peer_spi, owner, tunnel, suite, esn, keys, outer, limits, active }
+    })
+}
+
+fn selector() -> impl Strategy<Value = TrafficSelector> {
+    (any::<u8>(), ports(), ip(), ip()).prop_map(|(protocol, ports, first, last)| TrafficSelector {
+        protocol,
+        ports,
+        first,
+        last,
+    })
+}
+
+fn next_hop_kind() -> impl Strategy<Value = NextHopKind> {
+    let tunnels = (vec(any::<u32>(), 0..=MAX_NEXT_HOP_TUNNELS), any::<u16>()).prop_map(|(ids, active)| {
+        NextHopKind::Tunnels { tunnels: ids.into_iter().map(TunnelId).collect::<ArrayVec<_, 16>>(), active }
+    });
+    let interface = (any::<u16>(), proptest::option::of(ip()))
+        .prop_map(|(id, gateway)| NextHopKind::Interface { interface: InterfaceId(id), gateway });
+    prop_oneof![tunnels, interface, Just(NextHopKind::Local), Just(NextHopKind::Discard)]
+}
+
+fn interface() -> impl Strategy<Value = Interface> {
+    (any::<[u16; 4]>(), 0..=4094u16, any::<bool>()).prop_map(|([id, port, vrf, mtu], vlan, outside)| {
+        Interface {
+            id: InterfaceId(id),
+            port: PortId(port),
+            vlan: VlanId::new(vlan),
+            role: if outside { Role::Outside } else { Role::Inside },
+            vrf: VrfId(vrf),
+            mtu,
+        }
+    })
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    (any::<u16>(), ip(), any::<u8>()).prop_map(|(interface, ip, prefix_len)| Address {
+        interface: InterfaceId(interface),
+        ip,
+        prefix_len,
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (any::<u16>(), prefix(), any::<u32>()).prop_map(|(vrf, prefix, next_hop)| Route {
+        key: RouteKey { vrf: VrfId(vrf), prefix },
+        next_hop: NextHopId(next_hop),
+    })
+}
+
+fn policy_route() -> impl Strategy<Value = PolicyRoute> {
+    (any::<(u16, u32, u32)>(), prefix(), prefix()).prop_map(|((vrf, priority, next_hop), src, dst)| {
+        PolicyRoute {
+            key: PolicyRouteKey { vrf: VrfId(vrf), priority, src, dst },
+            next_hop: NextHopId(next_hop),
+        }
+    })
+}
+
+fn bypass() -> impl Strategy<Value = Bypass> {
+    (any::<(u16, u8)>(), prefix(), prefix(), ports()).prop_map(|((vrf, protocol), src, dst, ports)| Bypass {
+        vrf: VrfId(vrf),
+        src,
+        dst,
+        protocol,
+        ports,
+    })
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let df = proptest::sample::select(DfPolicy::ALL);
+    let dscp = prop_oneof![Just(DscpPolicy::Copy), (0..64u8).prop_map(DscpPolicy::Value)];
+    (any::<(u32, u32, u16, u16, u16, u16, bool)>(), df, dscp).prop_map(|(n, df, dscp)| Tunnel {
+        id: TunnelId(n.0),
+        connection: ConnectionId(n.1),
+        inner_vrf: VrfId(n.2),
+        outer_vrf: VrfId(n.3),
+        mtu: n.4,
+        mss: n.5,
+        df,
+        dscp,
+        acquire: n.6,
+    })
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let objects = prop_oneof![
+        interface().prop_map(Change::from),
+        any::<u16>().prop_map(|id| DeleteInterface { id: InterfaceId(id) }.into()),
+        address().prop_map(Change::from),
+        address().prop_map(|address| DeleteAddress { address }.into()),
+        (any::<u32>(), next_hop_kind()).prop_map(|(id, kind)| NextHop { id: NextHopId(id), kind }.into()),
+        any::<u32>().prop_map(|id| DeleteNextHop { id: NextHopId(id) }.into()),
+        route().prop_map(Change::from),
+        route().prop_map(|route| DeleteRoute { key: route.key }.into()),
+        policy_route().prop_map(Change::from),
+        policy_route().prop_map(|route| DeletePolicyRoute { key: route.key }.into()),
+    ];
+    let more_objects = prop_oneof![
+        bypass().prop_map(Change::from),
+        bypass().prop_map(|bypass| DeleteBypass { bypass }.into()),
+        tunnel().prop_map(Change::from),
+        any::<u32>().prop_map(|id| DeleteTunnel { id: TunnelId(id) }.into()),
+    ];
+    let sas = prop_oneof![
+        inbound().prop_map(Change::from),
+        outbound().prop_map(Change::from),
+        (spi(), selector(), selector())
+            .prop_map(|(spi, local, remote)| AddSelector { spi, local, remote }.into()),
+        spi().prop_map(|spi| ActivateOutbound { spi }.into()),
+        spi().prop_map(|spi| DeleteOutbound { spi }.into()),
+        (spi(), any::<u32>()).prop_map(|(spi, linger_ms)| DeleteInbound { spi, linger_ms }.into()),
+        (spi(), outer()).prop_map(|(spi, outer)| UpdateOuter { spi, outer }.into()),
+    ];
+    prop_oneof![objects, more_objects, sas]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let request = any::<u64>().prop_map(RequestId);
+    let list_kind = proptest::sample::select(ListKind::ALL);
+    prop_oneof![
+        any::<(u64, bool)>().prop_map(|(txn, full)| Begin { txn: TxnId(txn), full }.into()),
+        any::<u64>().prop_map(|txn| Commit { txn: TxnId(txn) }.into()),
+        any::<u64>().prop_map(|txn| Abort { txn: TxnId(txn) }.into()),
+        (any::<u64>(), change()).prop_map(|(txn, change)| Staged { txn: TxnId(txn), change }.into()),
+        (request.clone(), owner(), any::<u16>()).prop_map(|(request, owner, vrf)| ReserveSpi {
+            request,
+            owner,
+            outer_vrf: VrfId(vrf)
+        }
+        .into()),
+        spi().prop_map(|spi| ReleaseSpi { spi }.into()),
+        (request.clone(), list_kind, any::<u64>()).prop_map(|(request, kind, cursor)| List {
+            request,
+            kind,
+            cursor
+        }
+        .into()),
+        request.prop_map(|request| Ping { request }.into()),
+    ]
+}
+
+fn totals() -> impl Strategy<Value = SaTotals> {
+    any::<[u64; 11]>().prop_map(|n| SaTotals {
+        in_packets: n[0],
+        in_bytes: n[1],
+        out_packets: n[2],
+        out_bytes: n[3],
+        auth_failures: n[4],
+        replays: n[5],
+        selector_failures: n[6],
+        other_drops: n[7],
+        out_seq: n[8],
+        in_seq: n[9],
+        idle_ms: n[10],
+    })
+}
+
+fn sa_record() -> impl Strategy<Value = SaRecord> {
+    let half = (spi(), outer(), any::<bool>()).prop_map(|(peer_spi, outer, active)| OutboundRecord {
+        peer_spi,
+        outer,
+        active,
+    });
+    let state = proptest::sample::select(SaState::ALL);
+    let halves = (proptest::option::of(outer()), proptest::option::of(half));
+    (spi(), state, owner(), any::<(u32, bool, u16, u16, u64)>(), suite(), halves, totals()).prop_map(
+        |(spi, state, owner, n, suite, (outer, outbound), totals)| SaRecord {
+            spi,
+            state,
+            owner,
+            tunnel: TunnelId(n.0),
+            suite,
+            esn: n.1,
+            replay_window: n.2,
+            worker: n.3,
+            age_ms: n.4,
+            outer,
+            outbound,
+            totals,
+        },
+    )
+}
+
+fn neighbour() -> impl Strategy<Value = NeighbourRecord> {
+    let state = proptest::sample::select(NeighbourState::ALL);
+    (any::<(u16, [u8; 6], u16, u32)>(), ip(), state).prop_map(
+        |((interface, mac, held, age_ms), ip, state)| NeighbourRecord {
+            interface: InterfaceId(interface),
+            ip,
+            mac,
+            state,
+            held,
+            age_ms,
+        },
+    )
+}
+
+fn port() -> impl Strategy<Value = PortRecord> {
+    let words = any::<(u16, [u8; 6], bool, u32, u16, u16, u8)>();
+    ("[a-zé0-9_]{0,31}", "[a-z_]{0,12}", words).prop_map(|(name, driver, n)| PortRecord {
+        id: PortId(n.0),
+        name: Label::new(&name),
+        driver: Label::new(&driver),
+        mac: n.1,
+        link_up: n.2,
+        speed_mbit: n.3,
+        queues: n.4,
+        mtu: n.5,
+        socket: n.6,
+    })
+}
+
+fn completion() -> impl Strategy<Value = Completion> {
+    let request = any::<u64>().prop_map(RequestId);
+    let txn = any::<u64>().prop_map(TxnId);
+    let code = proptest::sample::select(RejectCode::ALL);
+    let answers = prop_oneof![
+        txn.clone().prop_map(|txn| Committed { txn }.into()),
+        (txn.clone(), any::<u32>(), code.clone()).prop_map(|(txn, index, code)| Rejected {
+            txn,
+            index,
+            code
+        }
+        .into()),
+        txn.prop_map(|txn| Aborted { txn }.into()),
+        (request.clone(), spi()).prop_map(|(request, spi)| SpiReserved { request, spi }.into()),
+        (request.clone(), code).prop_map(|(request, code)| Refused { request, code }.into()),
+        (spi(), owner(), totals()).prop_map(|(spi, owner, totals)| SaDeleted { spi, owner, totals }.into()),
+        (request.clone(), any::<u64>()).prop_map(|(request, next)| ListEnd { request, next }.into()),
+        request.clone().prop_map(|request| Pong { request }.into()),
+    ];
+    let records = prop_oneof![
+        (request.clone(), sa_record()).prop_map(|(request, sa)| ListSa { request, sa }.into()),
+        (request.clone(), neighbour())
+            .prop_map(|(request, neighbour)| ListNeighbour { request, neighbour }.into()),
+        (request.clone(), port()).prop_map(|(request, port)| ListPort { request, port }.into()),
+        (request.clone(), interface())
+            .prop_map(|(request, interface)| ListInterface { request, interface }.into()),
+        (request.clone(), route()).prop_map(|(request, route)| ListRoute { request, route }.into()),
+        (request, tunnel(), any::<u32>()).prop_map(|(request, tunnel, active_children)| {
+            ListTunnel { request, tunnel, active_children }.into()
+        }),
+    ];
+    prop_oneof![answers, records]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let limit =
+        || (spi(), proptest::sample::select(Direction::ALL), proptest::sample::select(LimitKind::ALL));
+    prop_oneof![
+        spi().prop_map(|spi| FirstUse { spi }.into()),
+        limit().prop_map(|(spi, direction, kind)| SoftLimit { spi, direction, kind }.into()),
+        limit().prop_map(|(spi, direction, kind)| HardLimit { spi, direction, kind }.into()),
+        (spi(), ip(), any::<(u16, bool)>()).prop_map(|(spi, remote, (port, followed))| PeerMoved {
+            spi,
+            remote,
+            port,
+            followed
+        }
+        .into()),
+        (any::<(u32, u16, u8, u16, u16)>(), ip(), ip()).prop_map(|(n, src, dst)| {
+            let (tunnel, vrf) = (TunnelId(n.0), VrfId(n.1));
+            Acquire { tunnel, vrf, src, dst, protocol: n.2, src_port: n.3, dst_port: n.4 }.into()
+        }),
+        any::<(u16, bool)>().prop_map(|(port, up)| PortLink { port: PortId(port), up }.into()),
+        (any::<(u16, u32)>(), ip(), ip()).prop_map(|((vrf, spi), src, dst)| InvalidSpi {
+            vrf: VrfId(vrf),
+            src,
+            dst,
+            spi
+        }
+        .into()),
+    ]
+}
+
+fn round_trip<M: Message + PartialEq + std::fmt::Debug>(message: &M) {
+    let mut slot = vec![0; M::SLOT_LEN];
+    let len = message.encode(&mut slot);
+    assert_eq!(M::decode(&slot[..len]).as_ref(), Ok(message));
+    assert_eq!(M::decode(&slot).as_ref(), Ok(message), "what follows the message in its slot is ignored");
+    for cut in 0..len {
+        assert!(M::decode(&slot[..cut]).is_err(), "cut to {cut} of {len} bytes");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn every_command_round_trips(command in command()) {
+        round_trip(&command);
+    }
+
+    #[test]
+    fn every_completion_round_trips(completion in completion()) {
+        round_trip(&completion);
+    }
+
+    #[test]
+    fn every_event_round_trips(event in event()) {
+        round_trip(&event);
+    }
+
+    #[test]
+    fn any_bytes_decode_to_an_error_or_to_themselves(bytes in vec(any::<u8>(), 0..400)) {
+        crate::fuzz::messages(&bytes);
+        crate::fuzz::packets_and_handshake(&bytes);
+    }
+
+    /// Random bodies behind a right header reach the validation of every field.
+    #[test]
+    fn random_bodies_never_panic(kind in 0..24u16, len in 0..300u32, body in vec(any::<u8>(), 320)) {
+        let mut slot = Vec::new();
+        slot.extend(kind.to_le_bytes());
+        slot.extend([0; 2]);
+        slot.extend(len.to_le_bytes());
+        slot.extend(&body);
+        crate::fuzz::messages(&slot);
+    }
+
+    /// One flipped byte of a whole message.
+    #[test]
+    fn mutated_commands_never_panic(command in command(), at in 0..320usize, to in any::<u8>()) {
+        let mut slot = vec![0; Command::SLOT_LEN];
+        let len = command.encode(&mut slot);
+        slot[at % len] = to;
+        crate::fuzz::messages(&slot);
+    }
+}
+
+#[test]
+fn keys_are_not_printed() {
+    let key = [0x5a; 36];
+    let keys = SaKeys { encryption: Secret::new(&key).unwrap(), integrity: Secret::new(&[]).unwrap() };
+    let printed = format!("{keys:?} {:?}", keys.store());
+    assert!(printed.contains("36 bytes"), "{printed}");
+    assert!(!printed.contains("90") && !printed.contains("5a"), "{printed}");
+}
+
+#[test]
+fn values_outside_their_range_are_named() {
+    assert_eq!(Spi::new(255), None);
+    assert_eq!(VlanId::new(4095), None);
+    assert_eq!(PortRange::new(2, 1), None);
+    assert_eq!(Prefix::new([10, 0, 0, 1].into(), 24), None);
+    assert_eq!(Prefix::new([10, 0, 0, 0].into(), 33), None);
+    assert!(Prefix::new([0; 4].into(), 0).is_some());
+    assert!(Secret::new(&[0; MAX_KEY_LEN + 1]).is_none());
+
+    let mut slot = [0; Event::SLOT_LEN];
+    let len = Event::from(FirstUse { spi: Spi::new(256).unwrap() }).encode(&mut slot);
+    slot[HEADER_LEN] = 0;
+    slot[HEADER_LEN + 1] = 0;
+    assert_eq!(Event::decode(&slot[..len]), Err(DecodeError::Value { field: "SPI", value: 0 }));
+    slot[0] = 99;
+    assert_eq!(Event::decode(&slot[..len]), Err(DecodeError::UnknownKind { kind: 99 }));
+}
+
+#[test]
+fn labels_are_cut_at_a_character() {
+    let label = Label::new(&"é".repeat(20));
+    assert_eq!(label.as_str(), "é".repeat(15));
+}
