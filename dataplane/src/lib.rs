@@ -1,2 +1,8 @@
 //! The data plane process: workers and agent.
+//!
+//! [`config`] is what an operator says, [`shared`] what agent and workers have in common, [`worker`] the
+//! journey of a packet.
+
+
 pub mod config;
+pub mod shared;

@@ -1,0 +1,386 @@
+//! What the agent and the workers have in common: the tables, and the bounded queues between them.
+//!
+//! ```text
+//!            tables (rcu)
+//!   agent ═══════════════════► workers
+//!     │ ◄── exceptions, notices ──┤│
+//!     └──── from_agent ──────────►││ ◄─ handoff ─► other workers
+//! ```
+//!
+//! A worker never waits for any of these: a full queue is a drop under a named reason, or a hint that is
+//! counted and lost. Everything in a queue names tables' objects by identifier, never by reference, so that
+//! nothing in flight holds up the reclamation of an old snapshot.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use crossbeam_queue::ArrayQueue;
+use dpdk::Mbuf;
+use packet::decide::Ingress;
+use packet::sad::LimitKind;
+use packet::{InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
+use rcu::{Domain, RcuCell};
+
+use crate::config::LimitConfig;
+
+/// One snapshot of everything that workers decide with.
+pub type Tables = packet::Tables<crypto::Key>;
+
+/// A port as the agent and the workers know it; its index among the ports is its [`PortId`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PortFacts {
+    /// From the configuration.
+    pub name: String,
+    /// The DPDK driver.
+    pub driver: String,
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+    /// The largest IP packet, bytes.
+    pub mtu: u16,
+    /// Queues in each direction.
+    pub queues: u16,
+    /// It delivers frames for any station; the worker then does not filter by address.
+    pub promiscuous: bool,
+}
+
+/// Everything that outlives a burst. `B` is the packet buffer, an [`Mbuf`] but in tests.
+pub struct Shared<B = Mbuf> {
+    /// By [`PortId`].
+    pub ports: Vec<PortFacts>,
+    /// The workers are registered here; the agent reclaims.
+    pub domain: Domain,
+    /// The current snapshot; the agent alone publishes.
+    pub tables: RcuCell<Tables>,
+    /// By worker.
+    pub mailboxes: Vec<Mailbox<B>>,
+    /// Set once: every worker returns after its burst.
+    pub stop: AtomicBool,
+    /// Units of `now` per second in everything that workers time: the TSC.
+    pub ticks_per_second: u64,
+}
+
+impl<B> Shared<B> {
+    /// Queues for `workers` workers over an empty snapshot.
+    #[must_use]
+    pub fn new(
+        ports: Vec<PortFacts>,
+        workers: usize,
+        limits: &LimitConfig,
+        tables: Tables,
+        ticks_per_second: u64,
+    ) -> Self {
+        let domain = Domain::new(workers);
+        Self {
+            ports,
+            tables: RcuCell::new(&domain, tables),
+            domain,
+            mailboxes: (0..workers).map(|_| Mailbox::new(limits)).collect(),
+            stop: AtomicBool::new(false),
+            ticks_per_second: ticks_per_second.max(1),
+        }
+    }
+
+    /// A port by its identifier.
+    #[inline]
+    #[must_use]
+    pub fn port(&self, id: PortId) -> Option<&PortFacts> {
+        self.ports.get(id.index())
+    }
+
+    /// Asks every worker to return, and wakes the sleeping ones.
+    pub fn request_stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.mailboxes.iter().for_each(Mailbox::wake);
+    }
+
+    /// True once [`Shared::request_stop`] was called.
+    #[inline]
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl<B> fmt::Debug for Shared<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("ports", &self.ports)
+            .field("workers", &self.mailboxes.len())
+            .field("domain", &self.domain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The queues of one worker. All are preallocated.
+pub struct Mailbox<B> {
+    /// Packets of SAs that this worker owns, from the others.
+    pub handoff: ArrayQueue<Handoff<B>>,
+    /// Packets to send, from the agent.
+    pub from_agent: ArrayQueue<FromAgent<B>>,
+    /// Packets for the agent.
+    pub exceptions: ArrayQueue<Exception<B>>,
+    /// What control or the agent should know.
+    pub notices: ArrayQueue<Notice>,
+    sleeping: AtomicBool,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl<B> Mailbox<B> {
+    fn new(limits: &LimitConfig) -> Self {
+        Self {
+            handoff: ArrayQueue::new(limits.handoff),
+            from_agent: ArrayQueue::new(limits.agent_frames),
+            exceptions: ArrayQueue::new(limits.exceptions),
+            notices: ArrayQueue::new(limits.exceptions),
+            sleeping: AtomicBool::new(false),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// How to end this worker's sleep; set once, before it first sleeps.
+    pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        // A second one would be a worker started twice, which its lcore excludes.
+        let _ = self.waker.set(waker);
+    }
+
+    /// Announces that the worker is about to sleep until it is woken. False if there is work already:
+    /// then it must not sleep. Pair with [`Mailbox::awake`].
+    #[must_use]
+    pub fn fall_asleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        // Either the fence of `wake` comes later and sees the flag, or this one sees what was pushed.
+        fence(Ordering::SeqCst);
+        let quiet = self.handoff.is_empty() && self.from_agent.is_empty();
+        if !quiet {
+            self.awake();
+        }
+        quiet
+    }
+
+    /// Ends what [`Mailbox::fall_asleep`] began.
+    pub fn awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    /// Call after pushing something: ends the worker's sleep if it sleeps without a time limit.
+    pub fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed)
+            && let Some(waker) = self.waker.get()
+        {
+            waker();
+        }
+    }
+}
+
+impl<B> fmt::Debug for Mailbox<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("handoff", &self.handoff.len())
+            .field("from_agent", &self.from_agent.len())
+            .field("exceptions", &self.exceptions.len())
+            .field("notices", &self.notices.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A packet for the owner of an SA, which looks everything up again in its own snapshot.
+#[derive(Debug)]
+pub struct Handoff<B> {
+    /// Starts at the IP header: the outer one inbound, the inner one outbound.
+    pub packet: B,
+    /// Where it came in.
+    pub interface: Option<InterfaceId>,
+    /// What is to be done.
+    pub work: HandoffWork,
+}
+
+/// What the owner of an SA does with a packet handed to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandoffWork {
+    /// An ESP packet that came in on `Handoff::interface`.
+    Open,
+    /// An inner packet for the pair `spi`; decided anew if that is gone.
+    Seal {
+        /// The pair, by our inbound SPI.
+        spi: Spi,
+        /// The inner routing domain.
+        vrf: VrfId,
+        /// How it came in.
+        ingress: Ingress,
+    },
+}
+
+/// A packet from the agent to a worker; it counts as input from the agent.
+#[derive(Debug)]
+pub struct FromAgent<B> {
+    /// A frame for [`AgentWork::Frame`], else an IP packet.
+    pub packet: B,
+    /// What is to be done.
+    pub work: AgentWork,
+}
+
+/// What a worker does with a packet from the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AgentWork {
+    /// Send the whole frame as it is: ARP, neighbour discovery.
+    Frame {
+        /// The interface; the tag is in the frame.
+        interface: InterfaceId,
+    },
+    /// Send the IP packet to a neighbour on an interface: it was decided about before, and waited.
+    Neighbour {
+        /// The interface.
+        interface: InterfaceId,
+        /// Whose Ethernet address is needed.
+        neighbour: IpAddr,
+    },
+    /// Send our own IP packet in clear by the routes of `vrf`: IKE, a NAT keepalive, our own ICMP. Its source
+    /// must be an address of ours.
+    Own {
+        /// The routing domain.
+        vrf: VrfId,
+    },
+    /// Forward an inner packet of ours by the one decision: from a TUN device, an ICMP error into a tunnel.
+    Forward {
+        /// The inner routing domain.
+        vrf: VrfId,
+    },
+}
+
+/// A packet that the worker leaves to the agent.
+#[derive(Debug)]
+pub struct Exception<B> {
+    /// A frame for [`ExceptionKind::Arp`], else an IP packet.
+    pub packet: B,
+    /// Where it came in; `None` if we made it.
+    pub interface: Option<InterfaceId>,
+    /// The routing domain of the packet: the outer one for what came to an outside interface.
+    pub vrf: VrfId,
+    /// What it is about.
+    pub kind: ExceptionKind,
+}
+
+/// Why a packet goes to the agent. All but the last two count as delivered to it: the agent then counts
+/// what becomes of them. Those two were counted as dropped, and are lent for the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExceptionKind {
+    /// An ARP frame.
+    Arp,
+    /// IKE for us, on an outside interface.
+    Ike {
+        /// From a known peer or for one of our SPIs.
+        known: bool,
+    },
+    /// ICMP for us, on an outside interface.
+    Icmp,
+    /// An inner packet for an address of ours in `vrf`.
+    Local {
+        /// How it came in.
+        ingress: Ingress,
+    },
+    /// Its neighbour is not known: hold it, resolve, then give it back as [`AgentWork::Neighbour`].
+    Neighbour {
+        /// Where it leaves.
+        egress: InterfaceId,
+        /// Whom to resolve.
+        neighbour: IpAddr,
+    },
+    /// Answer with ICMP "fragmentation needed" and this MTU.
+    TooBig {
+        /// The largest packet that would pass, bytes.
+        mtu: u16,
+        /// How it came in.
+        ingress: Ingress,
+    },
+    /// Answer with ICMP "time exceeded".
+    TimeExceeded {
+        /// How it came in.
+        ingress: Ingress,
+    },
+}
+
+/// Which way an SA half works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// The half that receives.
+    Inbound,
+    /// The half that sends.
+    Outbound,
+}
+
+/// Which limit of an SA was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// A configured volume.
+    Volume(LimitKind),
+    /// The sequence number space.
+    Sequence,
+}
+
+/// Something that happened to a packet and that others should know. A hint: it may get lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// The first authentic packet of an inbound SA.
+    FirstUse {
+        /// The pair.
+        spi: Spi,
+    },
+    /// A rekey is due.
+    SoftLimit {
+        /// The pair.
+        spi: Spi,
+        /// Which half.
+        direction: Direction,
+        /// Which limit.
+        limit: Limit,
+    },
+    /// This half carries nothing any more.
+    HardLimit {
+        /// The pair.
+        spi: Spi,
+        /// Which half.
+        direction: Direction,
+        /// Which limit.
+        limit: Limit,
+    },
+    /// An authentic packet that advanced the window came from another address or port.
+    PeerMoved {
+        /// The pair.
+        spi: Spi,
+        /// The new address.
+        remote: IpAddr,
+        /// The new UDP source port; 0 for native ESP.
+        port: u16,
+    },
+    /// A packet wants a tunnel that has no SA for it.
+    Acquire {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// The inner routing domain.
+        vrf: VrfId,
+        /// Source of the packet.
+        src: IpAddr,
+        /// Destination of the packet.
+        dst: IpAddr,
+        /// Its upper-layer protocol.
+        protocol: u8,
+        /// Source port; 0 if it has none.
+        src_port: u16,
+        /// Destination port; 0 if it has none.
+        dst_port: u16,
+    },
+    /// ESP for an SPI that is not ours.
+    InvalidSpi {
+        /// The outer routing domain.
+        vrf: VrfId,
+        /// Who sent it.
+        src: IpAddr,
+        /// To which address of ours.
+        dst: IpAddr,
+        /// As it stood in the packet.
+        spi: u32,
+    },
+}
