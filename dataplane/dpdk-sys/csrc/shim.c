@@ -46,6 +46,8 @@ unsigned int shim_lcore_id(void) { return rte_lcore_id(); }
 
 uint64_t shim_tsc(void) { return rte_rdtsc(); }
 
+uint16_t shim_pool_data_room(struct rte_mempool *pool) { return rte_pktmbuf_data_room_size(pool); }
+
 struct rte_mbuf *shim_mbuf_alloc(struct rte_mempool *pool) { return rte_pktmbuf_alloc(pool); }
 
 int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count)

@@ -59,8 +59,6 @@ enum shim_constants {
 
 enum shim_mbuf_flags {
 	SHIM_MBUF_F_RX_RSS_HASH = RTE_MBUF_F_RX_RSS_HASH,
-	SHIM_MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD,
-	SHIM_MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD,
 };
 
 /* What a device is and can do, as far as Esplanade asks. */
@@ -119,7 +117,8 @@ int shim_errno(void);
 unsigned int shim_lcore_id(void);
 uint64_t shim_tsc(void);
 
-/* mbufs */
+/* pools and mbufs */
+uint16_t shim_pool_data_room(struct rte_mempool *pool); /* with headroom */
 struct rte_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
 int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count);
 void shim_mbuf_free(struct rte_mbuf *mbuf);
