@@ -51,6 +51,12 @@ impl Capture {
         Ok(Self { tcpdump, file })
     }
 
+    /// The file it is written to.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Ends the capture and sorts what it saw. `marker` bytes of our pings in any frame are a leak too.
     ///
     /// # Errors

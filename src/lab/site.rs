@@ -102,7 +102,7 @@ ipsec = {{ encryption = "{esp_enc}", authentication = "{esp_auth}", pfs = "{pfs}
             Devices::AfPacket => format!("net_af_packet{index},iface={name}{}", self.side),
         };
         format!(
-            "workers = {}\n[[dataplane.ports]]\nname = \"out\"\ndevice = \"{}\"\n[[dataplane.ports]]\nname = \"in\"\ndevice = \"{}\"",
+            "workers = {}\n[[dataplane.port]]\nname = \"out\"\ndevice = \"{}\"\n[[dataplane.port]]\nname = \"in\"\ndevice = \"{}\"",
             self.workers,
             port("out", 0),
             port("in", 1)

@@ -1,22 +1,26 @@
 //! All scenarios, one folder per kind.
 
+mod bad_input;
+mod baseline;
 mod esplanade;
 mod fail_closed;
 mod linux;
 mod restart;
 mod strongswan;
+mod vrf;
 
 use crate::Scenario;
 
 pub(crate) fn all() -> Vec<Scenario> {
-    [
+    let kinds = [
+        baseline::scenarios(),
         esplanade::scenarios(),
         strongswan::scenarios(),
         linux::scenarios(),
         fail_closed::scenarios(),
         restart::scenarios(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        bad_input::scenarios(),
+        vrf::scenarios(),
+    ];
+    kinds.into_iter().flatten().collect()
 }
