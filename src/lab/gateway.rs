@@ -193,7 +193,10 @@ fn start(namespace: &Namespace, programs: &Path, which: &str, folder: &Path) -> 
 }
 
 /// The folder of the three programs: that of the program that runs now.
-fn programs() -> Result<PathBuf> {
+///
+/// # Errors
+/// If one is missing there.
+pub fn programs() -> Result<PathBuf> {
     let here = std::env::current_exe()?.parent().map(Path::to_path_buf).context("where am I?")?;
     for name in ["esplanade", "esplanade-dataplane", "esplanade-controlplane"] {
         if !here.join(name).exists() {

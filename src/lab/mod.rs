@@ -13,7 +13,7 @@ mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings};
-pub use gateway::{Devices, Gateway, GatewayOptions};
+pub use gateway::{Devices, Gateway, GatewayOptions, programs};
 pub use guest::{Guest, GuestOptions};
 pub use hosts::{Namespace, Wire};
 pub use process::Process;

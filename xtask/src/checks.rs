@@ -89,7 +89,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("bench", &["dpdk", "rcu", "crypto", "packet", "esplanade-dataplane"], &[]),
     ("sim", &["ike"], NO_IO),
-    ("interop", &["esplanade", "api"], &["dpdk-sys"]),
+    ("interop", &["esplanade", "api", "shm"], &["dpdk-sys"]),
     ("xtask", &[], &["dpdk-sys"]),
 ];
 const ASYNC: &[&str] = &["tokio", "mio", "async-std"];

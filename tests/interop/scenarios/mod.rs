@@ -6,6 +6,7 @@ mod esplanade;
 mod fail_closed;
 mod linux;
 mod restart;
+mod static_keys;
 mod strongswan;
 mod vrf;
 
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         restart::scenarios(),
         bad_input::scenarios(),
         vrf::scenarios(),
+        static_keys::scenarios(),
     ];
     kinds.into_iter().flatten().collect()
 }
