@@ -16,7 +16,7 @@ const LIBRARIES: [&str; 6] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool"
 /// Every DPDK function that takes and returns only scalars and pointers; whatever touches a structure or
 /// is a C inline goes through `shim_*`.
 const FUNCTIONS: &str = "shim_.*\
-    |rte_(version|strerror|dev_probe|eal_(init|cleanup|has_hugepages|hotplug_(add|remove)))\
+    |rte_(version|strerror|dev_probe|eal_(init|get_runtime_dir|hotplug_(add|remove)))\
     |rte_(eal_(remote_launch|wait_lcore)|get_(main_lcore|next_lcore|tsc_hz)|lcore_(count|to_socket_id))\
     |rte_(openlog_stream|log_(set_global_level|set_level_pattern|cur_msg_loglevel))\
     |rte_pktmbuf_(pool_create_by_ops|free_bulk)|rte_mempool_(avail_count|in_use_count|free)\

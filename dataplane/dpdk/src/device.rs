@@ -89,10 +89,10 @@ impl FromStr for Device {
 
     /// A PCI address, or `name[,args]`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let (name, args) = text.split_once(',').unwrap_or((text, ""));
+        if name.contains(':') || name.starts_with(|c: char| c.is_ascii_digit()) {
             return text.parse().map(Self::Pci);
         }
-        let (name, args) = text.split_once(',').unwrap_or((text, ""));
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || name.len() > Self::NAME_MAX || !name.chars().all(plain) || args.contains('\0') {
             return Err(DeviceError::Vdev { text: text.to_owned() });

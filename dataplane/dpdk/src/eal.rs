@@ -67,7 +67,7 @@ impl LogLevel {
 }
 
 /// Proof that EAL is up. It is never taken down: buffers, pools and ports may outlive this value, and
-/// with `--in-memory` the end of the process leaves nothing behind.
+/// the end of the process leaves nothing behind.
 #[derive(Debug)]
 pub struct Eal {
     memory: Memory,
@@ -129,7 +129,6 @@ fn arguments(config: &EalConfig, memory: &Memory, need: u32) -> Result<Vec<CStri
     let lcores = config.lcores.argument().ok_or(EalError::Lcores)?;
     let mut arguments = vec![
         "esplanade-dataplane".to_owned(),
-        "--in-memory".to_owned(),
         "--no-telemetry".to_owned(),
         format!("--file-prefix=esplanade-{}", std::process::id()),
         format!("--lcores={lcores}"),
@@ -137,9 +136,12 @@ fn arguments(config: &EalConfig, memory: &Memory, need: u32) -> Result<Vec<CStri
         format!("--log-level={}", config.log_level.word()),
         format!("-m{need}"),
     ];
-    if matches!(memory, Memory::Ordinary { .. }) {
-        arguments.push("--no-huge".to_owned());
-    }
+    // Either way no file is shared with, or left for, another process; EAL refuses --in-memory together
+    // with --no-huge.
+    arguments.extend(match memory {
+        Memory::Hugepages { .. } => vec!["--in-memory".to_owned()],
+        Memory::Ordinary { .. } => vec!["--no-huge".to_owned(), "--no-shconf".to_owned()],
+    });
     let allowed: Vec<String> = config.devices.iter().filter_map(Device::pci).map(|a| a.to_string()).collect();
     if allowed.is_empty() {
         arguments.push("--no-pci".to_owned());
@@ -171,10 +173,19 @@ fn start(arguments: Vec<CString>) -> Result<(), EalError> {
     let count = i32::try_from(pointers.len() - 1).map_err(|_| EalError::Lcores)?;
     // SAFETY: `count` terminated strings, then NULL, all leaked; the first call in this process.
     let (status, said) = log::capture(|| unsafe { dpdk_sys::rte_eal_init(count, pointers.as_mut_ptr()) });
-    match status {
-        0.. => Ok(()),
-        _ => Err(EalError::Start { source: Errno::last(), said }),
+    if status < 0 {
+        return Err(EalError::Start { source: Errno::last(), said: said.join("; ") });
     }
+    remove_runtime_directory();
+    Ok(())
+}
+
+/// EAL makes a directory for the files that it would share with other processes; we share none.
+fn remove_runtime_directory() {
+    // SAFETY: EAL is up; returns a string that it keeps.
+    let path = unsafe { CStr::from_ptr(dpdk_sys::rte_eal_get_runtime_dir()) };
+    // Refused unless it is empty.
+    let _ = std::fs::remove_dir(path.to_string_lossy().as_ref());
 }
 
 /// Why EAL did not start.

@@ -29,13 +29,12 @@ pub(crate) fn redirect() {
     }
 }
 
-/// Runs `call` and returns with its result what DPDK said meanwhile on this thread, errors only, as one
-/// line (empty when it said nothing).
-pub(crate) fn capture<T>(call: impl FnOnce() -> T) -> (T, String) {
+/// Runs `call` and returns with its result the errors that DPDK logged meanwhile on this thread.
+pub(crate) fn capture<T>(call: impl FnOnce() -> T) -> (T, Vec<String>) {
     CAPTURED.with_borrow_mut(|lines| *lines = Some(Vec::new()));
     let result = call();
     let lines = CAPTURED.with_borrow_mut(Option::take).unwrap_or_default();
-    (result, lines.join("; "))
+    (result, lines)
 }
 
 /// Receives text that DPDK logs: usually one line.
@@ -82,7 +81,7 @@ mod tests {
             record(3, "giving up");
         });
         record(ERROR, "after");
-        assert_eq!(said, "no such device; giving up");
-        assert_eq!(capture(|| 7), (7, String::new()));
+        assert_eq!(said, ["no such device", "giving up"]);
+        assert_eq!(capture(|| 7), (7, Vec::new()));
     }
 }

@@ -1,6 +1,8 @@
 //! Ethernet ports: opening, configuring, starting, and what they say of themselves.
 
 mod config;
+mod error;
+mod figures;
 mod queue;
 
 use std::ffi::{CStr, CString};
@@ -15,6 +17,8 @@ use crate::log;
 use crate::ring_port::Rings;
 
 pub use config::PortConfig;
+pub use error::PortError;
+pub use figures::{Capabilities, Link, PortStats};
 pub use queue::{Queues, RxQueue, TxQueue};
 
 /// Ports that have an owner: a second [`Port`] for one is never made.
@@ -280,9 +284,9 @@ impl fmt::Debug for PortInner {
 }
 
 /// Makes a virtual device; with the errors DPDK logged.
-fn probe(name: &str, args: &str) -> (Result<i32, Errno>, String) {
+fn probe(name: &str, args: &str) -> (Result<i32, Errno>, Vec<String>) {
     let (Ok(name), Ok(args)) = (CString::new(name), CString::new(args)) else {
-        return (Err(Errno::NOT_SUPPORTED), String::new());
+        return (Err(Errno::NOT_SUPPORTED), Vec::new());
     };
     log::capture(|| {
         // SAFETY: terminated strings, copied by DPDK.
@@ -298,8 +302,16 @@ fn port_by_name(name: &str) -> Result<u16, Errno> {
     Ok(id)
 }
 
-fn reason_of(errno: Errno, said: &str) -> String {
-    if said.is_empty() { errno.to_string() } else { format!("{errno}: {said}") }
+/// Of the errors DPDK logged, what helps: the driver's own words, rather than EAL's consequences.
+fn reason_of(errno: Errno, said: &[String]) -> String {
+    if said.iter().any(|line| line.contains("failed to parse device")) {
+        return "DPDK has no driver of this name".to_owned();
+    }
+    let by_driver: Vec<&str> = said.iter().map(String::as_str).filter(|l| !l.starts_with("EAL: ")).collect();
+    if by_driver.is_empty() {
+        return format!("{errno}: the driver refused it, probably for its arguments");
+    }
+    by_driver.join("; ")
 }
 
 /// What may be wrong with a device of which DPDK made no port.
@@ -311,130 +323,4 @@ fn missing(device: &Device) -> String {
         ),
         Device::Vdev { .. } => "DPDK made no Ethernet port of it: is it a net_... driver?".to_owned(),
     }
-}
-
-/// The state of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// Carrier.
-    pub up: bool,
-    /// Speed, Mbit/s, where the driver knows it.
-    pub mbit_per_s: Option<u32>,
-    /// Both directions at once.
-    pub full_duplex: bool,
-}
-
-/// A port's own counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PortStats {
-    /// Received.
-    pub rx_packets: u64,
-    /// Sent.
-    pub tx_packets: u64,
-    /// Received, bytes.
-    pub rx_bytes: u64,
-    /// Sent, bytes.
-    pub tx_bytes: u64,
-    /// Dropped by the NIC because the worker was too slow.
-    pub rx_missed: u64,
-    /// Received broken.
-    pub rx_errors: u64,
-    /// Not sent.
-    pub tx_errors: u64,
-    /// Dropped because the pool was empty.
-    pub rx_no_mbuf: u64,
-}
-
-/// What a device is and can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capabilities {
-    /// DPDK's driver, such as `net_tap`.
-    pub driver: String,
-    /// The most RX queues.
-    pub max_rx_queues: u16,
-    /// The most TX queues.
-    pub max_tx_queues: u16,
-    /// The smallest MTU, bytes.
-    pub min_mtu: u16,
-    /// The largest MTU, bytes.
-    pub max_mtu: u16,
-    /// Spreads received packets over queues by their headers.
-    pub rss: bool,
-    /// Reports link changes.
-    pub link_interrupt: bool,
-    /// Reports that it was unplugged.
-    pub removal_interrupt: bool,
-    /// `RTE_ETH_RX_OFFLOAD_*`.
-    pub rx_offloads: u64,
-    /// `RTE_ETH_TX_OFFLOAD_*`.
-    pub tx_offloads: u64,
-}
-
-/// Why a port cannot be had or used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PortError {
-    /// The device did not come up.
-    #[error("device {device} did not come up: {reason}")]
-    Device {
-        /// As configured.
-        device: String,
-        /// What DPDK said.
-        reason: String,
-    },
-    /// A second owner.
-    #[error("device {device} is open already")]
-    Taken {
-        /// As configured.
-        device: String,
-    },
-    /// The driver refused a step.
-    #[error("port {port}: {step}: {source}")]
-    Step {
-        /// The port.
-        port: String,
-        /// What was tried.
-        step: &'static str,
-        /// The driver's answer.
-        source: Errno,
-    },
-    /// More than the device has.
-    #[error("port {port}: {wanted} {what} were asked for, and driver {driver} has at most {most}")]
-    TooMany {
-        /// The port.
-        port: String,
-        /// Of what.
-        what: &'static str,
-        /// Asked for.
-        wanted: u32,
-        /// The device's limit.
-        most: u32,
-        /// The driver.
-        driver: String,
-    },
-    /// A configuration that cannot work.
-    #[error("port {port}: {reason}")]
-    Config {
-        /// The port.
-        port: String,
-        /// The rule that was broken.
-        reason: &'static str,
-    },
-    /// Packets of this MTU do not fit the pool's buffers.
-    #[error("port {port}: an MTU of {mtu} needs buffers of {needed} bytes, and the pool's have {data_bytes}")]
-    BufferTooSmall {
-        /// The port.
-        port: String,
-        /// Asked for, bytes.
-        mtu: u16,
-        /// With the Ethernet header and two VLAN tags, bytes.
-        needed: usize,
-        /// What the pool's buffers hold.
-        data_bytes: usize,
-    },
-    /// Queues exist, so the port must go on.
-    #[error("port {port}: its queues are still in use")]
-    InUse {
-        /// The port.
-        port: String,
-    },
 }

@@ -110,8 +110,10 @@ impl Port {
         };
         let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
         let port = &self.inner;
-        // SAFETY (all calls): the port is ours, stopped, without queues; the pool lives for good.
-        port.step("configuring", |id| unsafe { dpdk_sys::shim_port_configure(id, &raw const request) })?;
+        port.step("configuring", |id| {
+            // SAFETY: the port is ours, stopped, without queues.
+            unsafe { dpdk_sys::shim_port_configure(id, &raw const request) }
+        })?;
         // SAFETY: as above, and both integers may be written.
         port.step("adjusting its descriptors", |id| unsafe {
             dpdk_sys::shim_adjust_descriptors(id, &raw mut rx, &raw mut tx)
@@ -136,10 +138,10 @@ impl Port {
             other => other,
         };
         let port = &self.inner;
-        // SAFETY (all calls): only the port's number is passed on.
-        optional(
-            port.step("setting the MTU", |id| unsafe { dpdk_sys::rte_eth_dev_set_mtu(id, config.mtu) }),
-        )?;
+        optional(port.step("setting the MTU", |id| {
+            // SAFETY: the port is ours.
+            unsafe { dpdk_sys::rte_eth_dev_set_mtu(id, config.mtu) }
+        }))?;
         // SAFETY: as above.
         optional(port.step("setting promiscuous mode", |id| unsafe {
             match config.promiscuous {
