@@ -70,12 +70,12 @@ impl Encryption {
         })
     }
 
-    /// IANA "Transform Type 1" ID and the key length in bits.
+    /// IANA "Transform Type 1" ID and the Key Length attribute in bits; 0 where the cipher has one length.
     #[must_use]
     pub const fn transform(self) -> (u16, u16) {
         match self {
-            Self::Des => (2, 64),
-            Self::TripleDes => (3, 192),
+            Self::Des => (2, 0),
+            Self::TripleDes => (3, 0),
             Self::Aes128Cbc => (12, 128),
             Self::Aes192Cbc => (12, 192),
             Self::Aes256Cbc => (12, 256),
