@@ -61,7 +61,7 @@ drop_reasons! {
     AwaitingSa = "awaiting_sa", "The packet started a negotiation and was not kept; the sender's retransmission will pass.";
     NoMatchingSelector = "no_matching_selector", "No CHILD_SA of the tunnel has traffic selectors for this packet; align the networks of both ends with the route.";
     CleartextRefused = "cleartext_refused", "The route leads out of an outside interface in clear and no bypass entry allows it; route it into a tunnel or add a bypass.";
-    CleartextProtected = "cleartext_protected", "Cleartext for a protected prefix arrived on an outside interface; the peer must send it through the tunnel.";
+    CleartextProtected = "cleartext_protected", "Cleartext for a protected network arrived on an outside interface; the peer must send it through the tunnel.";
     NotForUs = "not_for_us", "A packet on an outside interface is neither for us nor allowed by a bypass entry; expected noise on a public link.";
     LocalUnserved = "local_unserved", "The packet is addressed to us but nothing here serves its protocol; nothing to do unless it should.";
     NeedsFragmentation = "needs_fragmentation", "The packet exceeds the path's MTU and may not be fragmented; an ICMP message told the sender, lower its MTU if it persists.";

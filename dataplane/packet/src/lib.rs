@@ -29,6 +29,9 @@ pub mod sad;
 pub mod selectors;
 pub mod tables;
 
+#[cfg(test)]
+mod testing;
+
 pub use drop_reason::DropReason;
 pub use ids::{InterfaceId, MacAddr, NextHopId, OwnerTag, PortId, Spi, TunnelId, VlanId, VrfId};
 pub use prefix::Prefix;

@@ -134,10 +134,10 @@ fn forward<'t, K>(
 ) -> Result<Outcome<'t, K>, DropReason> {
     let crosses_outside = egress.interface.role == Role::Outside || ingress == Ingress::Outside;
     if crosses_outside && !vrf.bypass.allows(flow) {
-        return Err(if ingress == Ingress::Outside {
-            DropReason::NotForUs
-        } else {
-            DropReason::CleartextRefused
+        return Err(match (ingress, egress.interface.role) {
+            (Ingress::Outside, Role::Inside) => DropReason::CleartextProtected,
+            (Ingress::Outside, Role::Outside) => DropReason::NotForUs,
+            (Ingress::Inside | Ingress::Tunnel(_) | Ingress::Own, _) => DropReason::CleartextRefused,
         });
     }
     if is_broadcast(&egress, flow.dst) {
@@ -218,3 +218,6 @@ fn is_broadcast(egress: &Egress<'_>, destination: IpAddr) -> bool {
             && (destination == subnet.last() || destination == subnet.address())
     })
 }
+
+#[cfg(test)]
+mod tests;

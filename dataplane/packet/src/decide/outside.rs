@@ -44,6 +44,9 @@ pub fn classify_outside<'t, K>(
 ) -> Outside<'t, K> {
     if !tables.is_local(interface.vrf, flow.dst) {
         return match decide_inner(tables, interface.vrf, flow, Ingress::Outside) {
+            Outcome::Drop(DropReason::NoRoute | DropReason::RouteDiscard | DropReason::VrfMissing) => {
+                Outside::Drop(DropReason::NotForUs)
+            }
             Outcome::Drop(reason) => Outside::Drop(reason),
             outcome => Outside::Bypass(outcome),
         };
@@ -107,3 +110,6 @@ fn ike<'t, K>(tables: &Tables<K>, interface: &Interface, flow: &Flow, message: &
     let responder_spi = message.get(8..16).is_some_and(|spi| spi != [0; 8]);
     Outside::Ike { known: responder_spi || tables.is_peer(interface.vrf, flow.src) }
 }
+
+#[cfg(test)]
+mod tests;
