@@ -1,0 +1,35 @@
+//! What each fuzz target does with its input. None of it may panic, whatever the bytes.
+//!
+//! The same functions run over the committed corpora in `cargo test -p sim --test corpus`.
+
+mod ike_targets;
+mod packet_targets;
+pub mod seeds;
+
+pub use ike_targets::{ike_message, ike_open, ike_payload, ike_sealed_payloads};
+pub use packet_targets::{packet_decapsulated, packet_frame};
+
+/// A message of any of the contract's rings.
+pub fn shm_messages(data: &[u8]) {
+    shm::fuzz::messages(data);
+}
+
+/// A packet slot's header, and the datagrams that open a session.
+pub fn shm_handshake(data: &[u8]) {
+    shm::fuzz::packets_and_handshake(data);
+}
+
+/// A target: its name, which is also its folder in `corpus/`, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("ike_message", ike_message),
+    ("ike_payload", ike_payload),
+    ("ike_open", ike_open),
+    ("ike_sealed_payloads", ike_sealed_payloads),
+    ("shm_messages", shm_messages),
+    ("shm_handshake", shm_handshake),
+    ("packet_frame", packet_frame),
+    ("packet_decapsulated", packet_decapsulated),
+];
