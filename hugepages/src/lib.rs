@@ -1,31 +1,19 @@
 //! Hugepage reservation, NIC binding and the checks behind doctor.
+//!
+//! Everything is read from `/proc`, `/sys` and `/dev` below a [`System`]'s root, which tests replace by a
+//! directory of their own.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+mod cpu;
+mod doctor;
+mod limits;
+mod memory;
+mod nic;
+mod system;
 
-/// A running system, seen through `/proc` and `/sys`.
-#[derive(Debug, Clone)]
-pub struct System {
-    root: PathBuf,
-}
-
-impl System {
-    /// This machine.
-    #[must_use]
-    pub fn host() -> Self {
-        Self::at("/")
-    }
-
-    /// A tree of files that stands for a machine: for tests.
-    #[must_use]
-    pub fn at(root: impl AsRef<Path>) -> Self {
-        Self { root: root.as_ref().to_owned() }
-    }
-
-    /// Free hugepages of all sizes, MiB; 0 where the kernel tells nothing.
-    #[must_use]
-    pub fn free_hugepages_mib(&self) -> u64 {
-        let _ = &self.root;
-        0
-    }
-}
+pub use cpu::{Cpus, CryptoFeatures};
+pub use doctor::{Check, Needs, Status, checks, doctor};
+pub use limits::MemoryLock;
+pub use memory::{MemInfo, Pool, Reservation, ReserveError};
+pub use nic::{Binding, Nic};
+pub use system::System;
