@@ -113,8 +113,10 @@ pub struct LimitConfig {
     pub buffers: usize,
     /// ICMP errors we send per second.
     pub icmp_errors_per_sec: u32,
-    /// Control sessions' IKE snapshots in the journal.
+    /// IKE SAs in the journal.
     pub journal_slots: usize,
+    /// Interfaces with counters of their own.
+    pub interfaces: usize,
 }
 
 /// The checked section.
@@ -238,6 +240,7 @@ fn limits(s: &mut Section<'_, '_>) -> LimitConfig {
         buffers: s.integer("buffers", 0..=1 << 22, 0),
         icmp_errors_per_sec: s.integer("icmp_errors_per_sec", 0..=1_000_000, 1000),
         journal_slots: s.integer("journal_slots", 16..=65_536, 1024),
+        interfaces: s.integer("interfaces", 16..=65_536, 1024),
     }
 }
 

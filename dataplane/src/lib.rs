@@ -3,6 +3,6 @@
 //! [`config`] is what an operator says, [`shared`] what agent and workers have in common, [`worker`] the
 //! journey of a packet.
 
-
 pub mod config;
 pub mod shared;
+pub mod worker;

@@ -1,0 +1,236 @@
+//! First stage: where each packet of a burst starts, and what is decided about it at once.
+
+use arrayvec::ArrayVec;
+use packet::decide::{Ingress, Outside, classify_outside};
+use packet::flow::Flow;
+use packet::tables::{Interface, Role};
+use packet::{DropReason, InterfaceId, PortId, VrfId};
+
+use super::buffer::Buffer;
+use super::burst::{Arrival, BURST, Burst, Incoming, Inner, Sending, Way};
+use super::counters::Figure;
+use super::parse::{Parsed, parse};
+use super::pipeline::Pipeline;
+use super::transmit::Transmit;
+use crate::shared::{AgentWork, ExceptionKind, FromAgent, Handoff, HandoffWork, Tables};
+
+/// How many packets ahead the headers are fetched.
+const AHEAD: usize = 4;
+
+impl<B: Buffer> Pipeline<B> {
+    /// Sorts a burst into the arrays of the next stages.
+    pub(super) fn admit_all<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        arrivals: &mut ArrayVec<Arrival<B>, BURST>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        for arrival in arrivals.iter().take(AHEAD) {
+            arrival.prefetch();
+        }
+        // From the back, so that what comes later can still be looked at.
+        arrivals.reverse();
+        while let Some(arrival) = arrivals.pop() {
+            if let Some(ahead) = arrivals.len().checked_sub(AHEAD) {
+                arrivals[ahead].prefetch();
+            }
+            match arrival {
+                Arrival::Frame { port, frame } => self.admit_frame(tables, burst, port, frame, tx),
+                Arrival::Handoff(handoff) => self.admit_handoff(tables, burst, handoff, tx),
+                Arrival::Agent(from_agent) => self.admit_from_agent(tables, burst, from_agent, tx),
+                Arrival::Early(early) => {
+                    let from = early.interface;
+                    self.admit_outer(tables, burst, early.packet, from, early.deadline, tx);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn admit_frame<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        port: PortId,
+        mut frame: B,
+        tx: &mut impl Transmit<B>,
+    ) {
+        if !frame.make_contiguous() {
+            self.counters.rx(None, frame.len());
+            return self.drop(frame, None, DropReason::FrameChained);
+        }
+        let mac = self.shared.ports[port.index()].mac;
+        let (interface, parsed) = parse(tables, port, mac, frame.data());
+        let from = interface.map(|i| i.id);
+        self.counters.rx(from, frame.len());
+        let (interface, parsed) = match (interface, parsed) {
+            (Some(interface), Ok(parsed)) => (interface, parsed),
+            (_, Err(reason)) => return self.drop(frame, from, reason),
+            (None, Ok(_)) => return self.drop(frame, None, DropReason::VlanUnknown),
+        };
+        match parsed {
+            Parsed::Arp => self.leave(frame, from, interface.vrf, ExceptionKind::Arp),
+            Parsed::Ip { offset, flow } => {
+                // What follows the packet in the frame is padding of the link.
+                match frame.keep(offset..offset + usize::from(flow.len)) {
+                    Ok(()) => self.admit_packet(tables, burst, frame, interface, flow, tx),
+                    Err(_) => self.drop(frame, from, DropReason::FrameTruncated),
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn admit_packet<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        packet: B,
+        interface: &'t Interface,
+        flow: Flow,
+        tx: &mut impl Transmit<B>,
+    ) {
+        match interface.role {
+            Role::Outside => {
+                let deadline = self.early.deadline(self.now);
+                self.admit_outside(tables, burst, packet, interface, flow, deadline, tx);
+            }
+            Role::Inside => {
+                let (from, vrf) = (Some(interface.id), interface.vrf);
+                let inner = Inner { packet, from, vrf, ingress: Ingress::Inside, flow };
+                self.decide(tables, &mut burst.onward, inner, tx);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is known of a packet, and where it may go")]
+    fn admit_outside<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        packet: B,
+        interface: &'t Interface,
+        flow: Flow,
+        deadline: u64,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let (from, vrf) = (Some(interface.id), interface.vrf);
+        match classify_outside(tables, interface, packet.data(), &flow) {
+            Outside::Esp { packet: esp, udp_port } => {
+                let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, deadline };
+                self.find_sa(tables, &mut burst.opening, incoming);
+            }
+            Outside::Ike { known } => self.leave(packet, from, vrf, ExceptionKind::Ike { known }),
+            Outside::Icmp => self.leave(packet, from, vrf, ExceptionKind::Icmp),
+            Outside::Bypass(outcome) => {
+                let inner = Inner { packet, from, vrf, ingress: Ingress::Outside, flow };
+                self.follow(tables, &mut burst.onward, inner, outcome, tx);
+            }
+            Outside::Drop(reason) => self.drop(packet, from, reason),
+        }
+    }
+
+    /// An outer packet whose interface is known by its identifier only: everything is looked up again.
+    fn admit_outer<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        packet: B,
+        from: InterfaceId,
+        deadline: u64,
+        tx: &mut impl Transmit<B>,
+    ) {
+        match (tables.interface(from), Flow::parse(packet.data())) {
+            (Some(interface), Ok(flow)) => {
+                self.admit_outside(tables, burst, packet, interface, flow, deadline, tx);
+            }
+            (None, _) => self.drop(packet, Some(from), DropReason::InterfaceMissing),
+            (_, Err(reason)) => self.drop(packet, Some(from), reason),
+        }
+    }
+
+    fn admit_handoff<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        handoff: Handoff<B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        self.counters.add(Figure::TakenOver, 1);
+        let Handoff { packet, interface: from, work } = handoff;
+        match (work, from) {
+            (HandoffWork::Seal { spi, vrf, ingress }, _) => {
+                let flow = match Flow::parse(packet.data()) {
+                    Ok(flow) => flow,
+                    Err(reason) => return self.drop(packet, from, reason),
+                };
+                let inner = Inner { packet, from, vrf, ingress, flow };
+                match tables.child(spi) {
+                    Some(child) => self.encapsulate(tables, &mut burst.onward, inner, child, tx),
+                    // Rekeyed or deleted since: the decision may have another answer now.
+                    None => self.decide(tables, &mut burst.onward, inner, tx),
+                }
+            }
+            (HandoffWork::Open, Some(from)) => {
+                let deadline = self.early.deadline(self.now);
+                self.admit_outer(tables, burst, packet, from, deadline, tx);
+            }
+            (HandoffWork::Open, None) => self.drop(packet, None, DropReason::InterfaceMissing),
+        }
+    }
+
+    fn admit_from_agent<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        from_agent: FromAgent<B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        self.counters.add(Figure::FromAgent, 1);
+        let FromAgent { packet, work } = from_agent;
+        let onward = &mut burst.onward;
+        let way = match work {
+            AgentWork::Frame { interface } => {
+                tables.interface(interface).map(Way::Frame).ok_or(DropReason::InterfaceMissing)
+            }
+            AgentWork::Neighbour { interface, neighbour } => match tables.interface(interface) {
+                Some(interface) => Ok(Way::Via(packet::tables::Egress { interface, neighbour })),
+                None => Err(DropReason::InterfaceMissing),
+            },
+            AgentWork::Own { vrf } => own_way(tables, vrf, packet.data()),
+            AgentWork::Forward { vrf } => match Flow::parse(packet.data()) {
+                Ok(flow) => {
+                    let inner = Inner { packet, from: None, vrf, ingress: Ingress::Own, flow };
+                    return self.decide(tables, onward, inner, tx);
+                }
+                Err(reason) => Err(reason),
+            },
+        };
+        match way {
+            Ok(way) => self.push_sending(tables, onward, Sending { packet, from: None, way }, tx),
+            Err(reason) => self.drop(packet, None, reason),
+        }
+    }
+}
+
+/// The way of a packet of our own that goes in clear; only our own addresses may be its source.
+fn own_way<'t>(tables: &'t Tables, vrf: VrfId, packet: &[u8]) -> Result<Way<'t>, DropReason> {
+    let flow = Flow::parse(packet)?;
+    if !tables.is_local(vrf, flow.src) {
+        return Err(DropReason::MartianSource);
+    }
+    tables.egress(vrf, flow.dst).map(Way::Via)
+}
+
+impl<B: Buffer> Arrival<B> {
+    /// Asks the cache for what the first stage reads.
+    #[inline]
+    fn prefetch(&self) {
+        match self {
+            Self::Frame { frame, .. } => frame.prefetch_data(),
+            Self::Handoff(handoff) => handoff.packet.prefetch_data(),
+            Self::Agent(_) | Self::Early(_) => {}
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A worker's counters, in the page that everybody may read.
+
+use packet::{DropReason, InterfaceId};
+use shm::counters::{CountersSpec, CountersWriter, InterfaceCounters, Text, WorkerFigures};
+
+macro_rules! figures {
+    ($($variant:ident = $name:literal, $help:literal;)+) => {
+        /// What a worker counts beside the traffic of interfaces.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum Figure {
+            $(#[doc = $help] $variant,)+
+        }
+
+        impl Figure {
+            /// Every figure in the order of its index.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name on the counters page.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+        }
+    };
+}
+
+figures! {
+    ToAgent = "to_agent", "Packets left to the agent: ARP, IKE, ICMP and packets for us, packets that wait for a neighbour.";
+    FromAgent = "from_agent", "Packets that the agent gave to be sent or forwarded.";
+    HandedOver = "handed_over", "Packets given to the worker that owns their SA.";
+    TakenOver = "taken_over", "Packets taken from other workers.";
+    Held = "held", "Early packets that wait for the keys of their SA now.";
+    Fragments = "fragments", "Additional packets made by fragmenting large ones.";
+    NoticesLost = "notices_lost", "Hints to the agent lost because their queue was full.";
+    Bursts = "bursts", "Rounds of polling that brought packets.";
+    EmptyPolls = "empty_polls", "Rounds of polling that brought nothing.";
+    Sleeps = "sleeps", "Times the worker slept for want of packets.";
+}
+
+/// What the counters page of this process holds: a line per worker and one for the agent.
+#[must_use]
+pub fn spec(workers: usize, interfaces: usize, sa_slots: usize, figures: Vec<Text>) -> CountersSpec {
+    CountersSpec {
+        workers: workers + 1,
+        interfaces,
+        sa_slots,
+        reasons: DropReason::ALL.iter().map(|r| Text::new(r.name(), r.help())).collect(),
+        figures,
+        worker_figures: Figure::ALL.iter().map(|f| Text::new(f.name(), f.help())).collect(),
+    }
+}
+
+/// The slot of an interface on a page with `slots` of them; slot 0 stands for "no interface" and takes
+/// identifiers beyond the page.
+#[inline]
+#[must_use]
+pub fn slot_of(interface: Option<InterfaceId>, slots: usize) -> usize {
+    interface.map_or(0, |id| id.index() + 1).min(slots) % slots
+}
+
+/// The counters of one worker; nobody else writes them.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    interfaces: Vec<InterfaceCounters>,
+    figures: WorkerFigures,
+    /// Traffic of one interface that is not on the page yet: runs of packets are written once.
+    run: Run,
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    slot: usize,
+    packets: u64,
+    bytes: u64,
+}
+
+impl WorkerCounters {
+    /// The counters of `worker` on a page of `interfaces` interface slots.
+    #[must_use]
+    pub fn new(page: &CountersWriter, worker: usize, interfaces: usize) -> Self {
+        Self {
+            interfaces: (0..interfaces).map(|slot| page.interface(worker, slot)).collect(),
+            figures: page.worker(worker),
+            run: Run::default(),
+        }
+    }
+
+    /// Counts a received packet of `bytes`.
+    #[inline]
+    pub fn rx(&mut self, interface: Option<InterfaceId>, bytes: usize) {
+        let slot = self.slot(interface);
+        if slot != self.run.slot {
+            self.flush();
+            self.run.slot = slot;
+        }
+        self.run.packets += 1;
+        self.run.bytes += bytes as u64;
+    }
+
+    /// Writes what [`WorkerCounters::rx`] has gathered; call it at the end of a burst.
+    #[inline]
+    pub fn flush(&mut self) {
+        if self.run.packets != 0 {
+            self.interfaces[self.run.slot].add_rx(self.run.packets, self.run.bytes);
+            self.run.packets = 0;
+            self.run.bytes = 0;
+        }
+    }
+
+    /// Counts sent packets.
+    #[inline]
+    pub fn tx(&mut self, interface: Option<InterfaceId>, packets: u64, bytes: u64) {
+        self.interfaces[self.slot(interface)].add_tx(packets, bytes);
+    }
+
+    /// Counts a packet that came in on `interface` and is dropped.
+    #[inline]
+    pub fn drop(&mut self, interface: Option<InterfaceId>, reason: DropReason) {
+        self.interfaces[self.slot(interface)].add_drops(reason.index(), 1);
+    }
+
+    /// Adds to a figure.
+    #[inline]
+    pub fn add(&mut self, figure: Figure, amount: u64) {
+        self.figures.add(figure as usize, amount);
+    }
+
+    /// Sets a figure.
+    #[inline]
+    pub fn set(&mut self, figure: Figure, value: u64) {
+        self.figures.set(figure as usize, value);
+    }
+
+    #[inline]
+    fn slot(&self, interface: Option<InterfaceId>) -> usize {
+        slot_of(interface, self.interfaces.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_beyond_the_page_share_slot_zero() {
+        assert_eq!(slot_of(None, 8), 0);
+        assert_eq!(slot_of(Some(InterfaceId(0)), 8), 1);
+        assert_eq!(slot_of(Some(InterfaceId(6)), 8), 7);
+        assert_eq!(slot_of(Some(InterfaceId(7)), 8), 0);
+        assert_eq!(slot_of(Some(InterfaceId(u16::MAX)), 8), 0);
+    }
+}

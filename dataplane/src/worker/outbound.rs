@@ -1,0 +1,165 @@
+//! Outbound ESP (RFC 4303 section 3.3): number, lay out, encrypt, route the outer packet.
+
+use arrayvec::ArrayVec;
+use crypto::{Job, Key, Status};
+use packet::decide::Ingress;
+use packet::esp::encap::{self, Inner as EncapInner};
+use packet::esp::{EspSpans, SeqNo};
+use packet::flow::Flow;
+use packet::headers::{self, protocol, tcp};
+use packet::neighbour::NeighbourState;
+use packet::sad::{CachedEgress, Charge, Child};
+use packet::{DropReason, InterfaceId};
+
+use super::buffer::Buffer;
+use super::burst::{BURST, Onward, Sealing, Sending, Way};
+use super::pipeline::Pipeline;
+use super::transmit::Transmit;
+use crate::shared::{Direction, Limit, Notice, Tables};
+
+impl<B: Buffer> Pipeline<B> {
+    /// Encrypts the burst's inner packets and queues them for transmission.
+    pub(super) fn seal<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        if onward.sealing.is_empty() {
+            return;
+        }
+        // 1. All headers first: a nonce read right after it was written stalls.
+        let mut laid_out: ArrayVec<Sealing<'t, B>, BURST> = ArrayVec::new();
+        for mut sealing in onward.sealing.drain(..) {
+            match self.lay_out(&mut sealing) {
+                Ok(()) => laid_out.push(sealing),
+                Err(reason) => self.drop(sealing.packet, sealing.from, reason),
+            }
+        }
+        // 2. The burst's cryptography in one call.
+        let mut jobs: ArrayVec<Job<'_>, BURST> = laid_out.iter_mut().map(Sealing::job).collect();
+        self.crypto.seal(&mut jobs);
+        let statuses: ArrayVec<Status, BURST> = jobs.iter().map(Job::status).collect();
+        drop(jobs);
+        // 3. The way of the outer packets. A packet that is not sealed never leaves.
+        for (sealed, status) in laid_out.drain(..).zip(statuses) {
+            let Sealing { packet, from, child, .. } = sealed;
+            let way = match status {
+                Status::Ok => outer_way(tables, child),
+                _ => Err(DropReason::CryptoFailed),
+            };
+            match way {
+                Ok(way) => self.push_sending(tables, onward, Sending { packet, from, way }, tx),
+                Err(reason) => self.drop(packet, from, reason),
+            }
+        }
+    }
+
+    /// Charges the SA, takes a sequence number, and writes everything but the ciphertext.
+    #[inline]
+    fn lay_out(&mut self, sealing: &mut Sealing<'_, B>) -> Result<(), DropReason> {
+        let Sealing { packet, ingress, flow, child, .. } = sealing;
+        let Child { entry, sa, template } = *child;
+        // 1. The hop limit, and the MSS that will fit the tunnel.
+        if *ingress != Ingress::Own {
+            headers::decrement_hop_limit(packet.data_mut());
+        }
+        if flow.protocol == protocol::TCP && !flow.fragment {
+            tcp::clamp_mss(&mut packet.data_mut()[usize::from(flow.header_len)..], mss(entry.mss, flow));
+        }
+        // 2. Volume and sequence number.
+        self.charge(child, flow.len)?;
+        let seq = self.issue(child)?;
+        // 3. Outer header, ESP header, IV, trailer.
+        let layout = &template.layout;
+        let inner_len = usize::from(flow.len);
+        packet.grow(layout.headroom(), layout.tailroom(inner_len)).map_err(|_| DropReason::NoRoom)?;
+        let inner = EncapInner::from(&*flow);
+        sealing.spans = encap::encap(packet.data_mut(), template, sa.config.peer_spi, seq, inner)?;
+        sealing.seq = seq;
+        Ok(())
+    }
+
+    #[inline]
+    fn charge(&mut self, child: &Child<'_, Key>, len: u16) -> Result<(), DropReason> {
+        let (spi, direction) = (child.entry.spi, Direction::Outbound);
+        match child.sa.usage.charge(len, self.now) {
+            Charge::Within => Ok(()),
+            Charge::SoftLimit(kind) => {
+                self.tell(Notice::SoftLimit { spi, direction, limit: Limit::Volume(kind) });
+                Ok(())
+            }
+            Charge::HardLimit { kind, first } => {
+                if first {
+                    self.tell(Notice::HardLimit { spi, direction, limit: Limit::Volume(kind) });
+                }
+                Err(DropReason::LifetimeExceeded)
+            }
+        }
+    }
+
+    #[inline]
+    fn issue(&mut self, child: &Child<'_, Key>) -> Result<SeqNo, DropReason> {
+        let (spi, direction, limit) = (child.entry.spi, Direction::Outbound, Limit::Sequence);
+        match child.sa.sequence.issue() {
+            Ok(issued) => {
+                if issued.soft_limit {
+                    self.tell(Notice::SoftLimit { spi, direction, limit });
+                }
+                Ok(issued.seq)
+            }
+            Err(reason) => {
+                let key = 4 << 40 | u64::from(spi.value());
+                self.tell_once(key, Notice::HardLimit { spi, direction, limit });
+                Err(reason)
+            }
+        }
+    }
+}
+
+/// The MSS to clamp to: the option says nothing of the IP header, and that of IPv6 is 20 bytes longer.
+#[inline]
+fn mss(over_v4: u16, flow: &Flow) -> u16 {
+    if flow.dst.is_ipv4() { over_v4 } else { over_v4.saturating_sub(20) }
+}
+
+/// Where the SA's packets leave: remembered for as long as the snapshot is the same.
+#[inline]
+fn outer_way<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Way<'t>, DropReason> {
+    if let Some(CachedEgress { interface, mac }) = child.sa.cached_egress(tables.version())
+        && let Some(interface) = tables.interface(interface)
+    {
+        return Ok(Way::To(interface, mac));
+    }
+    let endpoints = &child.template.endpoints;
+    let egress = tables.egress(endpoints.vrf, endpoints.remote)?;
+    let neighbour = tables.neighbours.lookup(egress.interface.id, egress.neighbour);
+    match neighbour {
+        Some(known) if known.state == NeighbourState::Reachable => {
+            let cached = CachedEgress { interface: egress.interface.id, mac: known.mac };
+            child.sa.cache_egress(tables.version(), cached);
+            Ok(Way::To(egress.interface, known.mac))
+        }
+        _ => Ok(Way::Via(egress)),
+    }
+}
+
+impl<'t, B: Buffer> Sealing<'t, B> {
+    pub(super) fn new(
+        packet: B,
+        from: Option<InterfaceId>,
+        ingress: Ingress,
+        flow: Flow,
+        child: Child<'t, Key>,
+    ) -> Self {
+        Self { packet, from, ingress, flow, child, seq: SeqNo(0), spans: EspSpans::default() }
+    }
+
+    #[inline]
+    fn job(&mut self) -> Job<'_> {
+        let esp = usize::from(self.spans.esp)..usize::from(self.spans.end);
+        let config = &self.child.sa.config;
+        let esn_high = config.esn.then(|| self.seq.high());
+        Job::encap(&config.key, &mut self.packet.data_mut()[esp], esn_high)
+    }
+}

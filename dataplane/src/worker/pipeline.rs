@@ -1,0 +1,300 @@
+//! The stages in order, over whatever buffers and devices there are.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use packet::decide::{Ingress, Outcome, decide_inner};
+use packet::flow::Flow;
+use packet::{DropReason, InterfaceId, VrfId};
+
+use super::buffer::Buffer;
+use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
+use super::counters::{Figure, WorkerCounters};
+use super::early::EarlyPackets;
+use super::recent::Recent;
+use super::transmit::{Outbox, Transmit};
+use crate::shared::{Exception, ExceptionKind, Handoff, HandoffWork, Notice, Shared, Tables};
+
+/// How long an early packet waits for its keys, milliseconds.
+const PATIENCE_MS: u64 = 1000;
+/// How long equal notices are told once only, milliseconds.
+const NOTICE_MS: u64 = 500;
+
+/// One worker's stages and what they write. Everything is allocated here, nothing per packet.
+#[derive(Debug)]
+pub struct Pipeline<B> {
+    /// This worker.
+    pub(super) index: u16,
+    pub(super) shared: Arc<Shared<B>>,
+    pub(super) crypto: Box<dyn crypto::Context>,
+    pub(super) counters: WorkerCounters,
+    pub(super) early: EarlyPackets<B>,
+    pub(super) outbox: Outbox<B>,
+    pub(super) spare: fn(&Shared<B>) -> Option<B>,
+    /// Time of the burst at hand, ticks.
+    pub(super) now: u64,
+    /// Workers that were given packets in this burst, a bit each.
+    handed: u64,
+    recent: Recent,
+}
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub struct PipelineParts<B> {
+    /// Which worker it is: its place among the mailboxes.
+    pub index: u16,
+    /// Tables and queues.
+    pub shared: Arc<Shared<B>>,
+    /// The engine.
+    pub crypto: Box<dyn crypto::Context>,
+    /// This worker's lines of the counters page.
+    pub counters: WorkerCounters,
+    /// Early packets to hold at most.
+    pub early_packets: usize,
+    /// Gives an empty buffer, for fragments.
+    pub spare: fn(&Shared<B>) -> Option<B>,
+}
+
+impl<B: Buffer> Pipeline<B> {
+    /// A pipeline that has seen nothing yet.
+    #[must_use]
+    pub fn new(parts: PipelineParts<B>) -> Self {
+        let PipelineParts { index, shared, crypto, counters, early_packets, spare } = parts;
+        let per_ms = shared.ticks_per_second.div_ceil(1000);
+        Self {
+            index,
+            early: EarlyPackets::new(early_packets, PATIENCE_MS * per_ms),
+            outbox: Outbox::new(shared.ports.len()),
+            recent: Recent::new(NOTICE_MS * per_ms),
+            crypto,
+            counters,
+            shared,
+            spare,
+            now: 0,
+            handed: 0,
+        }
+    }
+
+    /// Adds what waits in this worker's mailbox and hold, as far as there is room.
+    pub fn gather(&mut self, tables: &Tables, arrivals: &mut ArrayVec<Arrival<B>, BURST>, now: u64) {
+        let mailbox = &self.shared.mailboxes[usize::from(self.index)];
+        while !arrivals.is_full() {
+            let Some(handoff) = mailbox.handoff.pop() else { break };
+            arrivals.push(Arrival::Handoff(handoff));
+        }
+        while !arrivals.is_full() {
+            let Some(from_agent) = mailbox.from_agent.pop() else { break };
+            arrivals.push(Arrival::Agent(from_agent));
+        }
+        if self.early.is_empty() {
+            return;
+        }
+        while !arrivals.is_full() {
+            let Some(early) = self.early.due(tables.version()) else { break };
+            arrivals.push(Arrival::Early(early));
+        }
+        while let Some(early) = self.early.expired(now) {
+            self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
+        }
+    }
+
+    /// Takes a burst through all stages; `now` is in ticks. When it returns every packet is sent, handed
+    /// over, left to the agent, held or dropped, and counted so; nothing refers to `tables` any more.
+    pub fn process(
+        &mut self,
+        tables: &Tables,
+        arrivals: &mut ArrayVec<Arrival<B>, BURST>,
+        tx: &mut impl Transmit<B>,
+        now: u64,
+    ) {
+        self.now = now;
+        let mut burst = Burst::new();
+        // 1. Read headers and decide: what is ESP for us, what goes into a tunnel, what goes on as it is.
+        self.admit_all(tables, &mut burst, arrivals, tx);
+        // 2. Decrypt, check, and decide about what came out.
+        self.open(tables, &mut burst.opening, &mut burst.onward, tx);
+        // 3. Lay out and encrypt.
+        self.seal(tables, &mut burst.onward, tx);
+        // 4. Find the neighbours, and transmit.
+        self.send(tables, &mut burst.onward.sending, tx);
+        self.outbox.flush(&mut self.counters, tx);
+        self.counters.flush();
+        self.wake_others();
+    }
+
+    /// Ends the sleep of workers that were given packets. Only one in interrupt mode sleeps so that it must
+    /// be woken, and only then is there a system call.
+    fn wake_others(&mut self) {
+        let mut handed = std::mem::take(&mut self.handed);
+        while handed != 0 {
+            if let Some(mailbox) = self.shared.mailboxes.get(handed.trailing_zeros() as usize) {
+                mailbox.wake();
+            }
+            handed &= handed - 1;
+        }
+    }
+
+    /// Follows what was decided about an inner packet.
+    pub(super) fn follow<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        mut inner: Inner<B>,
+        outcome: Outcome<'t, crypto::Key>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        match outcome {
+            Outcome::Encapsulate(child) => self.encapsulate(tables, onward, inner, child, tx),
+            Outcome::Forward(egress) => {
+                if inner.ingress != Ingress::Own {
+                    packet::headers::decrement_hop_limit(inner.packet.data_mut());
+                }
+                let sending = Sending { packet: inner.packet, from: inner.from, way: Way::Via(egress) };
+                self.push_sending(tables, onward, sending, tx);
+            }
+            Outcome::Local => {
+                let kind = ExceptionKind::Local { ingress: inner.ingress };
+                self.leave(inner.packet, inner.from, inner.vrf, kind);
+            }
+            Outcome::Acquire(tunnel) => {
+                self.tell_acquire(tunnel, inner.vrf, &inner.flow);
+                self.drop(inner.packet, inner.from, DropReason::AwaitingSa);
+            }
+            Outcome::TimeExceeded => {
+                let kind = ExceptionKind::TimeExceeded { ingress: inner.ingress };
+                self.drop_with_answer(inner, kind, DropReason::TtlExpired);
+            }
+            Outcome::TooBig { mtu } => {
+                let kind = ExceptionKind::TooBig { mtu, ingress: inner.ingress };
+                self.drop_with_answer(inner, kind, DropReason::NeedsFragmentation);
+            }
+            Outcome::Fragment { mtu, to } => self.fragment(tables, onward, inner, mtu, to, tx),
+            Outcome::Drop(reason) => self.drop(inner.packet, inner.from, reason),
+        }
+    }
+
+    /// Decides about an inner packet and follows that.
+    pub(super) fn decide<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        inner: Inner<B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let outcome = decide_inner(tables, inner.vrf, &inner.flow, inner.ingress);
+        self.follow(tables, onward, inner, outcome, tx);
+    }
+
+    /// Queues an inner packet for its SA, here or at the SA's owner.
+    pub(super) fn encapsulate<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        inner: Inner<B>,
+        child: packet::sad::Child<'t, crypto::Key>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Inner { packet, from, vrf, ingress, flow } = inner;
+        let owner = child.sa.owner();
+        if owner != self.index {
+            let work = HandoffWork::Seal { spi: child.entry.spi, vrf, ingress };
+            return self.hand_over(owner, Handoff { packet, interface: from, work });
+        }
+        child.sa.config.key.prefetch();
+        if onward.sealing.is_full() {
+            self.seal(tables, onward, tx);
+        }
+        onward.sealing.push(Sealing::new(packet, from, ingress, flow, child));
+    }
+
+    /// Queues a packet for transmission; the array is full only when fragments made a burst longer.
+    pub(super) fn push_sending<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        sending: Sending<'t, B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        if onward.sending.is_full() {
+            self.send(tables, &mut onward.sending, tx);
+        }
+        onward.sending.push(sending);
+    }
+
+    /// Gives a packet to the worker that owns its SA.
+    pub(super) fn hand_over(&mut self, owner: u16, handoff: Handoff<B>) {
+        let shared = Arc::clone(&self.shared);
+        let Some(mailbox) = shared.mailboxes.get(usize::from(owner)) else {
+            return self.drop(handoff.packet, handoff.interface, DropReason::HandoffFull);
+        };
+        match mailbox.handoff.push(handoff) {
+            Ok(()) => {
+                self.counters.add(Figure::HandedOver, 1);
+                self.handed |= 1 << owner;
+            }
+            Err(handoff) => self.drop(handoff.packet, handoff.interface, DropReason::HandoffFull),
+        }
+    }
+
+    /// Leaves a packet to the agent, which accounts for it from there.
+    pub(super) fn leave(
+        &mut self,
+        packet: B,
+        interface: Option<InterfaceId>,
+        vrf: VrfId,
+        kind: ExceptionKind,
+    ) {
+        let exception = Exception { packet, interface, vrf, kind };
+        match self.mailbox().exceptions.push(exception) {
+            Ok(()) => self.counters.add(Figure::ToAgent, 1),
+            Err(exception) => self.drop(exception.packet, interface, DropReason::ExceptionFull),
+        }
+    }
+
+    /// Counts a packet as dropped and lends it to the agent for an ICMP answer; without room there is none.
+    fn drop_with_answer(&mut self, inner: Inner<B>, kind: ExceptionKind, reason: DropReason) {
+        self.counters.drop(inner.from, reason);
+        let exception = Exception { packet: inner.packet, interface: inner.from, vrf: inner.vrf, kind };
+        drop(self.mailbox().exceptions.push(exception));
+    }
+
+    /// The end of a packet's journey that is no delivery: exactly one reason.
+    #[inline]
+    pub(super) fn drop(&mut self, packet: B, from: Option<InterfaceId>, reason: DropReason) {
+        self.counters.drop(from, reason);
+        drop(packet);
+    }
+
+    /// Tells the agent something; a hint that finds the queue full is counted and lost.
+    #[cold]
+    pub(super) fn tell(&mut self, notice: Notice) {
+        if self.mailbox().notices.push(notice).is_err() {
+            self.counters.add(Figure::NoticesLost, 1);
+        }
+    }
+
+    /// Tells something once in a while; `key` says what counts as the same.
+    #[cold]
+    pub(super) fn tell_once(&mut self, key: u64, notice: Notice) {
+        if self.recent.is_news(key, self.now) {
+            self.tell(notice);
+        }
+    }
+
+    fn tell_acquire(&mut self, tunnel: packet::TunnelId, vrf: VrfId, flow: &Flow) {
+        let (src_port, dst_port) = flow.ports.map_or((0, 0), |ports| (ports.src, ports.dst));
+        let (src, dst, protocol) = (flow.src, flow.dst, flow.protocol);
+        let notice = Notice::Acquire { tunnel, vrf, src, dst, protocol, src_port, dst_port };
+        self.tell_once(1 << 40 | u64::from(tunnel.0), notice);
+    }
+
+    fn mailbox(&self) -> &crate::shared::Mailbox<B> {
+        &self.shared.mailboxes[usize::from(self.index)]
+    }
+
+    /// Packets that this pipeline holds; with what lies in queues, what a balance is short of.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.early.len()
+    }
+}

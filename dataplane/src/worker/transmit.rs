@@ -1,0 +1,145 @@
+//! The last stage: Ethernet headers, and one transmit call per port and burst.
+
+use arrayvec::ArrayVec;
+use packet::headers::ethernet::{EtherType, Ethernet};
+use packet::neighbour::NeighbourState;
+use packet::tables::Interface;
+use packet::{DropReason, InterfaceId, MacAddr, PortId};
+
+use super::buffer::Buffer;
+use super::burst::{BURST, Sending, Way};
+use super::counters::WorkerCounters;
+use super::pipeline::Pipeline;
+use crate::shared::{ExceptionKind, Tables};
+
+/// The devices' side of transmission.
+pub trait Transmit<B> {
+    /// Sends `frames` in order; what the device does not take stays in it.
+    fn transmit(&mut self, port: PortId, frames: &mut ArrayVec<B, BURST>);
+}
+
+/// Frames that wait for the end of the burst, by port.
+#[derive(Debug)]
+pub(super) struct Outbox<B> {
+    ports: Vec<PortOutbox<B>>,
+}
+
+#[derive(Debug)]
+struct PortOutbox<B> {
+    frames: ArrayVec<B, BURST>,
+    notes: ArrayVec<Note, BURST>,
+}
+
+/// For the counters, beside each frame.
+#[derive(Debug, Clone, Copy)]
+struct Note {
+    from: Option<InterfaceId>,
+    egress: InterfaceId,
+    len: usize,
+}
+
+impl<B: Buffer> Outbox<B> {
+    pub(super) fn new(ports: usize) -> Self {
+        let empty = |_| PortOutbox { frames: ArrayVec::new(), notes: ArrayVec::new() };
+        Self { ports: (0..ports).map(empty).collect() }
+    }
+
+    /// Transmits everything, and counts it as sent or dropped.
+    pub(super) fn flush(&mut self, counters: &mut WorkerCounters, tx: &mut impl Transmit<B>) {
+        for (id, port) in (0u16..).zip(&mut self.ports) {
+            port.flush(PortId(id), counters, tx);
+        }
+    }
+}
+
+impl<B: Buffer> PortOutbox<B> {
+    fn flush(&mut self, id: PortId, counters: &mut WorkerCounters, tx: &mut impl Transmit<B>) {
+        if self.frames.is_empty() {
+            return;
+        }
+        tx.transmit(id, &mut self.frames);
+        let sent = self.notes.len() - self.frames.len();
+        let (sent, refused) = self.notes.split_at(sent);
+        for run in sent.chunk_by(|a, b| a.egress == b.egress) {
+            let bytes: usize = run.iter().map(|note| note.len).sum();
+            counters.tx(run.first().map(|note| note.egress), run.len() as u64, bytes as u64);
+        }
+        for note in refused {
+            counters.drop(note.from, DropReason::TxFull);
+        }
+        self.notes.clear();
+        self.frames.clear();
+    }
+}
+
+impl<B: Buffer> Pipeline<B> {
+    /// Gives each packet its Ethernet header and queues it at its port.
+    pub(super) fn send<'t>(
+        &mut self,
+        tables: &'t Tables,
+        sending: &mut ArrayVec<Sending<'t, B>, BURST>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        for Sending { packet, from, way } in sending.drain(..) {
+            match way {
+                Way::To(interface, mac) => self.frame(packet, from, interface, mac, tx),
+                Way::Frame(interface) => self.enqueue(packet, from, interface, tx),
+                Way::Via(egress) => {
+                    let (interface, neighbour) = (egress.interface, egress.neighbour);
+                    match tables.neighbours.lookup(interface.id, neighbour) {
+                        Some(known) if known.state == NeighbourState::Reachable => {
+                            self.frame(packet, from, interface, known.mac, tx);
+                        }
+                        Some(known) if known.state == NeighbourState::Failed => {
+                            self.drop(packet, from, DropReason::NeighbourFailed);
+                        }
+                        _ => {
+                            let kind = ExceptionKind::Neighbour { egress: interface.id, neighbour };
+                            self.leave(packet, from, interface.vrf, kind);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(
+        &mut self,
+        mut packet: B,
+        from: Option<InterfaceId>,
+        interface: &Interface,
+        dst: MacAddr,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Some(port) = self.shared.port(interface.port) else {
+            return self.drop(packet, from, DropReason::PortDown);
+        };
+        let is_v4 = packet.data().first().is_some_and(|b| b >> 4 == 4);
+        let ethertype = if is_v4 { EtherType::Ipv4 } else { EtherType::Ipv6 };
+        let header = Ethernet { dst, src: port.mac, vlan: interface.vlan, ethertype };
+        if packet.grow(header.header_len(), 0).is_err() {
+            return self.drop(packet, from, DropReason::NoRoom);
+        }
+        header.emit(packet.data_mut());
+        self.enqueue(packet, from, interface, tx);
+    }
+
+    #[inline]
+    fn enqueue(
+        &mut self,
+        frame: B,
+        from: Option<InterfaceId>,
+        interface: &Interface,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Some(port) = self.outbox.ports.get_mut(interface.port.index()) else {
+            return self.drop(frame, from, DropReason::PortDown);
+        };
+        if port.frames.is_full() {
+            port.flush(interface.port, &mut self.counters, tx);
+        }
+        port.notes.push(Note { from, egress: interface.id, len: frame.len() });
+        port.frames.push(frame);
+    }
+}
