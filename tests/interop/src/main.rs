@@ -34,8 +34,11 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     /// Whether `--one-of-each` runs it.
     pub(crate) chosen: bool,
-    pub(crate) run: Box<dyn Fn(&Lab) -> Result<String>>,
+    run: Box<Run>,
 }
+
+/// What a scenario does; it returns a note for the table.
+type Run = dyn Fn(&Lab) -> Result<String>;
 
 impl Scenario {
     /// A scenario that returns a note for the table: what was measured.

@@ -20,7 +20,7 @@ pub(crate) struct Scene<'a> {
 #[derive(Debug, Clone)]
 pub(crate) enum With {
     Esplanade(Box<SiteOptions>),
-    StrongSwan(SwanOptions),
+    StrongSwan(Box<SwanOptions>),
     Linux(Box<GuestOptions>),
 }
 

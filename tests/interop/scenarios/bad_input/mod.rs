@@ -16,7 +16,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// Replays and mutates what the peer sent (IKE and ESP), at the gateway's outside interface.
 fn hostile(lab: &Lab) -> Result<String> {
-    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(SwanOptions::default()))?;
+    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(Box::default()))?;
     scene.establish(Initiator::Us)?;
     scene.ping(50)?;
     let script = lab.folder().join("mutate.py");

@@ -15,7 +15,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// `kill -9` of control under traffic: no ping lost, the same SPIs afterwards, and a rekey still works.
 fn control_killed(lab: &Lab) -> Result<String> {
-    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(SwanOptions::default()))?;
+    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(Box::default()))?;
     scene.establish(Initiator::Us)?;
     let before = scene.spis()?;
     let (inner, there) = (scene.site.inner(), scene.peer.inner());
@@ -44,7 +44,7 @@ fn control_killed(lab: &Lab) -> Result<String> {
 
 /// `kill -9` of the data plane: nothing in clear, and the tunnel is rebuilt when it returns.
 fn dataplane_killed(lab: &Lab) -> Result<String> {
-    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(SwanOptions::default()))?;
+    let mut scene = Scene::set(lab, &waiting_site(1), &With::StrongSwan(Box::default()))?;
     scene.establish(Initiator::Us)?;
     scene.ping(5)?;
     scene.site.gateway.dataplane.kill();

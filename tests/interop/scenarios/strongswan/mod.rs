@@ -129,7 +129,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn traffic(lab: &Lab, suite: Suite, initiator: Initiator) -> Result<String> {
-    let scene = Scene::set(lab, &suite.site(), &With::StrongSwan(suite.swan()))?;
+    let scene = Scene::set(lab, &suite.site(), &With::StrongSwan(Box::new(suite.swan())))?;
     scene.establish(initiator)?;
     scene.ping(20)?;
     let note = scene.tcp(2)?;
@@ -139,7 +139,7 @@ fn traffic(lab: &Lab, suite: Suite, initiator: Initiator) -> Result<String> {
 
 /// A rekey while a ping runs: new SPIs, nothing lost, nothing left over.
 fn rekey(lab: &Lab, start: impl Fn(&Scene<'_>) -> Result<String> + Sync) -> Result<String> {
-    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(DEFAULT.swan()))?;
+    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(DEFAULT.swan())))?;
     scene.establish(Initiator::Us)?;
     scene.ping(5)?;
     let before = scene.only_sa()?;
@@ -161,7 +161,7 @@ fn rekey(lab: &Lab, start: impl Fn(&Scene<'_>) -> Result<String> + Sync) -> Resu
 }
 
 fn peer_deletes(lab: &Lab) -> Result<String> {
-    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(DEFAULT.swan()))?;
+    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(DEFAULT.swan())))?;
     scene.establish(Initiator::Peer)?;
     scene.ping(5)?;
     scene.peer.swanctl(&["--terminate", "--ike", "t"])?;
@@ -173,7 +173,7 @@ fn peer_deletes(lab: &Lab) -> Result<String> {
 }
 
 fn we_delete(lab: &Lab) -> Result<String> {
-    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(DEFAULT.swan()))?;
+    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(DEFAULT.swan())))?;
     scene.establish(Initiator::Us)?;
     scene.ping(5)?;
     scene.site.gateway.command(&["terminate", "site"])?;
@@ -185,7 +185,7 @@ fn we_delete(lab: &Lab) -> Result<String> {
 
 /// A negotiation that must fail, with its reason named on our side.
 fn refused(lab: &Lab, options: &SwanOptions, code: &str) -> Result<String> {
-    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(options.clone()))?;
+    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(options.clone())))?;
     ensure!(scene.site.gateway.command(&["initiate", "site"]).is_err(), "it should have been refused");
     let diagnoses = scene.site.gateway.command(&["show", "diagnoses"])?;
     scene.explain(if diagnoses.contains(code) {
