@@ -3,6 +3,8 @@
 //! [`config`] is what an operator says, [`shared`] what agent and workers have in common, [`worker`] the
 //! journey of a packet.
 
+pub mod agent;
 pub mod config;
+pub mod ports;
 pub mod shared;
 pub mod worker;

@@ -1,18 +1,40 @@
+//! A worker: the journey of a packet.
+//!
+//! ```text
+//!  rx queues ─┐                 ┌─ ESP for us ──► open ─┬─ decide ─┐
+//!  handoff ───┼─► admit ────────┤                                  ├──► seal ──► send ──► tx queues
+//!  agent ─────┤  (parse,decide) ├─ inner packet ───────────────────┤              ▲
+//!  early ─────┘                 ├─ in clear, as it is ─────────────┼──────────────┘
+//!                               └─ exception ──► agent, held, handed over or dropped
+//! ```
+//!
+//! A burst of up to [`BURST`] packets walks through these stages over arrays of fixed size. Nothing here
+//! allocates, locks, logs or calls the kernel (but to sleep, or to wake a worker that sleeps in interrupt
+//! mode). Every packet that comes in is forwarded, left to the agent or dropped under one reason; [`Balance`]
+//! checks the sum.
+//!
+//! The stages take any [`Buffer`], so that all of them run in tests without DPDK.
+
 mod admit;
+mod balance;
 pub mod buffer;
 mod burst;
 pub mod counters;
 mod early;
 mod fragment;
+mod idle;
 mod inbound;
 mod outbound;
 mod parse;
 mod pipeline;
 mod recent;
+mod run;
 mod transmit;
 
+pub use balance::Balance;
 pub use buffer::{Buffer, HeapBuffer};
 pub use burst::{Arrival, BURST};
 pub use early::EarlyPacket;
 pub use pipeline::{Pipeline, PipelineParts};
+pub use run::{Worker, WorkerQueues};
 pub use transmit::Transmit;

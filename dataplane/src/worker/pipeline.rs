@@ -15,6 +15,10 @@ use super::recent::Recent;
 use super::transmit::{Outbox, Transmit};
 use crate::shared::{Exception, ExceptionKind, Handoff, HandoffWork, Notice, Shared, Tables};
 
+/// What each source but the receive queues may take of a burst: together half of it.
+const HANDOFF_SHARE: usize = 20;
+const AGENT_SHARE: usize = 8;
+const EARLY_SHARE: usize = 4;
 /// How long an early packet waits for its keys, milliseconds.
 const PATIENCE_MS: u64 = 1000;
 /// How long equal notices are told once only, milliseconds.
@@ -78,21 +82,17 @@ impl<B: Buffer> Pipeline<B> {
     /// Adds what waits in this worker's mailbox and hold, as far as there is room.
     pub fn gather(&mut self, tables: &Tables, arrivals: &mut ArrayVec<Arrival<B>, BURST>, now: u64) {
         let mailbox = &self.shared.mailboxes[usize::from(self.index)];
-        while !arrivals.is_full() {
-            let Some(handoff) = mailbox.handoff.pop() else { break };
-            arrivals.push(Arrival::Handoff(handoff));
-        }
-        while !arrivals.is_full() {
-            let Some(from_agent) = mailbox.from_agent.pop() else { break };
-            arrivals.push(Arrival::Agent(from_agent));
-        }
+        let handoffs = std::iter::from_fn(|| mailbox.handoff.pop()).take(HANDOFF_SHARE);
+        arrivals.extend(handoffs.map(Arrival::Handoff).take(arrivals.remaining_capacity()));
+        let from_agent = std::iter::from_fn(|| mailbox.from_agent.pop()).take(AGENT_SHARE);
+        arrivals.extend(from_agent.map(Arrival::Agent).take(arrivals.remaining_capacity()));
         if self.early.is_empty() {
             return;
         }
-        while !arrivals.is_full() {
-            let Some(early) = self.early.due(tables.version()) else { break };
-            arrivals.push(Arrival::Early(early));
-        }
+        let version = tables.version();
+        let early = std::iter::from_fn(|| self.early.due(version)).take(EARLY_SHARE);
+        arrivals.extend(early.map(Arrival::Early).take(arrivals.remaining_capacity()));
+        self.counters.set(Figure::Held, self.early.len() as u64);
         while let Some(early) = self.early.expired(now) {
             self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
         }

@@ -1,0 +1,164 @@
+//! The devices of the configuration: opened, sized, and their queues dealt out to the workers.
+
+use anyhow::{Context, Result, ensure};
+use dpdk::{Device, Eal, LcorePlan, Mempool, MempoolConfig, Port};
+use packet::MacAddr;
+
+use crate::config::{Config, PortConfig};
+use crate::shared::PortFacts;
+use crate::worker::{BURST, WorkerQueues};
+
+/// Bytes that a packet grows behind its end: ESP padding, trailer and tag, rounded up. What comes before
+/// its start fits the headroom.
+const TAILROOM: usize = 64;
+/// Ethernet header with two tags, which is what ports are sized for.
+const LINK_OVERHEAD: usize = 22;
+/// Buffers that each lcore keeps to itself.
+const POOL_CACHE: u32 = 256;
+
+/// Everything that was opened.
+#[derive(Debug)]
+pub struct OpenPorts {
+    /// By port; they close when dropped, after all queues.
+    pub ports: Vec<Port>,
+    /// By port.
+    pub facts: Vec<PortFacts>,
+    /// By worker.
+    pub queues: Vec<WorkerQueues>,
+}
+
+/// The devices by their strings.
+///
+/// # Errors
+///
+/// A string that is neither a PCI address nor a virtual device.
+pub fn devices(config: &Config) -> Result<Vec<Device>> {
+    let parse = |port: &PortConfig| {
+        port.device.parse().with_context(|| format!("port {}: device {}", port.name, port.device))
+    };
+    config.ports.iter().map(parse).collect()
+}
+
+/// The lcores: pinned as configured, or by what there is.
+#[must_use]
+pub fn lcores(config: &Config) -> LcorePlan {
+    match config.cpus.split_first() {
+        Some((main, workers)) => LcorePlan::pinned(*main, workers),
+        None => LcorePlan::automatic(config.workers),
+    }
+}
+
+/// A pool that cannot run dry while every queue is full.
+#[must_use]
+pub fn pool_config(config: &Config) -> MempoolConfig {
+    let mtu = config.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or(1500);
+    let data_bytes = (mtu + LINK_OVERHEAD + TAILROOM).next_multiple_of(64).max(2048);
+    let mbufs = if config.limits.buffers > 0 { config.limits.buffers } else { buffers(config) };
+    MempoolConfig {
+        mbufs: u32::try_from(mbufs).unwrap_or(u32::MAX),
+        data_bytes: u16::try_from(data_bytes).unwrap_or(u16::MAX),
+        cache: POOL_CACHE,
+    }
+}
+
+fn buffers(config: &Config) -> usize {
+    let limits = &config.limits;
+    let descriptors = |port: &PortConfig| usize::from(port.rx_descriptors) + usize::from(port.tx_descriptors);
+    let in_queues: usize = config.ports.iter().map(descriptors).sum();
+    let handoff = if config.workers > 1 { limits.handoff } else { 0 };
+    let in_worker = BURST * (2 + config.ports.len())
+        + handoff
+        + limits.exceptions
+        + limits.agent_frames
+        + limits.early_packets
+        + POOL_CACHE as usize * 3 / 2;
+    let in_agent = config.neighbour.hold * 64 + BURST;
+    // A power of two less one wastes least.
+    ((in_queues + in_worker) * config.workers + in_agent).next_power_of_two() - 1
+}
+
+/// Opens, configures and starts every port of the configuration.
+///
+/// # Errors
+///
+/// The first port that does not come up, by its name and device, and why.
+pub fn open(eal: &Eal, config: &Config, pool: &Mempool, rx_interrupts: bool) -> Result<OpenPorts> {
+    let mut opened = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+    opened.queues.resize_with(config.workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
+    for (port_config, device) in config.ports.iter().zip(devices(config)?) {
+        let name = &port_config.name;
+        let port = Port::open(eal, &device).with_context(|| format!("port {name}"))?;
+        start(port, port_config, config.workers, pool, rx_interrupts, &mut opened)
+            .with_context(|| format!("port {name} ({})", port_config.device))?;
+    }
+    Ok(opened)
+}
+
+/// Configures and starts a port, and deals its queues out.
+///
+/// # Errors
+///
+/// What the device cannot do or the driver refused.
+pub fn start(
+    mut port: Port,
+    config: &PortConfig,
+    workers: usize,
+    pool: &Mempool,
+    rx_interrupts: bool,
+    into: &mut OpenPorts,
+) -> Result<()> {
+    let queues = u16::try_from(workers)?;
+    port.configure(
+        &dpdk::PortConfig {
+            rx_queues: queues,
+            tx_queues: queues,
+            rx_descriptors: config.rx_descriptors,
+            tx_descriptors: config.tx_descriptors,
+            mtu: config.mtu,
+            promiscuous: config.promiscuous,
+            rss: workers > 1,
+            rx_interrupts,
+        },
+        pool,
+    )?;
+    let all = port.start()?;
+    ensure!(all.rx.len() == workers && all.tx.len() == workers, "it has not a queue for every worker");
+    for ((rx, tx), worker) in all.rx.into_iter().zip(all.tx).zip(&mut into.queues) {
+        worker.rx.push(rx);
+        worker.tx.push(tx);
+    }
+    into.facts.push(PortFacts {
+        name: config.name.clone(),
+        driver: port.capabilities()?.driver,
+        mac: MacAddr(port.mac()?),
+        mtu: config.mtu,
+        queues,
+        promiscuous: config.promiscuous,
+    });
+    into.ports.push(port);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn config(text: &str) -> Config {
+        Config::parse(Path::new("gw.toml"), text).expect("valid")
+    }
+
+    #[test]
+    fn the_pool_covers_every_queue_and_the_largest_frame() {
+        let two = config(
+            "[dataplane]\nports = [{name='a',device='net_null0'},{name='b',device='net_null1',mtu=9000}]\n",
+        );
+        let pool = pool_config(&two);
+        assert!(pool.mbufs >= 4 * 512 + 2 * 1024, "{pool:?}");
+        assert!((pool.mbufs + 1).is_power_of_two());
+        assert!(usize::from(pool.data_bytes) >= 9000 + LINK_OVERHEAD + TAILROOM);
+        let small =
+            config("[dataplane]\nports = [{name='a',device='net_null0'}]\nlimits = {buffers = 4095}\n");
+        assert_eq!((pool_config(&small).mbufs, pool_config(&small).data_bytes), (4095, 2048));
+    }
+}

@@ -1,0 +1,139 @@
+//! The worker thread: poll, process, report, sleep.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use dpdk::{Mbuf, RxQueue, TxQueue, WaitError};
+use packet::PortId;
+
+use super::burst::{Arrival, BURST};
+use super::counters::Figure;
+use super::idle::{Idle, Next};
+use super::pipeline::Pipeline;
+use super::transmit::Transmit;
+use crate::config::RxMode;
+use crate::shared::Shared;
+
+/// Packets taken from one receive queue at a time.
+const RX_BURST: usize = 32;
+
+/// One queue pair of every port.
+#[derive(Debug)]
+pub struct WorkerQueues {
+    /// By port.
+    pub rx: Vec<RxQueue>,
+    /// By port.
+    pub tx: Vec<TxQueue>,
+}
+
+/// One worker: owns its queues, its counters and its SAs, and shares nothing that it writes.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    rcu: rcu::Worker,
+    rx: Vec<RxQueue>,
+    tx: TxQueues,
+    pipeline: Pipeline<Mbuf>,
+    mode: RxMode,
+    /// The port that is polled first, in turn.
+    first: usize,
+}
+
+#[derive(Debug)]
+struct TxQueues(Vec<TxQueue>);
+
+impl Transmit<Mbuf> for TxQueues {
+    #[inline]
+    fn transmit(&mut self, port: PortId, frames: &mut ArrayVec<Mbuf, BURST>) {
+        if let Some(queue) = self.0.get_mut(port.index()) {
+            queue.tx(frames);
+        }
+    }
+}
+
+impl Worker {
+    /// A worker over `queues`, registered in the domain of `shared` from this moment; run it soon.
+    ///
+    /// # Errors
+    ///
+    /// The domain has no slot left: more workers than mailboxes.
+    pub fn new(
+        shared: Arc<Shared>,
+        pipeline: Pipeline<Mbuf>,
+        queues: WorkerQueues,
+        mode: RxMode,
+    ) -> Result<Self, rcu::RegisterError> {
+        let rcu = shared.domain.register()?;
+        Ok(Self { shared, rcu, rx: queues.rx, tx: TxQueues(queues.tx), pipeline, mode, first: 0 })
+    }
+
+    /// Runs until [`Shared::request_stop`]. Call it on the worker's own thread.
+    ///
+    /// # Errors
+    ///
+    /// Interrupt mode, and a port has no interrupts: told before the first packet.
+    pub fn run(mut self) -> Result<(), WaitError> {
+        let shared = Arc::clone(&self.shared);
+        let mailbox = &shared.mailboxes[usize::from(self.pipeline.index)];
+        let mut idle = Idle::new(self.mode, self.rx.iter_mut(), mailbox)?;
+        while !shared.is_stopping() {
+            let packets = self.turn();
+            if idle.observe(packets) == Next::Sleep {
+                if idle.arm(mailbox) && self.turn() == 0 {
+                    self.pipeline.counters.add(Figure::Sleeps, 1);
+                    self.rcu.offline(|| idle.sleep());
+                }
+                mailbox.awake();
+            }
+        }
+        Ok(())
+    }
+
+    /// One round: polls everything once and takes what came through the stages. Returns how many packets
+    /// that were.
+    pub fn turn(&mut self) -> usize {
+        let tables = self.shared.tables.load(&self.rcu);
+        let now = dpdk::tsc();
+        let mut arrivals = ArrayVec::new();
+        self.pipeline.gather(tables, &mut arrivals, now);
+        receive(&mut self.rx, self.first, &mut arrivals);
+        self.first = if self.first + 1 < self.rx.len() { self.first + 1 } else { 0 };
+        let packets = arrivals.len();
+        if packets > 0 {
+            self.pipeline.process(tables, &mut arrivals, &mut self.tx, now);
+            self.pipeline.counters.add(Figure::Bursts, 1);
+        } else {
+            self.pipeline.counters.add(Figure::EmptyPolls, 1);
+        }
+        // Nothing of the burst refers to the snapshot any more.
+        self.rcu.quiescent();
+        packets
+    }
+
+    /// Packets it holds back, for a balance of the counters.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.pipeline.held()
+    }
+}
+
+/// Polls the queues, beginning with `first`, while there is room for a whole burst of one.
+#[inline]
+fn receive(queues: &mut [RxQueue], first: usize, arrivals: &mut ArrayVec<Arrival<Mbuf>, BURST>) {
+    let ports = queues.len();
+    for turn in 0..ports {
+        if arrivals.remaining_capacity() < RX_BURST {
+            return;
+        }
+        let index = (first + turn) % ports;
+        let mut frames = ArrayVec::<Mbuf, RX_BURST>::new();
+        if queues[index].rx(&mut frames) == 0 {
+            continue;
+        }
+        let port = PortId(u16::try_from(index).unwrap_or(u16::MAX));
+        for frame in frames {
+            frame.prefetch_header();
+            arrivals.push(Arrival::Frame { port, frame });
+        }
+    }
+}
