@@ -38,7 +38,7 @@ pub enum Status {
     /// The integrity check failed. The buffer holds no plaintext.
     AuthFailed,
     /// The encrypted part is no multiple of the cipher's block, or the packet is too short for its
-    /// tag or too long. The buffer is unchanged.
+    /// tag or longer than [`MAX_LEN`]. The buffer is unchanged.
     BadLength,
     /// The key was expanded by another back-end. The buffer is unchanged.
     WrongBackend,
@@ -139,8 +139,9 @@ impl<'a> Job<'a> {
         // A block length is a power of two.
         let whole = cipher.len() & (block - 1) == 0 && (block == 1 || !cipher.is_empty());
         let ordered = cipher.start <= cipher.end && cipher.end <= tag_at;
+        let authenticated = tag_at > 0 || suite.is_aead();
         let room = tag_at.checked_add(suite.icv_len()).is_some_and(|end| end <= buffer.len());
-        if !(whole && ordered && room && buffer.len() <= MAX_LEN) {
+        if !(whole && ordered && authenticated && room && buffer.len() <= MAX_LEN) {
             return Job::broken(key, buffer);
         }
         let esn_high = esn_high.map(u32::to_be_bytes);
