@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
+use crate::crypto::{Encr, EspSuite, Group, IkeSuite, Integ, Prf, Secret};
 use crate::wire::iana::{EncrId, IdType, IntegId, KeId, PrfId};
 use crate::wire::{IdPayload, TrafficSelector};
 
@@ -187,6 +187,35 @@ pub struct IkeProposal {
     pub group: KeId,
 }
 
+impl IkeProposal {
+    /// The algorithms, if we have all of them and they go together.
+    pub fn suite(&self) -> Option<IkeSuite> {
+        let (encr, integ) = cipher(self.encryption, self.key_bits, self.integrity)?;
+        Some(IkeSuite { encr, integ, prf: Prf::from_id(self.prf)?, group: Group::from_id(self.group)? })
+    }
+}
+
+impl EspProposal {
+    /// The algorithms, if we have all of them and they go together.
+    pub fn suite(&self) -> Option<EspSuite> {
+        let (encr, integ) = cipher(self.encryption, self.key_bits, self.integrity)?;
+        let group = match self.group {
+            Some(id) => Some(Group::from_id(id)?),
+            None => None,
+        };
+        Some(EspSuite { encr, integ, group, esn: self.esn })
+    }
+}
+
+fn cipher(encryption: EncrId, key_bits: u16, integrity: IntegId) -> Option<(Encr, Option<Integ>)> {
+    let encr = Encr::from_transform(encryption, (key_bits != 0).then_some(key_bits))?;
+    let integ = match integrity {
+        IntegId::NONE => None,
+        id => Some(Integ::from_id(id)?),
+    };
+    (encr.is_aead() != integ.is_some()).then_some((encr, integ))
+}
+
 /// One combination of algorithms for a CHILD_SA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EspProposal {
@@ -204,15 +233,15 @@ pub struct EspProposal {
 
 /// A shared secret. `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Psk(Zeroizing<Vec<u8>>);
+pub struct Psk(Secret);
 
 impl Psk {
     /// Takes the secret's bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(bytes.into()))
+        Self(Secret::new(bytes.into()))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn secret(&self) -> &Secret {
         &self.0
     }
 }

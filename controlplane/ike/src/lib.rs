@@ -12,7 +12,9 @@ pub mod config;
 pub mod crypto;
 pub mod diagnosis;
 pub mod manager;
+mod sa;
 pub mod time;
+mod v2;
 pub mod wire;
 
 pub use config::{

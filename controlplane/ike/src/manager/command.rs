@@ -74,6 +74,8 @@ pub enum Command {
     Down(ConnectionKey),
     /// The first packet arrived on this inbound SA.
     FirstUse(Spi),
+    /// Authentic ESP arrived on this inbound SA since it was last reported: the peer lives.
+    Heard(Spi),
     /// A soft limit was passed: rekey.
     SoftLimit(Spi),
     /// A hard limit was passed: the SA no longer works.

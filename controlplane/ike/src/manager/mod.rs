@@ -1,14 +1,30 @@
 //! All IKE SAs of the gateway.
 
 pub mod command;
+pub(crate) mod context;
+mod dispatch;
+mod effects;
 pub mod event;
+mod index;
+mod pacing;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::{Config, Connection, ConnectionKey};
+use crate::config::{Config, Connection, ConnectionKey, Start};
+use crate::sa::{IkeSa, Input};
 use crate::time::Time;
-use command::{Command, Datagram, SaCommand, SaReply};
+use crate::v2::informational::DeleteReason;
+use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
+use context::{Ctx, Effect, Ids, Outputs};
 use event::{Counters, Event, IkeSaStatus, JournalRecord};
+use index::Index;
+use pacing::Pacing;
+
+/// Between the rekeys of two children after the data plane lost them all.
+const REBUILD_PACE: Duration = Duration::from_millis(5);
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +35,9 @@ pub enum RestoreError {
     /// Its connection is no longer configured: the SA should be deleted in the data plane.
     #[error("connection {0} is not configured")]
     UnknownConnection(ConnectionKey),
+    /// This IKE SA is there already.
+    #[error("IKE SA {0} is there already")]
+    Duplicate(IkeSaId),
 }
 
 /// All IKE SAs of the gateway, sans-io.
@@ -29,89 +48,247 @@ pub enum RestoreError {
 /// here reads a clock or a random source: the same seed and the same inputs give the same outputs.
 ///
 /// After a restart: `new`, `set_connection` for each, `restore` each kept snapshot, then drain as above.
-/// `rng_seed` must be fresh then.
+/// `rng_seed` must be fresh then. Nothing is initiated before the first `handle_timeout`, so that
+/// restored IKE SAs are not negotiated again.
 #[derive(Debug)]
 pub struct IkeManager {
     config: Config,
+    rng: ChaCha20Rng,
+    ids: Ids,
+    connections: BTreeMap<ConnectionKey, Connection>,
+    pacing: Pacing,
+    sas: BTreeMap<IkeSaId, IkeSa>,
+    index: Index,
+    /// IKE SAs whose snapshot is out of date.
+    dirty: BTreeSet<IkeSaId>,
+    out: Outputs,
 }
 
 impl IkeManager {
     /// A manager without connections.
-    pub fn new(config: Config, rng_seed: [u8; 32], now: Time) -> Self {
-        let _ = (rng_seed, now);
-        Self { config }
+    pub fn new(config: Config, rng_seed: [u8; 32], _now: Time) -> Self {
+        Self {
+            config,
+            rng: ChaCha20Rng::from_seed(rng_seed),
+            ids: Ids::default(),
+            connections: BTreeMap::new(),
+            pacing: Pacing::default(),
+            sas: BTreeMap::new(),
+            index: Index::default(),
+            dirty: BTreeSet::new(),
+            out: Outputs::default(),
+        }
     }
 
     /// Adds or replaces a connection. A change of what its SAs were negotiated from deletes and
-    /// renegotiates them; an equal connection is left alone.
-    pub fn set_connection(&mut self, connection: Connection, now: Time) {
-        let _ = (connection, now);
+    /// renegotiates them; an equal connection is left alone. Proposals with an algorithm that we do not
+    /// have are left out.
+    pub fn set_connection(&mut self, mut connection: Connection, now: Time) {
+        connection.ike_proposals.retain(|p| p.suite().is_some());
+        connection.child.proposals.retain(|p| p.suite().is_some());
+        let key = connection.key;
+        if self.connections.get(&key) == Some(&connection) {
+            return;
+        }
+        self.pacing.set_wanted(key, connection.start == Start::Immediate);
+        if self.connections.insert(key, connection).is_some() {
+            self.delete_all(key, now);
+        }
+        self.pacing.retry(key, now);
     }
 
     /// Removes a connection and deletes its SAs.
     pub fn remove_connection(&mut self, key: ConnectionKey, now: Time) {
-        let _ = (key, now);
+        self.pacing.forget(key);
+        self.delete_all(key, now);
+        self.connections.remove(&key);
     }
 
     /// Takes back one snapshot. Its connection must be set already.
     pub fn restore(&mut self, snapshot: &[u8], now: Time) -> Result<(), RestoreError> {
-        let _ = (snapshot, now);
+        let sa = IkeSa::from_snapshot(snapshot).map_err(|e| RestoreError::Unreadable(e.to_string()))?;
+        if let Some(key) = sa.core.key.filter(|key| !self.connections.contains_key(key)) {
+            return Err(RestoreError::UnknownConnection(key));
+        }
+        let id = sa.core.id;
+        if self.sas.contains_key(&id) {
+            return Err(RestoreError::Duplicate(id));
+        }
+        self.ids.ike_sa = self.ids.ike_sa.max(id.0);
+        let requests = sa.awaited_requests();
+        self.ids.request = requests.iter().map(|r| r.0).fold(self.ids.request, u64::max);
+        self.sas.insert(id, sa);
+        self.touch(id, now, |sa, cx| sa.resume(cx));
         Ok(())
     }
 
     /// A datagram arrived.
     pub fn handle_message(&mut self, datagram: Datagram, now: Time) {
-        let _ = (datagram, now);
+        self.out.counters.received += 1;
+        self.dispatch(&datagram, now);
     }
 
     /// The time of [`IkeManager::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
+        while let Some(id) = self.index.pop_due(now) {
+            self.touch(id, now, |sa, cx| sa.handle_timeout(cx));
+        }
+        while let Some(key) = self.pacing.pop_due(now) {
+            self.bring_up(key, None, now);
+        }
     }
 
     /// Somebody wants something done.
     pub fn handle_command(&mut self, command: Command, now: Time) {
-        let _ = (command, now);
+        match command {
+            Command::Initiate(key) => {
+                if let Some(connection) = self.connections.get(&key) {
+                    self.pacing.set_wanted(key, connection.start == Start::Immediate);
+                    self.bring_up(key, None, now);
+                }
+            }
+            Command::Acquire { key, packet } => {
+                if self.pacing.may_try(key, now) {
+                    self.bring_up(key, Some(packet), now);
+                }
+            }
+            Command::RekeyChild(spi) | Command::SoftLimit(spi) => self.rekey_child(spi, now),
+            Command::RekeyIke(id) => self.touch(id, now, |sa, cx| sa.rekey(cx)),
+            Command::DeleteChild(spi) => self.delete_child(spi, now),
+            Command::DeleteIke(id) => {
+                if let Some(key) = self.sas.get(&id).and_then(|sa| sa.core.key) {
+                    self.pacing.set_wanted(key, false);
+                }
+                self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
+            }
+            Command::Down(key) => {
+                self.pacing.set_wanted(key, false);
+                self.delete_all(key, now);
+            }
+            Command::FirstUse(spi) => self.touch_child(spi, now, |sa, cx| sa.first_use(spi, cx)),
+            Command::HardLimit(spi) => self.touch_child(spi, now, |sa, cx| sa.hard_limit(spi, cx)),
+            Command::Heard(spi) => self.touch_child(spi, now, |sa, cx| sa.traffic_heard(cx)),
+            Command::PeerMoved { spi, remote } => {
+                self.touch_child(spi, now, |sa, cx| sa.peer_moved(remote, cx));
+            }
+            Command::DataPlaneRestarted => self.rebuild(now),
+        }
     }
 
     /// The data plane answered a command.
     pub fn handle_sa_reply(&mut self, reply: SaReply, now: Time) {
-        let _ = (reply, now);
+        let (SaReply::SpiReserved { request, .. }
+        | SaReply::Installed { request }
+        | SaReply::Failed { request, .. }) = reply;
+        match (self.index.waiting_for(request), reply) {
+            (Some(id), _) => self.touch(id, now, |sa, cx| sa.handle(&Input::Reply(reply), cx)),
+            // Nobody waits any more: the SPI goes back.
+            (None, SaReply::SpiReserved { spi, .. }) => {
+                self.out.commands.push_back(SaCommand::ReleaseSpi { spi });
+            }
+            (None, SaReply::Installed { .. } | SaReply::Failed { .. }) => {}
+        }
     }
 
     /// The next snapshot to keep.
     pub fn poll_journal(&mut self) -> Option<JournalRecord> {
-        None
+        let ike_sa = self.dirty.pop_first()?;
+        let snapshot = self.sas.get(&ike_sa).and_then(IkeSa::snapshot);
+        Some(match snapshot {
+            Some(snapshot) => JournalRecord::Put { ike_sa, snapshot },
+            None => JournalRecord::Remove { ike_sa },
+        })
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        None
+        self.out.transmits.pop_front()
     }
 
     /// The next command to the data plane.
     pub fn poll_sa_command(&mut self) -> Option<SaCommand> {
-        None
+        self.out.commands.pop_front()
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.out.events.pop_front()
     }
 
     /// When `handle_timeout` wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let _ = (Duration::ZERO, &self.config);
-        None
+        self.index.next_timeout().into_iter().chain(self.pacing.next_timeout()).min()
     }
 
     /// Every IKE SA, in order of age.
     pub fn ike_sas(&self) -> impl Iterator<Item = IkeSaStatus> {
-        std::iter::empty()
+        let connection = |sa: &IkeSa| sa.core.key.and_then(|key| self.connections.get(&key));
+        self.sas.values().map(move |sa| sa.status(connection(sa)))
     }
 
     /// What happened to datagrams so far.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.out.counters
+    }
+
+    /// Lets one IKE SA act, then brings everything that depends on it up to date.
+    fn touch(&mut self, id: IkeSaId, now: Time, act: impl FnOnce(&mut IkeSa, &mut Ctx<'_>)) {
+        let Self { sas, connections, config, rng, ids, out, .. } = self;
+        let Some(sa) = sas.get_mut(&id) else { return };
+        act(sa, &mut Ctx { now, config, connections, rng, ids, out });
+        self.sync(id);
+        self.apply_effects(now);
+    }
+
+    /// The same for the IKE SA of a child.
+    fn touch_child(&mut self, spi: Spi, now: Time, act: impl FnOnce(&mut IkeSa, &mut Ctx<'_>)) {
+        if let Some(id) = self.index.of_child(spi) {
+            self.touch(id, now, act);
+        }
+    }
+
+    /// Updates the indexes after an IKE SA changed, and removes it when it is over.
+    fn sync(&mut self, id: IkeSaId) {
+        self.dirty.insert(id);
+        let Some(sa) = self.sas.get(&id) else { return };
+        let Some(why) = sa.closed() else { return self.index.update(sa) };
+        if let Some(key) = sa.core.key {
+            self.out.events.push_back(Event::IkeDeleted { key: Some(key), ike_sa: id, why });
+            self.out.effects.push_back(Effect::Closed(key, why));
+        }
+        self.index.remove(id);
+        self.sas.remove(&id);
+    }
+
+    fn of_connection(&self, key: ConnectionKey) -> impl Iterator<Item = &IkeSa> {
+        self.sas.values().filter(move |sa| sa.core.key == Some(key))
+    }
+
+    fn delete_all(&mut self, key: ConnectionKey, now: Time) {
+        let ids: Vec<_> = self.of_connection(key).map(|sa| sa.core.id).collect();
+        for id in ids {
+            self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
+        }
+    }
+
+    fn rekey_child(&mut self, spi: Spi, now: Time) {
+        self.touch_child(spi, now, |sa, cx| sa.rekey_child(spi, cx));
+    }
+
+    fn delete_child(&mut self, spi: Spi, now: Time) {
+        let owner = self.index.of_child(spi).and_then(|id| self.sas.get(&id));
+        if let Some(key) = owner.and_then(|sa| sa.core.key) {
+            self.pacing.set_wanted(key, false);
+        }
+        self.touch_child(spi, now, |sa, cx| sa.delete_child(spi, cx));
+    }
+
+    /// The data plane is empty: every child gets a successor, one after the other.
+    fn rebuild(&mut self, now: Time) {
+        let ids: Vec<_> = self.sas.keys().copied().collect();
+        let spread = REBUILD_PACE * u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        for id in ids {
+            self.touch(id, now, |sa, cx| sa.rebuild(spread, cx));
+        }
     }
 }

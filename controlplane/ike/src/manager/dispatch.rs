@@ -1,0 +1,116 @@
+//! Which IKE SA a datagram belongs to, and what becomes of those that belong to none.
+
+use super::IkeManager;
+use super::command::Datagram;
+use super::event::Event;
+use crate::sa::{IkeSa, Input};
+use crate::time::Time;
+use crate::v2::fault::{Fault, Stage};
+use crate::v2::sa_init;
+use crate::wire::iana::{ExchangeType, NotifyType};
+use crate::wire::{Flags, Header, Message, NotifyPayload, Payload, Version};
+
+impl IkeManager {
+    pub(super) fn dispatch(&mut self, datagram: &Datagram, now: Time) {
+        let Ok((header, _)) = Header::decode(&datagram.payload) else {
+            self.out.counters.malformed += 1;
+            return;
+        };
+        match header.version.major {
+            2 => {}
+            1 => {
+                self.out.counters.ikev1 += 1;
+                return;
+            }
+            _ => {
+                self.out.counters.unsupported_version += 1;
+                if !header.flags.response {
+                    self.refuse(datagram, &header, NotifyPayload::new(NotifyType::INVALID_MAJOR_VERSION, []));
+                }
+                return;
+            }
+        }
+        if header.exchange == ExchangeType::IKE_SA_INIT && !header.flags.response {
+            return self.first_message(datagram, &header, now);
+        }
+        // The flag tells whether the sender is the original initiator: then we are the responder.
+        let ours = if header.flags.initiator { header.responder_spi } else { header.initiator_spi };
+        let found = self.index.by_our_spi(ours).filter(|id| {
+            self.sas.get(id).is_some_and(|sa| {
+                sa.core.initiator != header.flags.initiator
+                    && sa.core.spis.initiator == header.initiator_spi
+                    && (sa.core.spis.responder == header.responder_spi || sa.core.spis.responder.is_zero())
+            })
+        });
+        match found {
+            Some(id) => self.touch(id, now, |sa, cx| sa.handle(&Input::Message(datagram, &header), cx)),
+            None => self.out.counters.unknown_spi += 1,
+        }
+    }
+
+    /// IKE_SA_INIT from a peer: a new IKE SA, or the same message again.
+    fn first_message(&mut self, datagram: &Datagram, header: &Header, now: Time) {
+        if !header.flags.initiator || !header.responder_spi.is_zero() || header.message_id.0 != 0 {
+            self.out.counters.unexpected += 1;
+            return;
+        }
+        if let Some(id) = self.index.half_open(datagram.remote, header.initiator_spi) {
+            let repeated = self.sas.get(&id).and_then(|sa| sa.repeated_first(datagram));
+            match repeated {
+                Some(response) => {
+                    self.out.counters.duplicates += 1;
+                    self.out.counters.sent += 1;
+                    self.out.transmits.push_back(response);
+                }
+                None => self.out.counters.unexpected += 1,
+            }
+            return;
+        }
+        if self.index.half_open_count() >= self.config.max_half_open {
+            self.out.counters.half_open_limit += 1;
+            return;
+        }
+        let request = Message::decode(&datagram.payload).map_err(Fault::Decode);
+        let responded = request.and_then(|request| IkeSa::respond(datagram, &request, &mut self.context(now)));
+        match responded {
+            Ok(sa) => {
+                let id = sa.core.id;
+                self.sas.insert(id, sa);
+                self.sync(id);
+            }
+            Err(fault) => self.refuse_first(&fault, datagram, header, now),
+        }
+    }
+
+    fn refuse_first(&mut self, fault: &Fault, datagram: &Datagram, header: &Header, now: Time) {
+        let notify = match fault {
+            Fault::Identity { .. } => {
+                self.out.counters.unknown_peer += 1;
+                NotifyPayload::new(NotifyType::NO_PROPOSAL_CHOSEN, [])
+            }
+            Fault::Decode(_) => {
+                self.out.counters.malformed += 1;
+                fault.notification()
+            }
+            _ => fault.notification(),
+        };
+        self.refuse(datagram, header, notify);
+        if !matches!(fault, Fault::WrongGroup(_) | Fault::Decode(_)) {
+            let cx = self.context(now);
+            let key = sa_init::candidates(datagram, &cx).first().map(|c| c.key);
+            let diagnosis = fault.diagnosis(Stage::Init, key, cx.connection(key));
+            self.out.events.push_back(Event::Failed(diagnosis));
+        }
+    }
+
+    /// Answers a request with one unprotected notification (RFC 7296 section 2.21).
+    fn refuse(&mut self, datagram: &Datagram, request: &Header, notify: NotifyPayload) {
+        let flags = Flags { initiator: !request.flags.initiator, version: false, response: true };
+        let header = Header { version: Version::V2, flags, ..*request };
+        let message = Message { header, payloads: vec![Payload::Notify(notify)] };
+        if let Ok(payload) = message.encode() {
+            self.out.counters.sent += 1;
+            self.out.transmits.push_back(Datagram { payload, ..datagram.clone() });
+        }
+    }
+}

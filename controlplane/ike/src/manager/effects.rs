@@ -1,0 +1,141 @@
+//! What one IKE SA means for others and for its connection.
+
+use super::IkeManager;
+use super::command::{Flow, IkeSaId, SaCommand};
+use super::context::{Ctx, Effect};
+use super::event::{Event, Gone};
+use crate::config::ConnectionKey;
+use crate::sa::established::{Established, Status};
+use crate::sa::{IkeSa, Phase};
+use crate::time::Time;
+use crate::v2::collision;
+use crate::v2::fault::Stage;
+use crate::v2::informational::DeleteReason;
+use std::time::Duration;
+
+/// Two IKE SAs established within this, one by each side, crossed each other.
+const CROSSING: Duration = Duration::from_secs(10);
+
+impl IkeManager {
+    pub(super) fn apply_effects(&mut self, now: Time) {
+        while let Some(effect) = self.out.effects.pop_front() {
+            match effect {
+                Effect::Spawn(sa) => {
+                    let id = sa.core.id;
+                    self.sas.insert(id, *sa);
+                    self.touch(id, now, |sa, cx| sa.with_established(cx, |_, _, _| {}));
+                }
+                Effect::Adopt { to, children } => self.adopt(to, children, now),
+                Effect::Ready { key, ike_sa, peer_restarted } => {
+                    self.pacing.succeeded(key);
+                    self.make_unique(key, ike_sa, peer_restarted, now);
+                }
+                Effect::Failed(key) => self.back_off(key, now),
+                Effect::ChildUp(key) => self.pacing.succeeded(key),
+                Effect::ChildLost(key, why) | Effect::Closed(key, why) => self.lost(key, why, now),
+            }
+        }
+    }
+
+    /// Children move to another IKE SA; if that is gone meanwhile, so are they.
+    fn adopt(&mut self, to: IkeSaId, children: Vec<crate::sa::child::ChildSa>, now: Time) {
+        if self.sas.get(&to).is_some_and(|sa| sa.established().is_some()) {
+            self.touch(to, now, |sa, cx| {
+                sa.with_established(cx, |sa, _, _| sa.children.extend(children));
+            });
+            return;
+        }
+        for child in children {
+            let linger = self.config.linger;
+            self.out.commands.push_back(SaCommand::DeleteChild { spi: child.spi, linger });
+        }
+    }
+
+    /// One IKE SA per connection: a new one ends the others.
+    fn make_unique(&mut self, key: ConnectionKey, new: IkeSaId, peer_restarted: bool, now: Time) {
+        let Some((since, initiator, nonce)) = self.sas.get(&new).and_then(describe) else { return };
+        let others: Vec<_> =
+            self.of_connection(key).filter(|sa| sa.core.id != new).map(|sa| sa.core.id).collect();
+        for id in others {
+            let Some(sa) = self.sas.get(&id) else { continue };
+            if matches!(sa.phase, Phase::Init(_)) && !initiator {
+                self.touch(id, now, |sa, cx| sa.drop_silently(Gone::Replaced, cx));
+                continue;
+            }
+            let Some((other_since, other_initiator, other_nonce)) = describe(sa) else { continue };
+            let apart = since.since(other_since).max(other_since.since(since));
+            if initiator != other_initiator && apart < CROSSING {
+                // Both sides began at once: whoever made the redundant one deletes it.
+                let redundant = collision::is_redundant(&nonce, &other_nonce);
+                let (loser, ours) = if redundant { (new, initiator) } else { (id, other_initiator) };
+                if ours {
+                    self.touch(loser, now, |sa, cx| sa.delete(DeleteReason::Replaced, cx));
+                }
+            } else if peer_restarted {
+                self.touch(id, now, |sa, cx| sa.drop_silently(Gone::PeerRestarted, cx));
+            } else {
+                self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Replaced, cx));
+            }
+        }
+    }
+
+    /// The next attempt comes later, each time twice as late, with jitter.
+    fn back_off(&mut self, key: ConnectionKey, now: Time) {
+        let (first, max) = self.config.retry;
+        let doubled = first.saturating_mul(1_u32.checked_shl(self.pacing.count_failure(key)).unwrap_or(u32::MAX));
+        let pause = doubled.min(max);
+        let jitter = self.context(now).jitter(pause, 25);
+        self.pacing.hold_back(key, now + pause + jitter);
+    }
+
+    /// A CHILD_SA or IKE SA ended: a connection that shall be up is looked at again.
+    fn lost(&mut self, key: ConnectionKey, why: Gone, now: Time) {
+        let pause = match why {
+            Gone::Replaced | Gone::PeerRestarted => Duration::from_secs(1),
+            Gone::Command | Gone::Expired | Gone::PeerDead => Duration::ZERO,
+            Gone::Peer | Gone::Failed => {
+                let first = self.config.retry.0;
+                first + self.context(now).jitter(first, 50)
+            }
+        };
+        self.pacing.retry(key, now + pause);
+    }
+
+    pub(super) fn context(&mut self, now: Time) -> Ctx<'_> {
+        let Self { connections, config, rng, ids, out, .. } = self;
+        Ctx { now, config, connections, rng, ids, out }
+    }
+
+    /// Negotiates what a connection lacks: an IKE SA, or a CHILD_SA.
+    pub(super) fn bring_up(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
+        let open = |sa: &&IkeSa| sa.established().is_some_and(|sa| sa.status == Status::Open);
+        let established = self.of_connection(key).find(open).map(|sa| sa.core.id);
+        if let Some(id) = established {
+            return self.touch(id, now, |sa, cx| sa.ensure_child(flow, cx));
+        }
+        let connecting = |sa: &IkeSa| matches!(sa.phase, Phase::Init(_) | Phase::Auth(_));
+        if self.of_connection(key).any(connecting) {
+            return;
+        }
+        let Some(connection) = self.connections.get(&key).filter(|c| c.remote.is_some()).cloned() else { return };
+        let first = self.of_connection(key).next().is_none();
+        match IkeSa::initiate(&connection, flow, first, &mut self.context(now)) {
+            Ok(sa) => {
+                let id = sa.core.id;
+                self.sas.insert(id, sa);
+                self.sync(id);
+            }
+            Err(fault) => {
+                let diagnosis = fault.diagnosis(Stage::Init, Some(key), Some(&connection));
+                self.out.events.push_back(Event::Failed(diagnosis));
+                self.back_off(key, now);
+            }
+        }
+    }
+}
+
+/// Of an open IKE SA: since when, whether we initiated it, and the nonce that stands for it.
+fn describe(sa: &IkeSa) -> Option<(Time, bool, crate::wire::Nonce)> {
+    let open: &Established = sa.established().filter(|sa| sa.status == Status::Open)?;
+    Some((open.since, sa.core.initiator, open.lowest_nonce.clone()))
+}

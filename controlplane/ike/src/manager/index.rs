@@ -1,0 +1,104 @@
+//! Ways to find an IKE SA: by SPI, by child, by awaited answer, by deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::command::{IkeSaId, RequestId, Spi};
+use crate::sa::{IkeSa, Phase};
+use crate::time::Time;
+use crate::wire::IkeSpi;
+
+/// Names the first message of a peer: where it came from, and its SPI.
+type First = (SocketAddr, IkeSpi);
+
+/// What one IKE SA has in the maps.
+#[derive(Debug, Default)]
+struct Entry {
+    spi: IkeSpi,
+    first: Option<First>,
+    children: Vec<Spi>,
+    requests: Vec<RequestId>,
+    deadline: Option<Time>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    entries: BTreeMap<IkeSaId, Entry>,
+    by_spi: BTreeMap<IkeSpi, IkeSaId>,
+    half_open: BTreeMap<First, IkeSaId>,
+    by_child: BTreeMap<Spi, IkeSaId>,
+    by_request: BTreeMap<RequestId, IkeSaId>,
+    deadlines: BTreeSet<(Time, IkeSaId)>,
+}
+
+impl Index {
+    pub(super) fn update(&mut self, sa: &IkeSa) {
+        let id = sa.core.id;
+        self.remove(id);
+        let half_open = matches!(sa.phase, Phase::HalfOpen(_));
+        let entry = Entry {
+            spi: sa.core.our_spi(),
+            first: half_open.then_some((sa.core.path.remote, sa.core.spis.initiator)),
+            children: sa.child_spis().collect(),
+            requests: sa.awaited_requests(),
+            deadline: sa.next_timeout(),
+        };
+        self.by_spi.insert(entry.spi, id);
+        self.half_open.extend(entry.first.map(|first| (first, id)));
+        self.by_child.extend(entry.children.iter().map(|spi| (*spi, id)));
+        self.by_request.extend(entry.requests.iter().map(|request| (*request, id)));
+        self.deadlines.extend(entry.deadline.map(|at| (at, id)));
+        self.entries.insert(id, entry);
+    }
+
+    pub(super) fn remove(&mut self, id: IkeSaId) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        // A child that moved belongs to another IKE SA already: only our own entries go.
+        fn unlink<K: Ord>(map: &mut BTreeMap<K, IkeSaId>, key: &K, id: IkeSaId) {
+            if map.get(key) == Some(&id) {
+                map.remove(key);
+            }
+        }
+        unlink(&mut self.by_spi, &entry.spi, id);
+        entry.first.iter().for_each(|first| unlink(&mut self.half_open, first, id));
+        entry.children.iter().for_each(|spi| unlink(&mut self.by_child, spi, id));
+        entry.requests.iter().for_each(|request| unlink(&mut self.by_request, request, id));
+        entry.deadline.iter().for_each(|at| {
+            self.deadlines.remove(&(*at, id));
+        });
+    }
+
+    pub(super) fn by_our_spi(&self, spi: IkeSpi) -> Option<IkeSaId> {
+        self.by_spi.get(&spi).copied()
+    }
+
+    /// The half-open IKE SA that answered this first message.
+    pub(super) fn half_open(&self, remote: SocketAddr, initiator_spi: IkeSpi) -> Option<IkeSaId> {
+        self.half_open.get(&(remote, initiator_spi)).copied()
+    }
+
+    pub(super) fn half_open_count(&self) -> usize {
+        self.half_open.len()
+    }
+
+    pub(super) fn of_child(&self, spi: Spi) -> Option<IkeSaId> {
+        self.by_child.get(&spi).copied()
+    }
+
+    pub(super) fn waiting_for(&self, request: RequestId) -> Option<IkeSaId> {
+        self.by_request.get(&request).copied()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<IkeSaId> {
+        let (at, id) = *self.deadlines.first()?;
+        (at <= now).then(|| {
+            self.deadlines.remove(&(at, id));
+            id
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! What others want done with an IKE SA.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{IkeSa, Phase};
+use crate::manager::command::{Datagram, Flow, Spi};
+use crate::manager::context::Ctx;
+use crate::sa::child::ChildPhase;
+use crate::sa::established::Status;
+use crate::v2::Task;
+use crate::v2::child_initiator::ChildExchange;
+use crate::v2::informational::DeleteReason;
+use crate::v2::rekey_ike::RekeyIke;
+
+impl IkeSa {
+    /// The answer to a first message that is the same as the one this half-open IKE SA was made from.
+    pub(crate) fn repeated_first(&self, datagram: &Datagram) -> Option<Datagram> {
+        let Phase::HalfOpen(half) = &self.phase else { return None };
+        let same = half.init.0 == datagram.payload;
+        same.then(|| self.core.path.datagram(half.init.1.clone()))
+    }
+
+    /// A CHILD_SA if there is none and none is coming.
+    pub(crate) fn ensure_child(&mut self, flow: Option<Flow>, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, _| {
+            if !sa.has_child() {
+                sa.enqueue(Task::Child(Box::new(ChildExchange::create(flow))));
+            }
+        });
+    }
+
+    pub(crate) fn rekey(&mut self, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, cx| {
+            if sa.status == Status::Open {
+                let task = RekeyIke::new(cx);
+                sa.enqueue(Task::RekeyIke(Box::new(task)));
+            }
+        });
+    }
+
+    pub(crate) fn rekey_child(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, _| {
+            if sa.child(spi).is_some_and(|c| matches!(c.phase, ChildPhase::Installed)) {
+                sa.enqueue(Task::Child(Box::new(ChildExchange::rekey(spi))));
+            }
+        });
+    }
+
+    pub(crate) fn delete_child(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, _| sa.enqueue_delete(spi, DeleteReason::Command));
+    }
+
+    /// The peer sends on this CHILD_SA: so do we.
+    pub(crate) fn first_use(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, cx| {
+            if let Some(child) = sa.child_mut(spi).filter(|c| c.install_request().is_none()) {
+                child.activate(cx);
+            }
+        });
+        self.traffic_heard(cx);
+    }
+
+    /// This CHILD_SA works no longer.
+    pub(crate) fn hard_limit(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, _, _| sa.expire_child(spi));
+    }
+
+    /// Authentic ESP arrived: the peer lives (RFC 7296 section 2.4).
+    pub(crate) fn traffic_heard(&mut self, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, core, cx| {
+            // A request in flight still has its deadline: IKE itself must answer it.
+            if core.window.in_flight().is_none() {
+                let connection = cx.connection(core.key);
+                sa.heard(core, connection, cx);
+            }
+        });
+    }
+
+    /// Authentic ESP comes from a new address.
+    pub(crate) fn peer_moved(&mut self, remote: SocketAddr, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, core, cx| {
+            if core.path.nat.remote && core.path.remote != remote {
+                core.path.remote = remote;
+                sa.move_children(core, cx);
+            }
+        });
+    }
+
+    /// The data plane lost everything: what it had not answered is asked again, what it had is replaced
+    /// within `spread`.
+    pub(crate) fn rebuild(&mut self, spread: Duration, cx: &mut Ctx<'_>) {
+        match &mut self.phase {
+            Phase::Auth(task) if task.reserving.is_some() => task.reserve(&self.core, cx),
+            Phase::Init(_) | Phase::Auth(_) | Phase::HalfOpen(_) | Phase::Closed(_) => {}
+            Phase::Established(sa) => {
+                sa.repeat_commands(&self.core, cx);
+                for child in &mut sa.children {
+                    if matches!(child.phase, ChildPhase::Installed) {
+                        child.rekey_at = Some(cx.now + cx.jitter(spread, 100));
+                    }
+                }
+            }
+        }
+        self.with_established(cx, |_, _, _| {});
+    }
+}

@@ -1,0 +1,216 @@
+//! What every IKE SA has in every phase: names, path, window, timers, and later its protection.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+use super::timer::{Timer, Timers};
+use super::window::Window;
+use crate::config::{ConnectionKey, NAT_T_PORT};
+use crate::crypto::{CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Secret, SkCipher};
+use crate::manager::command::{Datagram, Encap, IkeSaId, Outer};
+use crate::manager::context::Ctx;
+use crate::time::Time;
+use crate::v2::nat::Nat;
+use crate::wire::iana::ExchangeType;
+use crate::wire::{Flags, Header, IkeSpi, Message, MessageId, Payload, Version};
+
+/// IVs of an AEAD that a snapshot holds as used.
+const IV_RANGE: u64 = 1 << 16;
+
+/// Where the messages of an IKE SA go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Path {
+    pub(crate) vrf: u16,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) nat: Nat,
+}
+
+impl Path {
+    /// The path of a datagram, before anything is known about NAT.
+    pub(crate) fn of(datagram: &Datagram) -> Self {
+        let Datagram { vrf, local, remote, .. } = *datagram;
+        Self { vrf, local, remote, nat: Nat::default() }
+    }
+
+    /// The path of the answer to a datagram: back where it came from (RFC 7296 section 2.11).
+    pub(crate) fn back(&self, datagram: &Datagram) -> Self {
+        Self { nat: self.nat, ..Self::of(datagram) }
+    }
+
+    pub(crate) fn datagram(&self, payload: Vec<u8>) -> Datagram {
+        Datagram { vrf: self.vrf, local: self.local, remote: self.remote, payload }
+    }
+
+    /// Both ports become 4500 (RFC 7296 section 2.23).
+    pub(crate) fn float(&mut self) {
+        if self.local.port() != NAT_T_PORT {
+            self.local.set_port(NAT_T_PORT);
+            self.remote.set_port(NAT_T_PORT);
+        }
+    }
+
+    /// The outer header of ESP on this path.
+    pub(crate) fn outer(&self, keepalive_secs: u16) -> Outer {
+        let encap = if self.nat.any() {
+            Encap::Udp { local_port: self.local.port(), remote_port: self.remote.port() }
+        } else {
+            Encap::Native
+        };
+        let keepalive_secs = if self.nat.local { keepalive_secs } else { 0 };
+        Outer { vrf: self.vrf, local: self.local.ip(), remote: self.remote.ip(), encap, keepalive_secs }
+    }
+}
+
+/// The part of an IKE SA that all phases share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Core {
+    pub(crate) id: IkeSaId,
+    /// `None` while a responder does not know whom it talks to.
+    pub(crate) key: Option<ConnectionKey>,
+    /// Whether we are the original initiator.
+    pub(crate) initiator: bool,
+    pub(crate) spis: IkeSpis,
+    pub(crate) path: Path,
+    pub(crate) window: Window,
+    pub(crate) timers: Timers,
+    /// When an authentic new message last arrived.
+    pub(crate) last_heard: Time,
+}
+
+impl Core {
+    pub(crate) fn new(id: IkeSaId, initiator: bool, spis: IkeSpis, path: Path, now: Time) -> Self {
+        let (window, timers) = (Window::default(), Timers::default());
+        Self { id, key: None, initiator, spis, path, window, timers, last_heard: now }
+    }
+
+    /// The SPI that messages to us carry as ours.
+    pub(crate) fn our_spi(&self) -> IkeSpi {
+        if self.initiator { self.spis.initiator } else { self.spis.responder }
+    }
+
+    /// The header of a message of ours.
+    pub(crate) fn header(&self, exchange: ExchangeType, message_id: MessageId, response: bool) -> Header {
+        Header {
+            initiator_spi: self.spis.initiator,
+            responder_spi: self.spis.responder,
+            version: Version::V2,
+            exchange,
+            flags: Flags { initiator: self.initiator, version: false, response },
+            message_id,
+        }
+    }
+
+    /// Sends a request and waits for its response.
+    pub(crate) fn send_request(&mut self, bytes: Vec<u8>, cx: &mut Ctx<'_>) {
+        let pause = cx.config.retransmit.first;
+        self.window.sent(bytes.clone(), pause);
+        self.start_retransmit(pause, cx);
+        cx.transmit(self.path.datagram(bytes));
+    }
+
+    /// The next repetition comes after `pause` and a little more.
+    pub(crate) fn start_retransmit(&mut self, pause: std::time::Duration, cx: &mut Ctx<'_>) {
+        let extra = cx.jitter(pause, cx.config.retransmit.jitter_percent.min(100));
+        self.timers.set(Timer::Retransmit, cx.now + pause + extra);
+    }
+
+    /// The request in flight needs no more repetitions.
+    pub(crate) fn settle(&mut self) {
+        self.window.settled();
+        self.timers.stop(Timer::Retransmit);
+    }
+}
+
+/// IVs of an AEAD: a counter with a range reserved ahead. A snapshot is restored behind the range it had
+/// reserved, so that no IV is used twice even if the last messages before the end were not journaled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct IvCounter {
+    next: u64,
+    reserved: u64,
+}
+
+impl IvCounter {
+    fn take(&mut self) -> u64 {
+        if self.next >= self.reserved {
+            self.reserved = self.next + IV_RANGE;
+        }
+        let iv = self.next;
+        self.next += 1;
+        iv
+    }
+
+    fn skip_reserved(&mut self) {
+        self.next = self.reserved;
+        self.reserved += IV_RANGE;
+    }
+}
+
+/// Keys and algorithms of an IKE SA once they are negotiated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Protection {
+    pub(crate) suite: IkeSuite,
+    pub(crate) sk_d: Secret,
+    outgoing: SkCipher,
+    incoming: SkCipher,
+    iv: IvCounter,
+}
+
+impl Protection {
+    /// `initiator`: whether we are the original initiator.
+    pub(crate) fn new(suite: IkeSuite, keys: &IkeKeys, initiator: bool) -> Result<Self, CryptoError> {
+        Ok(Self {
+            suite,
+            sk_d: keys.sk_d.clone(),
+            outgoing: keys.cipher(&suite, initiator)?,
+            incoming: keys.cipher(&suite, !initiator)?,
+            iv: IvCounter { next: 0, reserved: IV_RANGE },
+        })
+    }
+
+    pub(crate) fn seal(
+        &mut self,
+        header: &Header,
+        payloads: &[Payload],
+        cx: &mut Ctx<'_>,
+    ) -> Result<Vec<u8>, CryptoError> {
+        let iv = if self.suite.encr.is_aead() {
+            self.iv.take().to_be_bytes().to_vec()
+        } else {
+            cx.random(self.outgoing.iv_len())
+        };
+        self.outgoing.seal(header, payloads, &iv)
+    }
+
+    pub(crate) fn open(&self, datagram: &[u8]) -> Result<Message, OpenError> {
+        self.incoming.open(datagram)
+    }
+
+    /// After a restore: leaves out the IVs that may have been used since the snapshot.
+    pub(crate) fn skip_reserved_ivs(&mut self) {
+        self.iv.skip_reserved();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_counter_starts_behind_everything_its_snapshot_allowed() {
+        let mut live = IvCounter { next: 0, reserved: IV_RANGE };
+        let mut restored = live.clone();
+        let used: Vec<u64> = (0..IV_RANGE).map(|_| live.take()).collect();
+        restored.skip_reserved();
+        assert!(!used.contains(&restored.take()));
+    }
+
+    #[test]
+    fn the_range_grows_before_it_is_left() {
+        let mut iv = IvCounter { next: IV_RANGE - 1, reserved: IV_RANGE };
+        iv.take();
+        let snapshot = iv.clone();
+        assert_eq!((iv.take(), iv.reserved), (IV_RANGE, 2 * IV_RANGE));
+        assert_eq!(snapshot.reserved, IV_RANGE, "the next journal record carries the larger range");
+    }
+}

@@ -1,0 +1,406 @@
+//! An IKE SA whose peer is authenticated: its children and what is going on within it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::IkeSa;
+use super::answering::Answering;
+use super::child::{Agreed, ChildPhase, ChildSa, Installer, lifetime};
+use super::core::{Core, Protection};
+use super::timer::Timer;
+use crate::config::Connection;
+use crate::manager::command::{IkeSaId, RequestId, SaCommand, Spi};
+use crate::manager::context::{Ctx, Effect};
+use crate::manager::event::{Event, Gone};
+use crate::v2::Task;
+use crate::v2::child_initiator::{ChildExchange, Rival};
+use crate::v2::collision::Busy;
+use crate::v2::fault::Fault;
+use crate::v2::informational::{DeleteChild, DeleteIke, DeleteReason};
+use crate::wire::{IdPayload, Nonce};
+
+/// A replaced IKE SA whose peer does not delete it is deleted by us after this.
+const REPLACED_FOR: Duration = Duration::from_secs(60);
+/// How soon a rekey is tried again that met another exchange, at least.
+const RETRY_REKEY: Duration = Duration::from_secs(3);
+
+/// ```text
+/// Open ──successor spawned──▶ Replaced ──delete, either side──▶ closed
+///   └───────────────delete──────────────▶ Deleting ──response──▶ closed
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Status {
+    /// In use.
+    Open,
+    /// Its successor has the children.
+    Replaced,
+    /// We are deleting it.
+    Deleting,
+}
+
+/// Our exchange at work: waiting for an SPI, or for its response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) task: Task,
+    /// The SPI it waits for before its request can be built.
+    pub(crate) reserving: Option<RequestId>,
+}
+
+/// An IKE SA in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Established {
+    pub(crate) protection: Protection,
+    pub(crate) local_id: IdPayload,
+    pub(crate) remote_id: IdPayload,
+    /// Stands for this IKE SA where two were made at once.
+    pub(crate) lowest_nonce: Nonce,
+    pub(crate) since: crate::time::Time,
+    pub(crate) status: Status,
+    pub(crate) children: Vec<ChildSa>,
+    generation: u32,
+    /// Exchanges to come.
+    pub(crate) queue: VecDeque<Task>,
+    pub(crate) running: Option<Running>,
+    /// A request of the peer whose response waits for the data plane.
+    pub(crate) answering: Option<Answering>,
+    /// IKE_AUTH is not quite over: whether the peer sent INITIAL_CONTACT.
+    pub(crate) announce: Option<bool>,
+    /// Over: to be removed.
+    #[serde(skip)]
+    pub(crate) closed: Option<Gone>,
+}
+
+impl Established {
+    /// `identities`: ours and the peer's.
+    pub(crate) fn new(
+        protection: Protection,
+        identities: (IdPayload, IdPayload),
+        lowest_nonce: Nonce,
+        since: crate::time::Time,
+    ) -> Self {
+        Self {
+            protection,
+            local_id: identities.0,
+            remote_id: identities.1,
+            lowest_nonce,
+            since,
+            status: Status::Open,
+            children: Vec::new(),
+            generation: 1,
+            queue: VecDeque::new(),
+            running: None,
+            answering: None,
+            announce: None,
+            closed: None,
+        }
+    }
+
+    /// Lifetime and liveness begin.
+    pub(crate) fn start_timers(&self, core: &mut Core, connection: &Connection, cx: &mut Ctx<'_>) {
+        let (rekey_at, expire_at) = lifetime(connection.ike_lifetime, cx);
+        core.timers.stop(Timer::HalfOpen);
+        for (timer, at) in [(Timer::Rekey, rekey_at), (Timer::Expire, expire_at)] {
+            if let Some(at) = at {
+                core.timers.set(timer, at);
+            }
+        }
+        self.heard(core, Some(connection), cx);
+    }
+
+    /// An authentic new message arrived: the peer lives.
+    pub(crate) fn heard(&self, core: &mut Core, connection: Option<&Connection>, cx: &Ctx<'_>) {
+        core.last_heard = cx.now;
+        core.timers.stop(Timer::Dead);
+        if let Some(timeout) = connection.and_then(|c| c.dpd_timeout) {
+            core.timers.set(Timer::Probe, cx.now + timeout / 3);
+        }
+    }
+
+    /// Ours and the peer's.
+    pub(crate) fn identities(&self) -> (IdPayload, IdPayload) {
+        (self.local_id.clone(), self.remote_id.clone())
+    }
+
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.status == Status::Replaced
+    }
+
+    /// What we are doing, for the collision rules.
+    pub(crate) fn busy(&self) -> Busy {
+        let task = self.running.as_ref().map(|running| &running.task);
+        Busy {
+            child_exchange: matches!(task, Some(Task::Child(_) | Task::DeleteChild(_))),
+            rekeying_ike: matches!(task, Some(Task::RekeyIke(_))),
+            closing_ike: self.status != Status::Open || matches!(task, Some(Task::DeleteIke(_))),
+        }
+    }
+
+    pub(crate) fn child(&self, spi: Spi) -> Option<&ChildSa> {
+        self.children.iter().find(|c| c.spi == spi)
+    }
+
+    pub(crate) fn child_mut(&mut self, spi: Spi) -> Option<&mut ChildSa> {
+        self.children.iter_mut().find(|c| c.spi == spi)
+    }
+
+    pub(crate) fn child_by_peer_spi(&self, peer_spi: Spi) -> Option<&ChildSa> {
+        self.children.iter().find(|c| c.peer_spi == peer_spi)
+    }
+
+    /// Whether traffic has, or will soon have, a CHILD_SA here.
+    pub(crate) fn has_child(&self) -> bool {
+        let creating = |task: &Task| matches!(task, Task::Child(_));
+        self.children.iter().any(ChildSa::is_usable)
+            || self.queue.iter().any(creating)
+            || self.running.as_ref().is_some_and(|running| creating(&running.task))
+            || self.answering.is_some()
+    }
+
+    /// Counts the children, for their owner tags.
+    pub(crate) fn next_generation(&mut self) -> u32 {
+        self.generation += 1;
+        self.generation
+    }
+
+    /// Queues an exchange, unless the same is queued or running.
+    pub(crate) fn enqueue(&mut self, task: Task) {
+        let same = |other: &Task| match (other, &task) {
+            (Task::Child(a), Task::Child(b)) => a.rekeys == b.rekeys,
+            (Task::DeleteChild(a), Task::DeleteChild(b)) => a.spi == b.spi,
+            (Task::RekeyIke(_), Task::RekeyIke(_))
+            | (Task::DeleteIke(_), Task::DeleteIke(_))
+            | (Task::Liveness(_), Task::Liveness(_)) => true,
+            _ => false,
+        };
+        let known = self.queue.iter().any(same) || self.running.as_ref().is_some_and(|r| same(&r.task));
+        if !known {
+            self.queue.push_back(task);
+        }
+    }
+
+    pub(crate) fn enqueue_delete(&mut self, spi: Spi, why: DeleteReason) {
+        self.enqueue(Task::DeleteChild(DeleteChild { spi, listed: true, why }));
+    }
+
+    /// Ends the IKE SA by an exchange; nothing else is begun.
+    pub(crate) fn enqueue_delete_ike(&mut self, why: DeleteReason) {
+        self.queue.clear();
+        self.enqueue(Task::DeleteIke(DeleteIke { why }));
+    }
+
+    /// Our rekey of this child is under way.
+    pub(crate) fn rekeying(&mut self, spi: Spi) {
+        if let Some(child) = self.child_mut(spi) {
+            child.rekey_at = None;
+        }
+    }
+
+    /// Whether our rekey of this child is under way.
+    pub(crate) fn is_rekeying(&self, spi: Spi) -> bool {
+        matches!(&self.running, Some(Running { task: Task::Child(t), .. }) if t.rekeys == Some(spi))
+    }
+
+    /// The peer replaces a child whose rekey of ours is under way: remembered for when both are there.
+    pub(crate) fn note_rival(&mut self, old: Spi, rival: Rival) {
+        if let Some(Running { task: Task::Child(task), .. }) = &mut self.running
+            && task.rekeys == Some(old)
+        {
+            task.rival = Some(rival);
+        }
+    }
+
+    /// Hands a negotiated CHILD_SA to the data plane.
+    pub(crate) fn install_child(
+        &mut self,
+        spi: Spi,
+        agreed: Agreed,
+        core: &Core,
+        cx: &mut Ctx<'_>,
+    ) -> Result<(), Fault> {
+        let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
+        let installer = Installer {
+            core,
+            prf: self.protection.suite.prf,
+            sk_d: &self.protection.sk_d,
+            generation: self.generation,
+            config: &connection.child,
+        };
+        let child = installer.install(spi, agreed, cx)?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    /// The data plane has the child with this install request; gives its SPI.
+    pub(crate) fn child_installed(
+        &mut self,
+        request: RequestId,
+        core: &Core,
+        cx: &mut Ctx<'_>,
+    ) -> Option<Spi> {
+        let activate_at = cx.now + cx.config.activate_after;
+        let child = self.children.iter_mut().find(|c| c.install_request() == Some(request))?;
+        child.set_installed(Some(activate_at));
+        let (spi, replaces, ours) = (child.spi, child.replaces, child.active);
+        if let Some(key) = core.key {
+            cx.event(Event::ChildEstablished { key, ike_sa: core.id, spi, replaces });
+            cx.effect(Effect::ChildUp(key));
+        }
+        if let Some(old) = replaces.and_then(|old| self.child_mut(old)) {
+            let old_spi = old.spi;
+            old.set_replaced(cx.now);
+            if ours {
+                self.enqueue_delete(old_spi, DeleteReason::Replaced);
+            }
+        }
+        Some(spi)
+    }
+
+    /// The data plane could not install it: the peer shall forget it too.
+    pub(crate) fn child_failed(&mut self, spi: Spi, core: &Core, cx: &mut Ctx<'_>) {
+        self.remove_child(spi, Gone::Failed, core, cx);
+    }
+
+    /// The peer has a CHILD_SA that we could not use.
+    pub(crate) fn delete_unlisted(&mut self, spi: Spi) {
+        self.enqueue(Task::DeleteChild(DeleteChild { spi, listed: false, why: DeleteReason::Failed }));
+    }
+
+    /// Both ends replaced `old` at once and `ours` is the result of our exchange (section 2.8.1).
+    pub(crate) fn resolve_rival(&mut self, old: Spi, ours: Spi, redundant: bool) {
+        if !redundant {
+            return;
+        }
+        if let Some(child) = self.child_mut(ours).filter(|c| c.replaces == Some(old)) {
+            child.replaces = None;
+        }
+        self.enqueue_delete(ours, DeleteReason::Replaced);
+    }
+
+    /// A rekey met another exchange, or was refused: again later, while the child lives.
+    pub(crate) fn rekey_later(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        let pause = RETRY_REKEY + cx.jitter(RETRY_REKEY, 100);
+        if let Some(child) = self.child_mut(spi).filter(|c| c.is_usable()) {
+            child.rekey_at = Some(cx.now + pause);
+        }
+    }
+
+    /// The peer does not know this child (section 2.25.1): ours is useless, a new one takes its place.
+    pub(crate) fn child_vanished(&mut self, spi: Spi, core: &Core, cx: &mut Ctx<'_>) {
+        self.enqueue(Task::Child(Box::new(ChildExchange::create(None))));
+        self.remove_child(spi, Gone::Peer, core, cx);
+    }
+
+    /// The replacement of a child that ends is used from now on.
+    pub(crate) fn activate_replacement(&mut self, old: Spi, cx: &mut Ctx<'_>) {
+        let newest = self.children.iter_mut().rev().find(|c| c.replaces == Some(old));
+        if let Some(child) = newest.filter(|c| c.install_request().is_none()) {
+            child.activate(cx);
+        }
+    }
+
+    /// A child is gone.
+    pub(crate) fn remove_child(&mut self, spi: Spi, why: Gone, core: &Core, cx: &mut Ctx<'_>) {
+        let Some(at) = self.children.iter().position(|c| c.spi == spi) else { return };
+        self.children.remove(at);
+        self.children.iter_mut().filter(|c| c.replaces == Some(spi)).for_each(|c| c.replaces = None);
+        cx.command(SaCommand::DeleteChild { spi, linger: cx.config.linger });
+        let Some(key) = core.key else { return };
+        cx.event(Event::ChildDeleted { key, spi, why });
+        if self.closed.is_none() && !self.has_child() {
+            cx.effect(Effect::ChildLost(key, why));
+        }
+    }
+
+    /// The IKE SA ends here and now, with everything in it.
+    pub(crate) fn close(&mut self, why: Gone, core: &mut Core, cx: &mut Ctx<'_>) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.closed = Some(why);
+        if let Some(running) = self.running.take() {
+            running.task.abandon(cx);
+        }
+        let spis: Vec<Spi> = self.children.iter().map(|c| c.spi).collect();
+        spis.into_iter().for_each(|spi| self.remove_child(spi, why, core, cx));
+    }
+
+    /// Our replacement of this IKE SA is agreed: it takes everything, and we delete this one.
+    pub(crate) fn succeed(&mut self, mut successor: IkeSa, core: &mut Core, cx: &mut Ctx<'_>) {
+        self.move_into(&mut successor, core, cx);
+        cx.effect(Effect::Spawn(Box::new(successor)));
+        self.enqueue_delete_ike(DeleteReason::Replaced);
+    }
+
+    /// The peer's replacement is agreed: it takes everything, and the peer deletes this one.
+    pub(crate) fn replaced_by(&mut self, mut successor: IkeSa, core: &mut Core, cx: &mut Ctx<'_>) {
+        self.move_into(&mut successor, core, cx);
+        cx.effect(Effect::Spawn(Box::new(successor)));
+    }
+
+    /// Both ends replaced it, and ours is redundant: the peer's takes the children (section 2.8.2).
+    pub(crate) fn yield_to(
+        &mut self,
+        rival: IkeSaId,
+        mut redundant: IkeSa,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        redundant.delete(DeleteReason::Replaced, cx);
+        cx.effect(Effect::Spawn(Box::new(redundant)));
+        self.hand_over(rival, core, cx);
+    }
+
+    /// The children move to an IKE SA that the manager has already.
+    pub(crate) fn hand_over(&mut self, to: IkeSaId, core: &mut Core, cx: &mut Ctx<'_>) {
+        self.set_replaced(core, cx);
+        let children = std::mem::take(&mut self.children);
+        cx.effect(Effect::Adopt { to, children });
+        self.announce_rekey(to, core, cx);
+    }
+
+    fn move_into(&mut self, successor: &mut IkeSa, core: &mut Core, cx: &mut Ctx<'_>) {
+        self.set_replaced(core, cx);
+        if let Some(new) = successor.established_mut() {
+            new.children = std::mem::take(&mut self.children);
+            new.generation = self.generation;
+            new.queue = std::mem::take(&mut self.queue);
+            new.queue.retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_)));
+        }
+        self.announce_rekey(successor.core.id, core, cx);
+    }
+
+    fn announce_rekey(&self, new: IkeSaId, core: &Core, cx: &mut Ctx<'_>) {
+        if let Some(key) = core.key {
+            cx.event(Event::IkeRekeyed { key, old: core.id, new });
+        }
+    }
+
+    fn set_replaced(&mut self, core: &mut Core, cx: &Ctx<'_>) {
+        self.status = Status::Replaced;
+        core.timers.stop(Timer::Rekey);
+        core.timers.set(Timer::Expire, cx.now + REPLACED_FOR);
+    }
+
+    /// A rekey of the IKE SA met another exchange, or was refused: again later, while it lives.
+    pub(crate) fn rekey_ike_later(&self, core: &mut Core, cx: &mut Ctx<'_>) {
+        let pause = RETRY_REKEY + cx.jitter(RETRY_REKEY, 100);
+        core.timers.set(Timer::Rekey, cx.now + pause);
+    }
+
+    /// The commands that a restarted process must give again, for nobody will answer the old ones.
+    pub(crate) fn repeat_commands(&self, core: &Core, cx: &mut Ctx<'_>) {
+        for child in &self.children {
+            if let ChildPhase::Installing(command) = &child.phase {
+                cx.command(SaCommand::InstallChild(command.clone()));
+            }
+        }
+        let running = self.running.as_ref().and_then(|running| running.reserving);
+        let answering = self.answering.as_ref().and_then(Answering::reserving);
+        for request in running.into_iter().chain(answering) {
+            if let Some(owner) = super::child::owner(core, self.generation) {
+                cx.command(SaCommand::ReserveSpi { request, owner, outer_vrf: core.path.vrf });
+            }
+        }
+    }
+}

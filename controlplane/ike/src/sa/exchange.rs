@@ -1,0 +1,512 @@
+//! The exchanges of an established IKE SA: requests answered, responses processed, tasks begun in turn.
+
+use super::answering::{AnswerStage, Answering, ReturnAddress};
+use super::child::{ChildTimer, reserve_spi};
+use super::core::{Core, Path};
+use super::established::{Established, Running, Status};
+use super::handshake::inner_fault;
+use super::timer::Timer;
+use super::window::Arrival;
+use super::{Phase, announce_ready, send_sealed};
+use crate::config::Connection;
+use crate::diagnosis::{Code, Diagnosis, Side};
+use crate::manager::command::{Datagram, RequestId, SaCommand, SaReply, Spi};
+use crate::manager::context::{Ctx, Effect};
+use crate::manager::event::{Event, Gone};
+use crate::v2::child_initiator::{ChildExchange, Rival};
+use crate::v2::child_responder::{self, Proposed};
+use crate::v2::fault::{Fault, Stage};
+use crate::v2::informational::{self, DeleteReason, Liveness};
+use crate::v2::rekey_ike::{self, IkeRival, RekeyIke};
+use crate::v2::{Outcome, Readiness, Task, collision};
+use crate::wire::iana::ExchangeType;
+use crate::wire::{Header, Message, MessageId, Payload};
+
+impl Established {
+    pub(crate) fn into_phase(self) -> Phase {
+        match self.closed {
+            Some(why) => Phase::Closed(why),
+            None => Phase::Established(Box::new(self)),
+        }
+    }
+
+    /// A message that claims to belong to this IKE SA.
+    pub(super) fn on_message(
+        &mut self,
+        datagram: &Datagram,
+        header: &Header,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let opened = self.protection.open(&datagram.payload);
+        if opened.as_ref().is_err_and(|error| !error.is_authentic()) {
+            cx.out.counters.unauthentic += 1;
+            return;
+        }
+        let message = opened.map_err(inner_fault);
+        if header.flags.response {
+            self.on_response(message, header, core, cx);
+        } else {
+            self.on_request(message, datagram, header, core, cx);
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        message: Result<Message, Fault>,
+        datagram: &Datagram,
+        header: &Header,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let back = core.path.back(datagram);
+        match core.window.classify(header.message_id) {
+            Arrival::New => {}
+            Arrival::Answered(response) => {
+                let response = response.to_vec();
+                cx.out.counters.duplicates += 1;
+                cx.transmit(back.datagram(response));
+                return;
+            }
+            Arrival::InProgress => {
+                cx.out.counters.duplicates += 1;
+                return;
+            }
+            Arrival::Outside => {
+                cx.out.counters.unexpected += 1;
+                return;
+            }
+        }
+        self.heard(core, cx.connection(core.key), cx);
+        self.follow(back, core, cx);
+        core.window.begin(header.message_id);
+        match message {
+            Ok(request) => self.answer(&request, header, back, core, cx),
+            Err(fault) => {
+                let payloads = vec![Payload::Notify(fault.notification())];
+                self.respond(payloads, header.exchange, header.message_id, back, core, cx);
+            }
+        }
+    }
+
+    /// An authentic new message from another address of a peer behind a NAT: it moved (section 2.23).
+    fn follow(&mut self, back: Path, core: &mut Core, cx: &mut Ctx<'_>) {
+        if core.path.nat.remote && back.remote != core.path.remote {
+            core.path = back;
+            self.move_children(core, cx);
+        }
+    }
+
+    /// The children's outer headers follow the path.
+    pub(crate) fn move_children(&mut self, core: &Core, cx: &mut Ctx<'_>) {
+        let keepalive_secs = cx.connection(core.key).map_or(0, |c| c.child.keepalive_secs);
+        let outer = core.path.outer(keepalive_secs);
+        for child in &self.children {
+            cx.command(SaCommand::UpdateOuter { spi: child.spi, outer });
+        }
+        if let Some(key) = core.key {
+            cx.event(Event::PeerMoved { key, remote: core.path.remote });
+        }
+    }
+
+    fn answer(
+        &mut self,
+        request: &Message,
+        header: &Header,
+        back: Path,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let (exchange, id) = (header.exchange, header.message_id);
+        match exchange {
+            ExchangeType::INFORMATIONAL => {
+                let (payloads, end) = informational::answer(request, core, self, cx);
+                self.respond(payloads, exchange, id, back, core, cx);
+                if let Some(why) = end {
+                    self.close(why, core, cx);
+                }
+            }
+            ExchangeType::CREATE_CHILD_SA if request.sa().is_some_and(rekey_ike::is_ike_rekey) => {
+                self.answer_ike_rekey(request, id, back, core, cx);
+            }
+            ExchangeType::CREATE_CHILD_SA => match child_responder::further(request, core, self, cx) {
+                Ok(proposed) => self.reserve_for(proposed, header, core, cx),
+                Err(fault) => self.refuse(&fault, Stage::Child, header, back, core, cx),
+            },
+            _ => {
+                let fault = Fault::Syntax("exchange type within an established IKE SA");
+                self.refuse(&fault, Stage::Child, header, back, core, cx);
+            }
+        }
+    }
+
+    /// Answers with an error; a lasting one is told to people too.
+    fn refuse(
+        &mut self,
+        fault: &Fault,
+        stage: Stage,
+        header: &Header,
+        back: Path,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let payloads = vec![Payload::Notify(fault.notification())];
+        self.respond(payloads, header.exchange, header.message_id, back, core, cx);
+        if !fault.is_transient() && !matches!(fault, Fault::WrongGroup(_)) {
+            cx.event(Event::Failed(fault.diagnosis(stage, core.key, cx.connection(core.key))));
+        }
+    }
+
+    fn answer_ike_rekey(
+        &mut self,
+        request: &Message,
+        id: MessageId,
+        back: Path,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let exchange = ExchangeType::CREATE_CHILD_SA;
+        let (payloads, successor, lowest_nonce) = match rekey_ike::answer(request, core, self, cx) {
+            Ok(answered) => answered,
+            Err(fault) => {
+                let header = core.header(exchange, id, true);
+                return self.refuse(&fault, Stage::RekeyIke, &header, back, core, cx);
+            }
+        };
+        self.respond(payloads, exchange, id, back, core, cx);
+        match &mut self.running {
+            // Ours is on its way too: which one stays is known when its response is there.
+            Some(Running { task: Task::RekeyIke(task), .. }) => {
+                task.rival = Some(IkeRival { ike_sa: successor.core.id, lowest_nonce });
+                cx.effect(Effect::Spawn(Box::new(successor)));
+            }
+            _ => self.replaced_by(successor, core, cx),
+        }
+    }
+
+    /// Sends a response and keeps it for duplicates of its request.
+    pub(super) fn respond(
+        &mut self,
+        payloads: Vec<Payload>,
+        exchange: ExchangeType,
+        id: MessageId,
+        path: Path,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        match self.protection.seal(&core.header(exchange, id, true), &payloads, cx) {
+            Ok(bytes) => {
+                core.window.answered(id, bytes.clone());
+                cx.transmit(path.datagram(bytes));
+            }
+            // Only a message too long for its length field cannot be sealed: the peer will time out.
+            Err(_) => self.close(Gone::Failed, core, cx),
+        }
+    }
+
+    /// A CHILD_SA of the peer's lacks our SPI: the response waits for it, then for the install.
+    pub(super) fn reserve_for(
+        &mut self,
+        proposed: Proposed,
+        header: &Header,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        let generation = if self.announce.is_some() { 1 } else { self.next_generation() };
+        let Some(request) = reserve_spi(core, generation, cx) else { return };
+        let to = ReturnAddress { exchange: header.exchange, id: header.message_id, path: core.path };
+        let stage = AnswerStage::Reserve { request, proposed: Box::new(proposed) };
+        self.answering = Some(Answering { to, stage });
+        core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
+    }
+
+    /// The data plane answered.
+    pub(super) fn on_reply(&mut self, reply: SaReply, core: &mut Core, cx: &mut Ctx<'_>) {
+        match reply {
+            SaReply::SpiReserved { request, spi } => self.spi_reserved(request, spi, core, cx),
+            SaReply::Installed { request } => {
+                if let Some(spi) = self.child_installed(request, core, cx) {
+                    self.finish_answer(spi, core, cx);
+                    self.stop_waiting(core);
+                }
+            }
+            SaReply::Failed { request, code } => {
+                self.data_plane_failed(request, Fault::DataPlane(Some(code)), core, cx);
+            }
+        }
+    }
+
+    fn stop_waiting(&self, core: &mut Core) {
+        if self.answering.is_none() && self.children.iter().all(|c| c.install_request().is_none()) {
+            core.timers.stop(Timer::DataPlane);
+        }
+    }
+
+    fn spi_reserved(&mut self, request: RequestId, spi: Spi, core: &mut Core, cx: &mut Ctx<'_>) {
+        if let Some(running) = self.running.take_if(|running| running.reserving == Some(request)) {
+            let Running { mut task, .. } = running;
+            task.spi_reserved(spi);
+            core.timers.stop(Timer::DataPlane);
+            self.begin(task, core, cx);
+            return;
+        }
+        let Some(answering) = self.answering.take_if(|a| a.reserving() == Some(request)) else { return };
+        let AnswerStage::Reserve { proposed, .. } = answering.stage else { return };
+        let payloads = proposed.response(spi);
+        let (agreed, fault) = (proposed.agreed.clone(), Fault::DataPlane(None));
+        let lowest_nonce = collision::lowest_nonce(&agreed.nonces.initiator, &agreed.nonces.responder);
+        if let Some(old) = agreed.replaces {
+            self.note_rival(old, Rival { spi, lowest_nonce });
+        }
+        let refusal = proposed.refusal(&fault);
+        match self.install_child(spi, agreed, core, cx) {
+            Ok(()) => {
+                let stage = AnswerStage::Install { spi, payloads, refusal };
+                self.answering = Some(Answering { to: answering.to, stage });
+            }
+            Err(_) => {
+                cx.command(SaCommand::ReleaseSpi { spi });
+                self.send_answer(answering.to, refusal, core, cx);
+            }
+        }
+    }
+
+    /// The child of a waiting response is installed: the response goes out.
+    fn finish_answer(&mut self, spi: Spi, core: &mut Core, cx: &mut Ctx<'_>) {
+        let Some(answering) = self.answering.take_if(|a| a.installing() == Some(spi)) else {
+            announce_ready(self, core, cx);
+            return;
+        };
+        if let AnswerStage::Install { payloads, .. } = answering.stage {
+            self.send_answer(answering.to, payloads, core, cx);
+        }
+    }
+
+    fn send_answer(&mut self, to: ReturnAddress, payloads: Vec<Payload>, core: &mut Core, cx: &mut Ctx<'_>) {
+        self.respond(payloads, to.exchange, to.id, to.path, core, cx);
+        announce_ready(self, core, cx);
+    }
+
+    /// The data plane refused or did not answer: whoever waits for it goes on without.
+    fn data_plane_failed(&mut self, request: RequestId, fault: Fault, core: &mut Core, cx: &mut Ctx<'_>) {
+        let child = self.children.iter().find(|c| c.install_request() == Some(request)).map(|c| c.spi);
+        if let Some(running) = self.running.take_if(|running| running.reserving == Some(request)) {
+            running.task.abandon(cx);
+        } else if let Some(answering) = self.answering.take_if(|a| {
+            a.reserving() == Some(request) || (child.is_some() && a.installing() == child)
+        }) {
+            let refusal = match answering.stage {
+                AnswerStage::Reserve { proposed, .. } => proposed.refusal(&fault),
+                AnswerStage::Install { refusal, .. } => refusal,
+            };
+            child.into_iter().for_each(|spi| self.child_failed(spi, core, cx));
+            self.send_answer(answering.to, refusal, core, cx);
+        } else if let Some(spi) = child {
+            self.child_failed(spi, core, cx);
+            self.delete_unlisted(spi);
+            announce_ready(self, core, cx);
+        } else {
+            return;
+        }
+        self.stop_waiting(core);
+        let diagnosis = fault.diagnosis(Stage::Child, core.key, cx.connection(core.key));
+        cx.diagnose(diagnosis);
+    }
+
+    fn on_response(
+        &mut self,
+        message: Result<Message, Fault>,
+        header: &Header,
+        core: &mut Core,
+        cx: &mut Ctx<'_>,
+    ) {
+        if !core.window.is_awaited(header.message_id) {
+            cx.out.counters.unexpected += 1;
+            return;
+        }
+        let Some(running) = self.running.take() else { return };
+        core.settle();
+        self.heard(core, cx.connection(core.key), cx);
+        let stage = stage_of(&running.task);
+        let outcome = match message {
+            Ok(response) => running.task.process(&response, core, self, cx),
+            Err(fault) => {
+                running.task.abandon(cx);
+                Outcome::Fail(fault)
+            }
+        };
+        if self.children.iter().any(|c| c.install_request().is_some()) {
+            core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
+        }
+        match outcome {
+            Outcome::Done => {}
+            Outcome::NeedMore(task) => self.begin(task, core, cx),
+            Outcome::Fail(fault) => {
+                let diagnosis = fault.diagnosis(stage, core.key, cx.connection(core.key));
+                cx.diagnose(diagnosis);
+            }
+        }
+    }
+
+    /// Begins the next exchange, if none is under way in either direction.
+    pub(super) fn pump(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        while self.closed.is_none()
+            && self.running.is_none()
+            && self.answering.is_none()
+            && core.window.in_flight().is_none()
+        {
+            let Some(mut task) = self.queue.pop_front() else { return };
+            match task.prepare(core, self, cx) {
+                Readiness::Ready => self.begin(task, core, cx),
+                Readiness::Obsolete => task.abandon(cx),
+                Readiness::NeedSpi(request) => {
+                    core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
+                    self.running = Some(Running { task, reserving: Some(request) });
+                }
+            }
+        }
+    }
+
+    /// Sends a task's request.
+    fn begin(&mut self, mut task: Task, core: &mut Core, cx: &mut Ctx<'_>) {
+        let exchange = task.exchange();
+        let sent = task
+            .build(core, self, cx)
+            .and_then(|payloads| send_sealed(core, &mut self.protection, exchange, &payloads, cx));
+        match sent {
+            Ok(()) => {
+                if matches!(task, Task::DeleteIke(_)) && self.status == Status::Open {
+                    self.status = Status::Deleting;
+                }
+                self.watch(core, cx);
+                self.running = Some(Running { task, reserving: None });
+            }
+            Err(fault) => {
+                let stage = stage_of(&task);
+                task.abandon(cx);
+                let diagnosis = fault.diagnosis(stage, core.key, cx.connection(core.key));
+                cx.diagnose(diagnosis);
+                if core.window.next_request().is_none() {
+                    self.close(Gone::Expired, core, cx);
+                }
+            }
+        }
+    }
+
+    /// From now on silence means death: at the DPD deadline, counted from when the peer was last heard, but
+    /// leaving it time to answer.
+    pub(super) fn watch(&self, core: &mut Core, cx: &Ctx<'_>) {
+        let timeout = cx.connection(core.key).and_then(|c| c.dpd_timeout);
+        if let (Some(timeout), None) = (timeout, core.timers.at(Timer::Dead)) {
+            let deadline = (core.last_heard + timeout).max(cx.now + timeout * 2 / 3);
+            core.timers.set(Timer::Dead, deadline);
+        }
+    }
+
+    /// A timer of the IKE SA is due.
+    pub(super) fn on_timer(&mut self, timer: Timer, core: &mut Core, cx: &mut Ctx<'_>) {
+        match timer {
+            Timer::Retransmit => self.retransmit(core, cx),
+            Timer::DataPlane => self.data_plane_silent(core, cx),
+            Timer::HalfOpen => {}
+            Timer::Probe => {
+                if core.window.in_flight().is_none() {
+                    self.enqueue(Task::Liveness(Liveness));
+                }
+            }
+            Timer::Dead => self.peer_dead(core, cx),
+            Timer::Rekey => {
+                if self.status == Status::Open {
+                    let task = RekeyIke::new(cx);
+                    self.enqueue(Task::RekeyIke(Box::new(task)));
+                }
+            }
+            Timer::Expire => match self.status {
+                Status::Open => self.enqueue_delete_ike(DeleteReason::Expired),
+                Status::Replaced => self.enqueue_delete_ike(DeleteReason::Replaced),
+                Status::Deleting => self.close(Gone::Expired, core, cx),
+            },
+        }
+    }
+
+    /// A peer that is being watched is given up at its deadline, else after the configured repetitions.
+    fn retransmit(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        let deleting = matches!(&self.running, Some(Running { task: Task::DeleteIke(_), .. }));
+        let limited = deleting || core.timers.at(Timer::Dead).is_none();
+        let Some(pause) = core.window.repeat(&cx.config.retransmit, limited) else {
+            return self.peer_dead(core, cx);
+        };
+        core.start_retransmit(pause, cx);
+        if let Some(request) = core.window.in_flight() {
+            cx.out.counters.retransmitted += 1;
+            cx.transmit(core.path.datagram(request.bytes.clone()));
+        }
+    }
+
+    fn data_plane_silent(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        let running = self.running.as_ref().and_then(|running| running.reserving);
+        let answering = self.answering.as_ref().and_then(Answering::reserving);
+        let installs = self.children.iter().filter_map(|c| c.install_request());
+        let waiting: Vec<_> = running.into_iter().chain(answering).chain(installs).collect();
+        for request in waiting {
+            self.data_plane_failed(request, Fault::DataPlane(None), core, cx);
+        }
+    }
+
+    /// Nobody answers any more.
+    fn peer_dead(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        if let Some(Running { task: Task::DeleteIke(task), .. }) = &self.running {
+            let why = task.why.into();
+            return self.close(why, core, cx);
+        }
+        if self.status == Status::Open {
+            cx.event(Event::Failed(dead(core, cx.connection(core.key), cx)));
+        }
+        self.close(Gone::PeerDead, core, cx);
+    }
+
+    /// Timers of the children that are due.
+    pub(super) fn on_child_timers(&mut self, cx: &mut Ctx<'_>) {
+        let due = |sa: &mut Self, now| sa.children.iter_mut().find_map(|c| Some((c.spi, c.pop_due(now)?)));
+        while let Some((spi, timer)) = due(self, cx.now) {
+            match timer {
+                ChildTimer::Rekey => self.enqueue(Task::Child(Box::new(ChildExchange::rekey(spi)))),
+                ChildTimer::Activate => {
+                    if let Some(child) = self.child_mut(spi) {
+                        child.activate(cx);
+                    }
+                }
+                ChildTimer::Expire => self.expire_child(spi),
+            }
+        }
+    }
+
+    /// A child at the end of its life; one that was not replaced in time gets a successor now.
+    pub(crate) fn expire_child(&mut self, spi: Spi) {
+        let replaced = self.child(spi).is_some_and(|c| c.was_replaced());
+        let why = if replaced { DeleteReason::Replaced } else { DeleteReason::Expired };
+        self.enqueue_delete(spi, why);
+    }
+}
+
+fn stage_of(task: &Task) -> Stage {
+    match task {
+        Task::RekeyIke(_) => Stage::RekeyIke,
+        Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_) | Task::Liveness(_) => Stage::Child,
+    }
+}
+
+fn dead(core: &Core, connection: Option<&Connection>, cx: &Ctx<'_>) -> Diagnosis {
+    let silent = cx.now.since(core.last_heard).as_secs();
+    let limit = connection.and_then(|c| c.dpd_timeout).map(|t| format!("{} s", t.as_secs()));
+    Diagnosis {
+        code: Code::DpdTimeout,
+        side: Side::Local,
+        connection: core.key,
+        parameter: "dpd timeout".to_owned(),
+        ours: limit.unwrap_or_else(|| "repetitions used up".to_owned()),
+        theirs: format!("nothing heard for {silent} s"),
+        rfc: "RFC 7296 section 2.4".to_owned(),
+        fix: "check that the peer runs and that UDP 500 and 4500 pass; it is negotiated again by itself".to_owned(),
+    }
+}

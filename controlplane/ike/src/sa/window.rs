@@ -1,0 +1,149 @@
+//! Message IDs, requests in flight and answered requests (RFC 7296 sections 2.1 to 2.3), window size 1.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use crate::config::Retransmit;
+use crate::wire::MessageId;
+
+/// A request of ours that waits for its response. It is repeated byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InFlight {
+    pub(crate) id: MessageId,
+    /// The whole message, sealed.
+    pub(crate) bytes: Vec<u8>,
+    /// Repetitions so far.
+    pub(crate) tries: u32,
+    /// The pause after the last transmission.
+    pub(crate) pause: Duration,
+}
+
+/// What a request of the peer is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrival<'a> {
+    /// The next one.
+    New,
+    /// The last one again: here is the response that was sent.
+    Answered(&'a [u8]),
+    /// The one being worked on.
+    InProgress,
+    /// Outside the window: to be ignored (RFC 7296 section 2.3).
+    Outside,
+}
+
+/// Both directions' message IDs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Window {
+    next_request: MessageId,
+    in_flight: Option<InFlight>,
+    next_expected: MessageId,
+    working_on: Option<MessageId>,
+    answered: Option<Vec<u8>>,
+}
+
+impl Window {
+    /// The ID of our next request; `None` when the numbers are used up.
+    pub(crate) fn next_request(&self) -> Option<MessageId> {
+        self.next_request.next().map(|_| self.next_request)
+    }
+
+    /// A request was built with the next ID.
+    pub(crate) fn sent(&mut self, bytes: Vec<u8>, first_pause: Duration) {
+        let id = self.next_request;
+        self.next_request = MessageId(id.0.saturating_add(1));
+        self.in_flight = Some(InFlight { id, bytes, tries: 0, pause: first_pause });
+    }
+
+    /// IKE_SA_INIT again, with a cookie or another group: the ID stays 0 (RFC 7296 section 2.2).
+    pub(crate) fn resent_first(&mut self, bytes: Vec<u8>, first_pause: Duration) {
+        self.next_request = MessageId(1);
+        self.in_flight = Some(InFlight { id: MessageId(0), bytes, tries: 0, pause: first_pause });
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<&InFlight> {
+        self.in_flight.as_ref()
+    }
+
+    /// Whether a response with this ID answers our request.
+    pub(crate) fn is_awaited(&self, id: MessageId) -> bool {
+        self.in_flight.as_ref().is_some_and(|request| request.id == id)
+    }
+
+    /// The response arrived, or none will.
+    pub(crate) fn settled(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
+
+    /// Counts a repetition; gives the pause after it, or `None` when `limited` and there were enough.
+    pub(crate) fn repeat(&mut self, policy: &Retransmit, limited: bool) -> Option<Duration> {
+        let request = self.in_flight.as_mut()?;
+        if limited && request.tries >= policy.tries {
+            return None;
+        }
+        request.tries += 1;
+        request.pause = (request.pause * policy.growth_percent / 100).min(policy.max);
+        Some(request.pause)
+    }
+
+    /// Where a request of the peer stands.
+    pub(crate) fn classify(&self, id: MessageId) -> Arrival<'_> {
+        if self.working_on == Some(id) {
+            return Arrival::InProgress;
+        }
+        if id == self.next_expected && self.working_on.is_none() {
+            return Arrival::New;
+        }
+        match &self.answered {
+            Some(response) if id.next() == Some(self.next_expected) => Arrival::Answered(response),
+            _ => Arrival::Outside,
+        }
+    }
+
+    /// Work on a request of the peer begins.
+    pub(crate) fn begin(&mut self, id: MessageId) {
+        self.working_on = Some(id);
+    }
+
+    /// It was answered with these bytes.
+    pub(crate) fn answered(&mut self, id: MessageId, response: Vec<u8>) {
+        self.working_on = None;
+        self.next_expected = MessageId(id.0.saturating_add(1));
+        self.answered = Some(response);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_new_once_then_answered_from_the_cache_then_outside() {
+        let mut window = Window::default();
+        assert_eq!(window.classify(MessageId(0)), Arrival::New);
+        assert_eq!(window.classify(MessageId(1)), Arrival::Outside);
+        window.begin(MessageId(0));
+        assert_eq!(window.classify(MessageId(0)), Arrival::InProgress);
+        window.answered(MessageId(0), vec![1]);
+        assert_eq!(window.classify(MessageId(0)), Arrival::Answered(&[1]));
+        assert_eq!(window.classify(MessageId(1)), Arrival::New);
+        window.begin(MessageId(1));
+        window.answered(MessageId(1), vec![2]);
+        assert_eq!(window.classify(MessageId(0)), Arrival::Outside);
+    }
+
+    #[test]
+    fn pauses_grow_to_the_limit_and_end() {
+        let policy = Retransmit { tries: 3, max: Duration::from_secs(3), ..Retransmit::default() };
+        let mut window = Window::default();
+        window.sent(vec![], policy.first);
+        let pauses: Vec<_> = std::iter::from_fn(|| window.repeat(&policy, true)).map(|p| p.as_millis()).collect();
+        assert_eq!(pauses, [1800, 3000, 3000]);
+        assert!(window.repeat(&policy, false).is_some());
+    }
+
+    #[test]
+    fn message_ids_do_not_wrap() {
+        let window = Window { next_request: MessageId(u32::MAX), ..Window::default() };
+        assert_eq!(window.next_request(), None);
+    }
+}
