@@ -4,7 +4,7 @@ use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
 use anyhow::{Context, Result, ensure};
 use api::{Counters, DropCounter};
-use esplanade::lab::{Lab, SwanOptions};
+use esplanade::lab::Lab;
 use std::time::Duration;
 
 const MUTATE: &str = include_str!("mutate.py");

@@ -3,7 +3,7 @@
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
 use anyhow::{Result, ensure};
-use esplanade::lab::{Lab, Ping, SwanOptions};
+use esplanade::lab::{Lab, Ping};
 use std::time::Duration;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
