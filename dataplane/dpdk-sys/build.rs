@@ -13,6 +13,9 @@ const OLDEST_DPDK: &str = "22.11";
 /// a driver too, linked because it also exports `rte_eth_from_rings`.
 const LIBRARIES: [&str; 6] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_net_ring"];
 
+/// A library of its own since DPDK 23.11, part of `rte_eal` before.
+const LOG_LIBRARY: &str = "rte_log";
+
 /// Every DPDK function that takes and returns only scalars and pointers; whatever touches a structure or
 /// is a C inline goes through `shim_*`.
 const FUNCTIONS: &str = "shim_.*\
@@ -29,17 +32,18 @@ fn main() {
     println!("cargo::rerun-if-changed=csrc");
     println!("cargo::rerun-if-changed=build.rs");
 
-    let version = probe();
+    let dpdk = probe();
     let flags = compiler_flags();
     let out = PathBuf::from(required("OUT_DIR"));
     generate_bindings(&flags, &out.join("bindings.rs"));
     compile_shim(&flags);
 
-    for library in LIBRARIES {
+    let log = dpdk.libs.iter().any(|library| library == LOG_LIBRARY).then_some(LOG_LIBRARY);
+    for library in LIBRARIES.into_iter().chain(log) {
         println!("cargo::rustc-link-lib={library}");
     }
-    println!("cargo::rustc-env=DPDK_SYS_VERSION={version}");
-    println!("cargo::metadata=version={version}");
+    println!("cargo::rustc-env=DPDK_SYS_VERSION={}", dpdk.version);
+    println!("cargo::metadata=version={}", dpdk.version);
 }
 
 /// Ends the build with `message`, which cargo prints as its own error line.
@@ -53,8 +57,8 @@ fn required(variable: &str) -> String {
         .unwrap_or_else(|_| fail(&format!("{variable} is not set: build this crate with cargo")))
 }
 
-/// Checks that DPDK is installed, emits its library directories and returns its version.
-fn probe() -> String {
+/// Checks that DPDK is installed, emits its library directories and returns what pkg-config knows of it.
+fn probe() -> pkg_config::Library {
     let found = pkg_config::Config::new()
         .atleast_version(OLDEST_DPDK)
         .cargo_metadata(false)
@@ -70,7 +74,7 @@ fn probe() -> String {
     for path in &library.link_paths {
         println!("cargo::rustc-link-search=native={}", path.display());
     }
-    library.version
+    library
 }
 
 /// DPDK's own compiler flags, word for word: the `pkg-config` crate drops `-include` and `-march`, without
