@@ -93,7 +93,7 @@ impl Arena {
     /// # Errors
     ///
     /// [`ArenaError::Full`], or [`ArenaError::Alignment`] for a type that wants more than [`ALIGN`].
-    pub fn alloc<T>(&self, value: T) -> Result<ArenaBox<T>, ArenaError> {
+    pub fn boxed<T>(&self, value: T) -> Result<ArenaBox<T>, ArenaError> {
         let layout = Layout::new::<T>();
         let at = self.alloc_raw(layout)?.cast::<T>();
         // SAFETY: the block is fresh, large enough and aligned for `T`.
@@ -249,3 +249,6 @@ impl fmt::Debug for Arena {
             .finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

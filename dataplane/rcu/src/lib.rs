@@ -63,7 +63,7 @@
 //! # Model
 //!
 //! `tests/model.rs` runs this code under loom:
-//! `RUSTFLAGS="--cfg loom" cargo test -p rcu --test model --release --target-dir target/loom`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p rcu --test model --target-dir target/loom`.
 
 #![allow(unsafe_code, reason = "owns the only pointers that are shared without a lock or a count")]
 
