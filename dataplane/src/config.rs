@@ -6,9 +6,9 @@
 //! ```toml
 //! [dataplane]
 //! workers = 1
-//! rx_mode = "adaptive"
+//! rx-mode = "adaptive"
 //! socket = "/run/esplanade/dataplane.sock"
-//! ports = [
+//! port = [
 //!   { name = "wan", device = "net_tap0,iface=wan0" },
 //!   { name = "lan", device = "0000:03:00.0", mtu = 9000 },
 //! ]
@@ -81,7 +81,7 @@ pub struct PortConfig {
     pub rx_descriptors: u16,
     /// Transmit descriptors of each queue.
     pub tx_descriptors: u16,
-    /// Take frames for any station; needed where VLAN or virtual addresses are not the port's own.
+    /// Let the device deliver frames for any station; workers still take only those for the port's address.
     pub promiscuous: bool,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
@@ -117,6 +117,8 @@ pub struct LimitConfig {
     pub journal_slots: usize,
     /// Interfaces with counters of their own.
     pub interfaces: usize,
+    /// Memory for expanded keys, in MiB; 0 = by the number of SAD slots.
+    pub key_memory_mib: usize,
 }
 
 /// The checked section.
@@ -134,6 +136,8 @@ pub struct Config {
     pub crypto_backend: CryptoBackend,
     /// Where control connects.
     pub socket: PathBuf,
+    /// Users that may open a control session beside our own.
+    pub control_uids: Vec<u32>,
     /// Most SA pairs.
     pub sad_slots: usize,
     /// Core of the agent, then of each worker; empty: floating over all we may use.
@@ -174,13 +178,14 @@ impl Config {
             let config = Self {
                 ports: ports(s),
                 workers: s.integer("workers", 1..=MAX_WORKERS, 1),
-                rx_mode: s.word_optional("rx_mode", RxMode::NAMES),
+                rx_mode: s.word_optional("rx-mode", RxMode::NAMES),
                 hugepages: s.word("hugepages", &[("auto", Hugepages::Auto), ("no", Hugepages::No)]),
-                crypto_backend: s.word("crypto_backend", BACKENDS),
+                crypto_backend: s.word("crypto-backend", BACKENDS),
                 socket: s.path("socket", "/run/esplanade/dataplane.sock"),
-                sad_slots: s.integer("sad_slots", 256..=1 << 20, 16_384),
+                control_uids: s.integers("control-uids", 0..=u32::MAX - 1),
+                sad_slots: s.integer("sad-slots", 256..=1 << 20, 16_384),
                 cpus: s.integers("cpus", 0..=4095),
-                memory_mib: s.integer("memory_mib", 0..=1 << 20, 0),
+                memory_mib: s.integer("memory-mib", 0..=1 << 20, 0),
                 neighbour: s.table("neighbour", neighbour),
                 limits: s.table("limits", limits),
             };
@@ -199,7 +204,7 @@ const BACKENDS: &[(&str, CryptoBackend)] = &[
 fn ports(s: &mut Section<'_, '_>) -> Vec<PortConfig> {
     let mut names = HashSet::new();
     let mut devices = HashSet::new();
-    s.tables("ports", 1..=MAX_PORTS, |port| {
+    s.tables("port", 1..=MAX_PORTS, |port| {
         let config = PortConfig {
             name: port.string("name", "1 to 31 of letters, digits, '-', '_' and '.'", is_port_name),
             device: port.string(
@@ -207,8 +212,8 @@ fn ports(s: &mut Section<'_, '_>) -> Vec<PortConfig> {
                 "a PCI address or a vdev string such as net_tap0,iface=wan0",
                 is_device,
             ),
-            rx_descriptors: port.integer("rx_desc", 32..=8192, 512),
-            tx_descriptors: port.integer("tx_desc", 32..=8192, 512),
+            rx_descriptors: port.integer("rx-desc", 32..=8192, 512),
+            tx_descriptors: port.integer("tx-desc", 32..=8192, 512),
             promiscuous: port.boolean("promiscuous", false),
             mtu: port.integer("mtu", 576..=MAX_MTU, 1500),
         };
@@ -226,7 +231,7 @@ fn ports(s: &mut Section<'_, '_>) -> Vec<PortConfig> {
 fn neighbour(s: &mut Section<'_, '_>) -> NeighbourConfig {
     NeighbourConfig {
         entries: s.integer("entries", 16..=65_536, 4096),
-        reachable_secs: s.integer("reachable_secs", 1..=86_400, 30),
+        reachable_secs: s.integer("reachable-secs", 1..=86_400, 30),
         hold: s.integer("hold", 1..=64, 8),
     }
 }
@@ -235,12 +240,13 @@ fn limits(s: &mut Section<'_, '_>) -> LimitConfig {
     LimitConfig {
         exceptions: s.integer("exceptions", 64..=65_536, 1024),
         handoff: s.integer("handoff", 64..=65_536, 2048),
-        agent_frames: s.integer("agent_frames", 64..=65_536, 1024),
-        early_packets: s.integer("early_packets", 0..=1024, 64),
+        agent_frames: s.integer("agent-frames", 64..=65_536, 1024),
+        early_packets: s.integer("early-packets", 0..=1024, 64),
         buffers: s.integer("buffers", 0..=1 << 22, 0),
-        icmp_errors_per_sec: s.integer("icmp_errors_per_sec", 0..=1_000_000, 1000),
-        journal_slots: s.integer("journal_slots", 16..=65_536, 1024),
+        icmp_errors_per_sec: s.integer("icmp-errors-per-sec", 0..=1_000_000, 1000),
+        journal_slots: s.integer("journal-slots", 16..=65_536, 1024),
         interfaces: s.integer("interfaces", 16..=65_536, 1024),
+        key_memory_mib: s.integer("key-memory-mib", 0..=1 << 20, 0),
     }
 }
 

@@ -151,14 +151,14 @@ mod tests {
     #[test]
     fn the_pool_covers_every_queue_and_the_largest_frame() {
         let two = config(
-            "[dataplane]\nports = [{name='a',device='net_null0'},{name='b',device='net_null1',mtu=9000}]\n",
+            "[dataplane]\nport = [{name='a',device='net_null0'},{name='b',device='net_null1',mtu=9000}]\n",
         );
         let pool = pool_config(&two);
         assert!(pool.mbufs >= 4 * 512 + 2 * 1024, "{pool:?}");
         assert!((pool.mbufs + 1).is_power_of_two());
         assert!(usize::from(pool.data_bytes) >= 9000 + LINK_OVERHEAD + TAILROOM);
         let small =
-            config("[dataplane]\nports = [{name='a',device='net_null0'}]\nlimits = {buffers = 4095}\n");
+            config("[dataplane]\nport = [{name='a',device='net_null0'}]\nlimits = {buffers = 4095}\n");
         assert_eq!((pool_config(&small).mbufs, pool_config(&small).data_bytes), (4095, 2048));
     }
 }

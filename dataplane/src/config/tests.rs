@@ -10,7 +10,7 @@ fn mistakes(text: &str) -> Vec<String> {
 
 const TWO_PORTS: &str = r#"
 [dataplane]
-ports = [
+port = [
   { name = "wan", device = "net_tap0,iface=wan0" },
   { name = "lan", device = "0000:03:00.1", mtu = 9000, promiscuous = true },
 ]
@@ -37,9 +37,9 @@ fn every_mistake_has_its_line_field_value_and_remedy() {
     let text = r#"
 [dataplane]
 workers = 0
-rx_mode = "fast"
+rx-mode = "fast"
 colour = "red"
-ports = [{ name = "w n", device = "net_tap0" },
+port = [{ name = "w n", device = "net_tap0" },
          { name = "lan", device = "net_tap0,iface=x", mtu = 99 }]
 limits = { handoff = "many" }
 "#;
@@ -47,12 +47,12 @@ limits = { handoff = "many" }
         mistakes(text),
         [
             "gw.toml:3: dataplane.workers = 0: allowed is 1 to 64",
-            "gw.toml:4: dataplane.rx_mode = \"fast\": allowed is \"poll\" or \"adaptive\" or \"interrupt\"",
-            "gw.toml:5: dataplane.colour = colour: allowed is one of the keys ports, workers, rx_mode, hugepages, \
-             crypto_backend, socket, sad_slots, cpus, memory_mib, neighbour, limits",
-            "gw.toml:6: dataplane.ports[0].name = \"w n\": allowed is 1 to 31 of letters, digits, '-', '_' and '.'",
-            "gw.toml:7: dataplane.ports[1].mtu = 99: allowed is 576 to 9216",
-            "gw.toml:7: dataplane.ports[1].device = \"net_tap0,iface=x\": allowed is a device that no other port uses",
+            "gw.toml:4: dataplane.rx-mode = \"fast\": allowed is \"poll\" or \"adaptive\" or \"interrupt\"",
+            "gw.toml:5: dataplane.colour = colour: allowed is one of the keys port, workers, rx-mode, hugepages, \
+             crypto-backend, socket, control-uids, sad-slots, cpus, memory-mib, neighbour, limits",
+            "gw.toml:6: dataplane.port[0].name = \"w n\": allowed is 1 to 31 of letters, digits, '-', '_' and '.'",
+            "gw.toml:7: dataplane.port[1].mtu = 99: allowed is 576 to 9216",
+            "gw.toml:7: dataplane.port[1].device = \"net_tap0,iface=x\": allowed is a device that no other port uses",
             "gw.toml:8: dataplane.limits.handoff = \"many\": allowed is 64 to 65536",
         ]
     );
@@ -62,10 +62,10 @@ limits = { handoff = "many" }
 fn a_missing_section_or_key_and_broken_syntax_are_named() {
     assert_eq!(
         mistakes("x = 1\n"),
-        ["gw.toml:1: dataplane.ports = (missing): allowed is a list of 1 to 32 tables"]
+        ["gw.toml:1: dataplane.port = (missing): allowed is a list of 1 to 32 tables"]
     );
-    let missing = mistakes("[dataplane]\n\nports = [\n { device = \"net_null0\" }]\n");
-    assert!(missing[0].starts_with("gw.toml:4: dataplane.ports[0].name = (missing)"), "{missing:?}");
+    let missing = mistakes("[dataplane]\n\nport = [\n { device = \"net_null0\" }]\n");
+    assert!(missing[0].starts_with("gw.toml:4: dataplane.port[0].name = (missing)"), "{missing:?}");
     let syntax = mistakes("[dataplane]\nworkers = = 2\n");
     assert!(syntax[0].starts_with("gw.toml:2: syntax"), "{syntax:?}");
 }

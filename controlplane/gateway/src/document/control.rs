@@ -14,7 +14,7 @@ const DATAPLANE_SOCKET: &str = "/run/esplanade/dataplane.sock";
 #[derive(Debug)]
 pub(super) struct Both {
     pub(super) control: Control,
-    /// Names of `[dataplane] ports`; `None` where the document does not list them.
+    /// Names of `[[dataplane.port]]`; `None` where the document does not list them.
     pub(super) ports: Option<Vec<String>>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Both {
         if let Some(socket) = dataplane.take(&["socket"], sink).and_then(|v| v.path(sink)) {
             control.dataplane_socket = socket;
         }
-        ports = dataplane.take(&["ports"], sink).map(|v| port_names(&v, sink));
+        ports = dataplane.take(&["port"], sink).map(|v| port_names(&v, sink));
     }
     section(root, &mut control, sink);
     Both { control, ports }
