@@ -1,0 +1,227 @@
+//! Control's commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crypto::Key;
+use packet::Spi;
+use packet::ids::PortId;
+use packet::sad::{OutboundSa, Reservation, SaState};
+use packet::tables::Change;
+use shm::message as contract;
+use shm::message::{Aborted, Command, Pong, Refused, RejectCode, Rejected, ReserveSpi, SpiReserved, TxnId};
+
+use super::environment::Environment;
+use super::figures::AgentFigure;
+use super::transaction::{Refusal, Transaction};
+use super::{After, Agent, convert};
+use crate::shared::{AgentWork, Tables};
+
+/// Commands of one turn: a full ring takes a few turns, so that packets are served between.
+const BURST: usize = 256;
+/// Injected packets of one turn.
+const INJECT_BURST: usize = 64;
+
+/// What a committed change means beyond the tables.
+enum Effect {
+    Installed { spi: Spi, suite: contract::Suite },
+    OutboundGone { spi: Spi, sa: Arc<OutboundSa<Key>> },
+    Lingers { spi: Spi, linger: Duration },
+}
+
+impl<E: Environment> Agent<E> {
+    pub(super) fn take_commands(&mut self, now: Duration) -> usize {
+        for count in 0..BURST {
+            if !self.control.is_receptive() {
+                return count;
+            }
+            let Some(command) = self.control.receive_command() else { return count };
+            self.execute(command, now);
+            self.control.flush();
+        }
+        BURST
+    }
+
+    fn execute(&mut self, command: Command, now: Duration) {
+        match command {
+            Command::Begin(begin) => {
+                let begun = self.staging.begin(begin);
+                self.unless_refused(begin.txn, begun);
+            }
+            Command::Change(staged) => {
+                let txn = staged.txn;
+                let result = self.staging.stage(staged);
+                self.unless_refused(txn, result);
+            }
+            Command::Commit(commit) => match self.staging.commit(commit.txn) {
+                Ok(transaction) => self.commit(commit.txn, &transaction, now),
+                Err(refusal) => self.reject(commit.txn, refusal),
+            },
+            Command::Abort(abort) => match self.staging.abort(abort.txn) {
+                Ok(()) => self.control.answer(Aborted { txn: abort.txn }),
+                Err(refusal) => self.reject(abort.txn, refusal),
+            },
+            Command::ReserveSpi(reserve) => self.reserve(&reserve, now),
+            Command::ReleaseSpi(release) => self.release(convert::spi(release.spi)),
+            Command::List(list) => self.list(&list),
+            Command::Ping(ping) => self.control.answer(Pong { request: ping.request }),
+        }
+    }
+
+    fn unless_refused(&mut self, txn: TxnId, result: Result<(), Refusal>) {
+        if let Err(refusal) = result {
+            self.reject(txn, refusal);
+        }
+    }
+
+    fn reject(&mut self, txn: TxnId, Refusal { index, code }: Refusal) {
+        tracing::warn!(txn = txn.0, index, ?code, "transaction rejected");
+        self.figures().add(AgentFigure::TransactionsRejected, 1);
+        self.control.answer(Rejected { txn, index, code });
+    }
+
+    /// Applies all changes to a copy of the tables, or none.
+    fn commit(&mut self, txn: TxnId, transaction: &Transaction, now: Duration) {
+        let mut next = if transaction.full { self.tables.begin_full() } else { self.tables.clone() };
+        let mut effects = Vec::new();
+        for (index, change) in transaction.changes.iter().enumerate() {
+            if let Err(code) = self.apply(&mut next, change, &mut effects) {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                return self.reject(txn, Refusal { index, code });
+            }
+        }
+        self.tables = next;
+        // Also an empty transaction is acknowledged by a snapshot of its own.
+        self.changed = true;
+        effects.into_iter().for_each(|effect| self.take_effect(effect, now));
+        if let Some(end) = self.control.end() {
+            self.after.push(After::Committed { txn, epoch: end.epoch() });
+        }
+        self.figures().add(AgentFigure::Transactions, 1);
+        self.describe_interfaces();
+        self.announce_addresses();
+        self.forget_neighbours();
+    }
+
+    fn apply(
+        &self,
+        next: &mut Tables,
+        change: &contract::Change,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), RejectCode> {
+        self.check_port(change)?;
+        let converted = match change {
+            contract::Change::InstallInbound(install) => {
+                let spi = convert::spi(install.spi);
+                if next.sad().entry(spi).is_none() {
+                    return Err(RejectCode::SpiNotReserved);
+                }
+                effects.push(Effect::Installed { spi, suite: install.suite });
+                self.expander.inbound(install)?
+            }
+            contract::Change::InstallOutbound(install) => self.expander.outbound(install)?,
+            other => convert::object(other)?.ok_or(RejectCode::Unsupported)?,
+        };
+        note_deletion(next, change, effects);
+        next.apply(converted).map_err(|error| {
+            tracing::warn!(%error, "change refused");
+            convert::reject_code(&error)
+        })
+    }
+
+    /// The tables do not know the ports.
+    fn check_port(&self, change: &contract::Change) -> Result<(), RejectCode> {
+        let contract::Change::PutInterface(interface) = change else { return Ok(()) };
+        let port = self.shared.port(PortId(interface.port.0)).ok_or(RejectCode::UnknownPort)?;
+        if interface.mtu <= port.mtu { Ok(()) } else { Err(RejectCode::Invalid) }
+    }
+
+    fn take_effect(&mut self, effect: Effect, now: Duration) {
+        match effect {
+            Effect::Installed { spi, suite } => self.sas.installed(spi, suite, now),
+            Effect::OutboundGone { spi, sa } => self.after.push(After::OutboundGone { spi, sa }),
+            Effect::Lingers { spi, linger } => self.sas.free_at(spi, now + linger),
+        }
+    }
+
+    fn reserve(&mut self, reserve: &ReserveSpi, now: Duration) {
+        let request = reserve.request;
+        let random = self.environment.random();
+        let reserved = self.sas.reserve(random, now).ok_or(RejectCode::NoCapacity).and_then(|spi| {
+            let owner = convert::owner(reserve.owner);
+            let reservation = Reservation { owner, outer_vrf: convert::vrf(reserve.outer_vrf) };
+            self.change(Change::Reserve { spi, reservation }).map_err(|error| {
+                self.sas.release(spi);
+                convert::reject_code(&error)
+            })?;
+            Ok(spi)
+        });
+        match reserved {
+            // The answer goes out at the end of the turn, after the workers were shown the reservation.
+            Ok(spi) => self.control.answer(SpiReserved { request, spi: convert::contract_spi(spi) }),
+            Err(code) => {
+                self.figures().add(AgentFigure::TransactionsRejected, 1);
+                self.control.answer(Refused { request, code });
+            }
+        }
+    }
+
+    fn release(&mut self, spi: Spi) {
+        match self.tables.sad().entry(spi).map(|entry| entry.state) {
+            Some(SaState::Reserved) => self.free(spi),
+            state => tracing::warn!(%spi, ?state, "not a reserved SPI: not released"),
+        }
+    }
+
+    /// Takes an SPI out of the tables; its slot is free once every worker has seen that.
+    pub(super) fn free(&mut self, spi: Spi) {
+        let Some(entry) = self.tables.sad().entry(spi).cloned() else { return };
+        match self.change(Change::FreeSpi(spi)) {
+            Ok(()) => {
+                self.publish_sa(&entry, None);
+                self.after.push(After::Freed(Box::new(entry)));
+            }
+            Err(error) => tracing::error!(%spi, %error, "SPI cannot be freed"),
+        }
+    }
+
+    pub(super) fn take_injected(&mut self) -> usize {
+        let mut inject = std::mem::replace(&mut self.inject, Box::new([0; contract::MAX_PACKET_LEN]));
+        let mut count = 0;
+        while count < INJECT_BURST {
+            let Some((descriptor, len)) = self.control.receive_inject(&mut inject) else { break };
+            self.inject(convert::vrf(descriptor.vrf), &inject[..len]);
+            count += 1;
+        }
+        self.inject = inject;
+        count
+    }
+
+    /// Sends a packet of control in clear: only from an address of ours (rule 2).
+    fn inject(&mut self, vrf: packet::VrfId, bytes: &[u8]) {
+        let ours = packet::flow::Flow::parse(bytes)
+            .is_ok_and(|flow| usize::from(flow.len) == bytes.len() && self.tables.is_local(vrf, flow.src));
+        if !ours {
+            self.figures().add(AgentFigure::InjectRefused, 1);
+        } else if self.send(bytes, AgentWork::Own { vrf }) {
+            self.figures().add(AgentFigure::Injected, 1);
+        }
+    }
+}
+
+/// Before a deletion is applied: what is to be counted and timed of what it deletes.
+fn note_deletion(tables: &Tables, change: &contract::Change, effects: &mut Vec<Effect>) {
+    let spi = match change {
+        contract::Change::DeleteOutbound(delete) => convert::spi(delete.spi),
+        contract::Change::DeleteInbound(delete) => {
+            let spi = convert::spi(delete.spi);
+            let linger = Duration::from_millis(delete.linger_ms.into());
+            effects.push(Effect::Lingers { spi, linger });
+            spi
+        }
+        _ => return,
+    };
+    if let Some(sa) = tables.sad().entry(spi).and_then(|entry| entry.outbound.clone()) {
+        effects.push(Effect::OutboundGone { spi, sa });
+    }
+}

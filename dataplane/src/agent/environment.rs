@@ -1,0 +1,102 @@
+//! What the agent needs of the world: time, chance, packet buffers, links.
+
+use std::time::Duration;
+
+use dpdk::{Mbuf, Mempool};
+use packet::PortId;
+
+use crate::worker::buffer::Buffer;
+
+/// The state of a port's link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Link {
+    /// Frames can pass.
+    pub up: bool,
+    /// Speed in Mbit/s; 0 = unknown.
+    pub speed_mbit: u32,
+}
+
+/// The world. One of DPDK, one of tests.
+pub trait Environment {
+    /// A packet buffer.
+    type Packet: Buffer;
+
+    /// Time since boot.
+    fn now(&self) -> Duration;
+
+    /// The workers' clock, in [`crate::shared::Shared::ticks_per_second`].
+    fn ticks(&self) -> u64;
+
+    /// 32 unpredictable bits.
+    fn random(&mut self) -> u32;
+
+    /// A buffer that holds a copy of `bytes`; `None` when there is none left, or it is too small.
+    fn packet(&mut self, bytes: &[u8]) -> Option<Self::Packet>;
+
+    /// The link of a port, as last seen: must not wait.
+    fn link(&mut self, port: PortId) -> Link;
+}
+
+/// Asks for the link of a port.
+pub type LinkProbe = Box<dyn FnMut(PortId) -> Link>;
+
+/// The world of the data plane process.
+pub struct DpdkEnvironment {
+    pool: Mempool,
+    link: LinkProbe,
+}
+
+impl DpdkEnvironment {
+    /// `pool` gives the buffers of what the agent sends; `link` answers for the ports.
+    #[must_use]
+    pub fn new(pool: Mempool, link: LinkProbe) -> Self {
+        Self { pool, link }
+    }
+}
+
+impl std::fmt::Debug for DpdkEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DpdkEnvironment").finish_non_exhaustive()
+    }
+}
+
+impl Environment for DpdkEnvironment {
+    type Packet = Mbuf;
+
+    fn now(&self) -> Duration {
+        boot_time()
+    }
+
+    fn ticks(&self) -> u64 {
+        dpdk::tsc()
+    }
+
+    fn random(&mut self) -> u32 {
+        random_u32()
+    }
+
+    fn packet(&mut self, bytes: &[u8]) -> Option<Mbuf> {
+        let mut packet = self.pool.alloc().ok()?;
+        packet.extend_from_slice(bytes).ok()?;
+        Some(packet)
+    }
+
+    fn link(&mut self, port: PortId) -> Link {
+        (self.link)(port)
+    }
+}
+
+/// CLOCK_BOOTTIME: goes on while the machine sleeps, and is one time for all processes.
+#[must_use]
+pub fn boot_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+/// From the kernel's generator; it never waits once the machine has booted.
+fn random_u32() -> u32 {
+    let mut bytes = [0; 4];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    debug_assert!(matches!(filled, Ok(4)), "getrandom fills short buffers whole");
+    u32::from_ne_bytes(bytes)
+}

@@ -1,0 +1,301 @@
+//! Packets that workers leave to the agent, and the neighbours.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use packet::decide::Ingress;
+use packet::headers::arp::{Arp, ArpOperation};
+use packet::headers::icmpv4::IcmpError;
+use packet::neighbour::{Neighbour, NeighbourState};
+use packet::tables::Change;
+use packet::{DropReason, InterfaceId, MacAddr, VrfId};
+use shm::message as contract;
+use shm::message::{Punt, PuntClass};
+
+use super::control::Delivery;
+use super::environment::Environment;
+use super::figures::AgentFigure;
+use super::neighbours::{Action, Key};
+use super::{Agent, arp, hints, icmp};
+use crate::shared::{AgentWork, Exception, ExceptionKind, FromAgent, Notice};
+use crate::worker::buffer::Buffer;
+
+/// Exceptions, and notices, of each worker in one turn.
+const BURST: usize = 128;
+/// In a punt descriptor: it came in by no interface.
+const NO_INTERFACE: u16 = u16::MAX;
+
+/// A packet that waits for a neighbour, with where it came in: a drop is counted there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Held<B> {
+    pub(super) packet: B,
+    pub(super) interface: Option<InterfaceId>,
+}
+
+impl<E: Environment> Agent<E> {
+    pub(super) fn take_exceptions(&mut self, now: Duration) -> usize {
+        let mut count = 0;
+        for worker in 0..self.shared.mailboxes.len() {
+            for _ in 0..BURST {
+                let Some(exception) = self.shared.mailboxes[worker].exceptions.pop() else { break };
+                self.handle(exception, now);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    fn handle(&mut self, exception: Exception<E::Packet>, now: Duration) {
+        let Exception { packet, interface, vrf, kind } = exception;
+        let from = Origin { interface, vrf };
+        match kind {
+            ExceptionKind::Arp => self.handle_arp(packet.data(), interface, now),
+            ExceptionKind::Ike { known: true } => self.punt(PuntClass::IkeKnown, from, &packet, now),
+            ExceptionKind::Ike { known: false } => self.punt(PuntClass::IkeNew, from, &packet, now),
+            ExceptionKind::Icmp => {
+                self.answer_or_punt(PuntClass::Icmp, from, packet, AgentWork::Own { vrf }, now);
+            }
+            ExceptionKind::Local { ingress } => {
+                self.answer_or_punt(PuntClass::Local, from, packet, answer_to(ingress, vrf), now);
+            }
+            ExceptionKind::Neighbour { egress, neighbour } => {
+                self.resolve((egress, neighbour), Held { packet, interface }, now);
+            }
+            ExceptionKind::TooBig { mtu, ingress } => {
+                self.report(IcmpError::FragmentationNeeded { mtu }, from, ingress, packet.data(), now);
+            }
+            ExceptionKind::TimeExceeded { ingress } => {
+                self.report(IcmpError::TimeExceeded, from, ingress, packet.data(), now);
+            }
+        }
+    }
+
+    fn punt(&mut self, class: PuntClass, from: Origin, packet: &E::Packet, now: Duration) {
+        let delivery = if self.punts.take(class, now) {
+            let punt = Punt {
+                vrf: contract::VrfId(from.vrf.0),
+                interface: contract::InterfaceId(from.interface.map_or(NO_INTERFACE, |id| id.0)),
+                class,
+            };
+            self.control.punt(&punt, packet.data())
+        } else {
+            Delivery::NotTaken
+        };
+        match delivery {
+            Delivery::Delivered => self.figures().add(punted(class), 1),
+            Delivery::NotTaken => self.counters.drop(from.interface, DropReason::PuntFull),
+            Delivery::Oversize => self.counters.drop(from.interface, DropReason::PuntOversize),
+        }
+    }
+
+    /// Answers an echo request here; everything else is control's.
+    fn answer_or_punt(
+        &mut self,
+        class: PuntClass,
+        from: Origin,
+        mut packet: E::Packet,
+        answer: AgentWork,
+        now: Duration,
+    ) {
+        if !icmp::answer_echo(packet.data_mut()) {
+            return self.punt(class, from, &packet, now);
+        }
+        self.figures().add(AgentFigure::Consumed, 1);
+        if self.icmp.take(now) {
+            self.figures().add(AgentFigure::EchoReplies, 1);
+            self.outgoing.push(FromAgent { packet, work: answer });
+        } else {
+            self.figures().add(AgentFigure::IcmpSuppressed, 1);
+        }
+    }
+
+    /// Tells the sender of a packet, which was counted as dropped, why.
+    fn report(&mut self, error: IcmpError, from: Origin, ingress: Ingress, original: &[u8], now: Duration) {
+        let message = icmp::error_about(original, error, &self.tables, from.vrf, from.interface);
+        let Some(message) = message else { return };
+        if !self.icmp.take(now) {
+            self.figures().add(AgentFigure::IcmpSuppressed, 1);
+        } else if self.send(&message, answer_to(ingress, from.vrf)) {
+            self.figures().add(AgentFigure::IcmpErrors, 1);
+        }
+    }
+
+    fn handle_arp(&mut self, frame: &[u8], interface: Option<InterfaceId>, now: Duration) {
+        self.figures().add(AgentFigure::Consumed, 1);
+        let Some((id, arp)) = interface.zip(arp::parse(frame)) else { return };
+        let Some(interface) = self.tables.interface(id) else { return };
+        let is_ours = |ip: IpAddr| interface.addresses.iter().any(|a| a.address == ip);
+        let (sender, target) = (IpAddr::V4(arp.sender), IpAddr::V4(arp.target));
+        if is_ours(sender) {
+            tracing::warn!(address = %sender, mac = %arp.sender_mac, interface = id.0, "address is used twice");
+            return;
+        }
+        let for_us = is_ours(target);
+        let on_link = interface.addresses.iter().any(|a| a.subnet().contains(sender));
+        if for_us && arp.operation == ArpOperation::Request {
+            self.reply_arp(id, &arp);
+        }
+        if on_link && !arp.sender.is_unspecified() {
+            let create = for_us && arp.operation == ArpOperation::Request;
+            let mut actions = Vec::new();
+            self.neighbours.confirm((id, sender), arp.sender_mac, create, now, |a| actions.push(a));
+            self.perform(actions);
+        }
+    }
+
+    fn reply_arp(&mut self, id: InterfaceId, request: &Arp) {
+        let Some((interface, mac)) = self.interface_and_mac(id) else { return };
+        let frame = arp::reply(interface, mac, request);
+        if self.send(&frame, AgentWork::Frame { interface: id }) {
+            self.figures().add(AgentFigure::ArpReplies, 1);
+        }
+    }
+
+    fn resolve(&mut self, key: Key, held: Held<E::Packet>, now: Duration) {
+        let (id, address) = key;
+        // Neighbour discovery for IPv6 is not done yet, and nothing can be asked without an address.
+        let askable = address.is_ipv4()
+            && self.tables.interface(id).is_some_and(|interface| interface.source_for(address).is_some());
+        if !askable {
+            return self.counters.drop(held.interface, DropReason::NeighbourFailed);
+        }
+        let mut actions = Vec::new();
+        self.neighbours.want(key, held, now, |action| actions.push(action));
+        self.perform(actions);
+    }
+
+    /// Does what the neighbour cache asks for.
+    pub(super) fn perform(&mut self, actions: Vec<Action<Held<E::Packet>>>) {
+        for action in actions {
+            match action {
+                Action::Request { key, mac } => self.request_neighbour(key, mac),
+                Action::Publish { key, mac } => self.put_neighbour(key, NeighbourState::Reachable, mac),
+                Action::PublishFailed { key } => {
+                    self.put_neighbour(key, NeighbourState::Failed, MacAddr::default());
+                }
+                Action::Withdraw { key: (interface, address) } => {
+                    // Gone with its interface already, perhaps.
+                    let _ = self.change(Change::DeleteNeighbour { interface, address });
+                }
+                Action::Release { key: (interface, neighbour), packet } => {
+                    self.figures().add(AgentFigure::Released, 1);
+                    let work = AgentWork::Neighbour { interface, neighbour };
+                    self.outgoing.push(FromAgent { packet: packet.packet, work });
+                }
+                Action::Unreachable { packet, .. } => {
+                    self.counters.drop(packet.interface, DropReason::NeighbourFailed);
+                }
+                Action::NoRoom { packet, .. } => {
+                    self.counters.drop(packet.interface, DropReason::NeighbourPending);
+                }
+            }
+        }
+    }
+
+    fn request_neighbour(&mut self, (id, address): Key, known: Option<MacAddr>) {
+        let Some((interface, mac)) = self.interface_and_mac(id) else { return };
+        let (Some(IpAddr::V4(source)), IpAddr::V4(target)) = (interface.source_for(address), address) else {
+            return;
+        };
+        let frame = arp::request(interface, mac, source, target, known);
+        if self.send(&frame, AgentWork::Frame { interface: id }) {
+            self.figures().add(AgentFigure::ArpRequests, 1);
+        }
+    }
+
+    fn put_neighbour(&mut self, (interface, address): Key, state: NeighbourState, mac: MacAddr) {
+        let neighbour = Neighbour { state, mac };
+        if let Err(error) = self.change(Change::PutNeighbour { interface, address, neighbour }) {
+            tracing::debug!(%error, "neighbour of an interface that is gone");
+        }
+    }
+
+    /// Tells the neighbours of every IPv4 address that is new, and forgets those that are gone.
+    pub(super) fn announce_addresses(&mut self) {
+        let addresses = |interface: &packet::tables::Interface| {
+            interface.addresses.iter().map(|a| (interface.id, a.address)).collect::<Vec<_>>()
+        };
+        let now: std::collections::BTreeSet<_> = self.tables.interfaces().flat_map(addresses).collect();
+        for &(id, address) in now.difference(&self.announced) {
+            let IpAddr::V4(address) = address else { continue };
+            let Some((interface, mac)) = self.interface_and_mac(id) else { continue };
+            let frame = arp::announcement(interface, mac, address);
+            if let Some(packet) = self.environment.packet(&frame) {
+                self.outgoing.push(FromAgent { packet, work: AgentWork::Frame { interface: id } });
+                self.page.add_figure(AgentFigure::ArpRequests as usize, 1);
+            }
+        }
+        self.announced = now;
+    }
+
+    /// Forgets neighbours whose interface is gone.
+    pub(super) fn forget_neighbours(&mut self) {
+        let tables = &self.tables;
+        let mut actions = Vec::new();
+        self.neighbours.retain(|(id, _)| tables.interface(*id).is_some(), |action| actions.push(action));
+        self.perform(actions);
+    }
+
+    fn interface_and_mac(&self, id: InterfaceId) -> Option<(&packet::tables::Interface, MacAddr)> {
+        let interface = self.tables.interface(id)?;
+        Some((interface, self.shared.port(interface.port)?.mac))
+    }
+
+    pub(super) fn take_notices(&mut self, now: Duration) -> usize {
+        let mut count = 0;
+        for worker in 0..self.shared.mailboxes.len() {
+            for _ in 0..BURST {
+                let Some(notice) = self.shared.mailboxes[worker].notices.pop() else { break };
+                count += 1;
+                if !self.hints.admit(&notice, now) {
+                    self.figures().add(AgentFigure::EventsSuppressed, 1);
+                    continue;
+                }
+                let followed = self.follow(&notice);
+                self.control.event(hints::event(notice, followed));
+            }
+        }
+        count
+    }
+
+    /// Follows a peer that moved, where control allowed it when it installed the SA.
+    fn follow(&mut self, notice: &Notice) -> bool {
+        let Notice::PeerMoved { spi, remote, port } = *notice else { return false };
+        let Some(entry) = self.tables.sad().entry(spi) else { return false };
+        let allowed = entry.inbound.as_ref().is_some_and(|sa| sa.config.follow_nat);
+        let Some(template) = entry.template.as_ref().filter(|_| allowed) else { return false };
+        let mut outer = template.endpoints;
+        outer.remote = remote;
+        if let packet::esp::Encap::Udp { remote_port, .. } = &mut outer.encap {
+            *remote_port = port;
+        }
+        match self.change(Change::UpdateOuter { spi, outer }) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%spi, %remote, port, %error, "peer moved, but cannot be followed");
+                false
+            }
+        }
+    }
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy)]
+struct Origin {
+    interface: Option<InterfaceId>,
+    vrf: VrfId,
+}
+
+/// How the answer to what came in this way is sent.
+fn answer_to(ingress: Ingress, vrf: VrfId) -> AgentWork {
+    if icmp::answers_by_decision(ingress) { AgentWork::Forward { vrf } } else { AgentWork::Own { vrf } }
+}
+
+fn punted(class: PuntClass) -> AgentFigure {
+    match class {
+        PuntClass::IkeKnown => AgentFigure::PuntedIkeKnown,
+        PuntClass::IkeNew => AgentFigure::PuntedIkeNew,
+        PuntClass::Icmp => AgentFigure::PuntedIcmp,
+        PuntClass::Local => AgentFigure::PuntedLocal,
+    }
+}

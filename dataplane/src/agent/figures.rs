@@ -1,0 +1,79 @@
+//! What the agent counts beside the traffic of interfaces.
+
+use shm::counters::{CountersWriter, Text};
+
+macro_rules! figures {
+    ($($variant:ident = $name:literal, $help:literal;)+) => {
+        /// A figure of the process on the counters page.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum AgentFigure {
+            $(#[doc = $help] $variant,)+
+        }
+
+        impl AgentFigure {
+            /// Every figure in the order of its index.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name on the counters page.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+        }
+    };
+}
+
+figures! {
+    Consumed = "agent_consumed", "Packets from the workers that ended here: ARP, and echo requests that were answered.";
+    PuntedIkeKnown = "punted_ike_known", "IKE packets of known peers given to control.";
+    PuntedIkeNew = "punted_ike_new", "IKE packets of first contacts given to control.";
+    PuntedIcmp = "punted_icmp", "ICMP packets given to control.";
+    PuntedLocal = "punted_local", "Other packets for our addresses given to control.";
+    Released = "neighbour_released", "Packets given back to a worker once their neighbour was known.";
+    Held = "neighbour_held", "Packets that wait for a neighbour now.";
+    Neighbours = "neighbours", "Neighbours known or being resolved.";
+    ArpRequests = "arp_requests", "ARP requests and announcements sent.";
+    ArpReplies = "arp_replies", "ARP requests answered.";
+    EchoReplies = "icmp_echo_replies", "ICMP echo requests answered.";
+    IcmpErrors = "icmp_errors", "ICMP errors sent: fragmentation needed, time exceeded.";
+    IcmpSuppressed = "icmp_suppressed", "ICMP errors and replies not sent because of their rate limit.";
+    Keepalives = "nat_keepalives", "NAT keepalives sent.";
+    Injected = "injected", "Packets of control given to a worker.";
+    InjectRefused = "inject_refused", "Packets of control refused: malformed, or their source is not an address of ours.";
+    FramesLost = "agent_frames_lost", "Packets of the agent lost because no buffer or no room in a worker's queue was left.";
+    Sas = "sas", "SPIs that are reserved, installed or lingering.";
+    Events = "events", "Hints given to control.";
+    EventsLost = "events_lost", "Hints to control lost: its ring was full, or it was not connected.";
+    EventsSuppressed = "events_suppressed", "Hints to control not given because of their rate limit.";
+    Sessions = "sessions", "Control sessions opened since the start.";
+    SessionFaults = "session_faults", "Control sessions ended because the peer broke the contract, or by a newer one.";
+    Transactions = "transactions", "Transactions committed.";
+    TransactionsRejected = "transactions_rejected", "Transactions and requests refused.";
+    Snapshots = "snapshots", "Versions of the tables published.";
+    Retired = "snapshots_retired", "Old versions of the tables that a worker may still use.";
+}
+
+/// The texts for [`crate::worker::counters::spec`].
+#[must_use]
+pub fn texts() -> Vec<Text> {
+    AgentFigure::ALL.iter().map(|figure| Text::new(figure.name(), figure.help())).collect()
+}
+
+/// Writes them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures<'p>(pub(super) &'p CountersWriter);
+
+impl Figures<'_> {
+    pub(super) fn add(self, figure: AgentFigure, amount: u64) {
+        self.0.add_figure(figure as usize, amount);
+    }
+
+    pub(super) fn set(self, figure: AgentFigure, value: u64) {
+        self.0.set_figure(figure as usize, value);
+    }
+}

@@ -1,0 +1,187 @@
+//! Answers to `List`: pages of records from the newest tables.
+
+use std::net::IpAddr;
+
+use crypto::Key;
+use packet::InterfaceId;
+use packet::sad::{SaState, SadEntry};
+use packet::tables::RouteTarget;
+use shm::message as contract;
+use shm::message::{
+    Completion, Label, List, ListEnd, ListInterface, ListKind, ListNeighbour, ListPort, ListRoute, ListSa,
+    ListTunnel, NeighbourRecord, OutboundRecord, PortRecord, RequestId, SaRecord,
+};
+
+use super::environment::Environment;
+use super::neighbours::{Facts, State};
+use super::{Agent, convert, sas};
+
+/// Records of one page.
+const PAGE: usize = 256;
+
+/// Collects the page that starts at a cursor: the number of records that were listed before.
+struct Page {
+    skip: u64,
+    seen: u64,
+    records: Vec<Completion>,
+}
+
+impl Page {
+    fn new(cursor: u64) -> Self {
+        Self { skip: cursor, seen: 0, records: Vec::new() }
+    }
+
+    /// Counts a record, and makes it only where it belongs to the page.
+    fn offer<T: Into<Completion>>(&mut self, make: impl FnOnce() -> T) {
+        if self.seen >= self.skip && self.records.len() < PAGE {
+            self.records.push(make().into());
+        }
+        self.seen += 1;
+    }
+
+    /// Where the next page starts; 0 = this was the last.
+    fn next(&self) -> u64 {
+        let end = self.skip + u64::try_from(self.records.len()).unwrap_or(0);
+        if end < self.seen { end } else { 0 }
+    }
+}
+
+impl<E: Environment> Agent<E> {
+    pub(super) fn list(&mut self, list: &List) {
+        let request = list.request;
+        let mut page = Page::new(list.cursor);
+        match list.kind {
+            ListKind::Sas => self.list_sas(request, &mut page),
+            ListKind::Neighbours => self.list_neighbours(request, &mut page),
+            ListKind::Ports => self.list_ports(request, &mut page),
+            ListKind::Interfaces => {
+                for interface in self.tables.interfaces() {
+                    page.offer(|| ListInterface {
+                        request,
+                        interface: convert::contract_interface(interface),
+                    });
+                }
+            }
+            ListKind::Routes => self.list_routes(request, &mut page),
+            ListKind::Tunnels => self.list_tunnels(request, &mut page),
+        }
+        let next = page.next();
+        page.records.into_iter().for_each(|record| self.control.answer(record));
+        self.control.answer(ListEnd { request, next });
+    }
+
+    fn list_sas(&self, request: RequestId, page: &mut Page) {
+        for entry in self.tables.sad().iter() {
+            page.offer(|| ListSa { request, sa: self.sa_record(entry) });
+        }
+    }
+
+    fn sa_record(&self, entry: &SadEntry<Key>) -> SaRecord {
+        let book = self.sas.book(entry.spi);
+        let age = book.map(|book| self.environment.now().saturating_sub(book.since)).unwrap_or_default();
+        let outer = entry.template.as_ref().map(|t| convert::contract_outer(&t.endpoints));
+        let inbound = entry.inbound.as_deref();
+        let peer_spi = |value| contract::Spi::new(value);
+        SaRecord {
+            spi: convert::contract_spi(entry.spi),
+            state: match entry.state {
+                SaState::Reserved => contract::SaState::Reserved,
+                SaState::Installed => contract::SaState::Installed,
+                SaState::Lingering => contract::SaState::Lingering,
+            },
+            owner: convert::contract_owner(inbound.map_or(entry.reservation.owner, |sa| sa.config.owner_tag)),
+            tunnel: contract::TunnelId(entry.tunnel.0),
+            suite: book.and_then(|book| book.suite).unwrap_or(contract::Suite {
+                encryption: 0,
+                key_bits: 0,
+                integrity: 0,
+            }),
+            esn: inbound.is_some_and(|sa| sa.config.esn),
+            replay_window: inbound.map_or(0, |sa| u16::try_from(sa.replay.size()).unwrap_or(u16::MAX)),
+            worker: inbound.map_or(0, |sa| sa.owner()),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            outer,
+            outbound: entry.outbound.as_deref().zip(outer).and_then(|(sa, outer)| {
+                let peer_spi = peer_spi(sa.config.peer_spi)?;
+                Some(OutboundRecord { peer_spi, outer, active: entry.active })
+            }),
+            totals: sas::totals(entry, book, self.ticks()),
+        }
+    }
+
+    fn list_neighbours(&self, request: RequestId, page: &mut Page) {
+        let now = self.environment.now();
+        for ((interface, ip), facts) in self.neighbours.iter_after(None) {
+            let age = now.saturating_sub(facts.confirmed);
+            page.offer(|| {
+                let neighbour = neighbour_record(interface, ip, &facts, age);
+                ListNeighbour { request, neighbour }
+            });
+        }
+    }
+
+    fn list_ports(&self, request: RequestId, page: &mut Page) {
+        for (index, (port, link)) in self.shared.ports.iter().zip(&self.links).enumerate() {
+            page.offer(|| ListPort {
+                request,
+                port: PortRecord {
+                    id: contract::PortId(u16::try_from(index).unwrap_or(u16::MAX)),
+                    name: Label::new(&port.name),
+                    driver: Label::new(&port.driver),
+                    mac: port.mac.0,
+                    link_up: link.up,
+                    speed_mbit: link.speed_mbit,
+                    queues: port.queues,
+                    mtu: port.mtu,
+                    socket: 0,
+                },
+            });
+        }
+    }
+
+    /// Configured routes only: those of addresses follow from the interfaces.
+    fn list_routes(&self, request: RequestId, page: &mut Page) {
+        for (vrf, table) in self.tables.vrfs() {
+            table.for_each_target(|prefix, target| {
+                let RouteTarget::NextHop(next_hop) = target else { return };
+                let Some(prefix) = convert::contract_prefix(prefix) else { return };
+                let key = contract::RouteKey { vrf: contract::VrfId(vrf.0), prefix };
+                let route = contract::Route { key, next_hop: contract::NextHopId(next_hop.0) };
+                page.offer(|| ListRoute { request, route });
+            });
+        }
+    }
+
+    fn list_tunnels(&self, request: RequestId, page: &mut Page) {
+        for tunnel in self.tables.tunnels() {
+            let children = self.tables.children(tunnel.id);
+            let active = children.iter().filter(|spi| self.tables.child(**spi).is_some()).count();
+            page.offer(|| ListTunnel {
+                request,
+                tunnel: convert::contract_tunnel(tunnel),
+                active_children: u32::try_from(active).unwrap_or(u32::MAX),
+            });
+        }
+    }
+}
+
+fn neighbour_record(
+    interface: InterfaceId,
+    ip: IpAddr,
+    facts: &Facts,
+    age: std::time::Duration,
+) -> NeighbourRecord {
+    NeighbourRecord {
+        interface: contract::InterfaceId(interface.0),
+        ip,
+        mac: facts.mac.0,
+        state: match facts.state {
+            State::Incomplete => contract::NeighbourState::Incomplete,
+            State::Reachable => contract::NeighbourState::Reachable,
+            State::Probe => contract::NeighbourState::Probe,
+            State::Failed => contract::NeighbourState::Failed,
+        },
+        held: u16::try_from(facts.held).unwrap_or(u16::MAX),
+        age_ms: u32::try_from(age.as_millis()).unwrap_or(u32::MAX),
+    }
+}
