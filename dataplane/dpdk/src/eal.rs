@@ -22,7 +22,8 @@ pub struct EalConfig {
     pub lcores: LcorePlan,
     /// Hugepages or not.
     pub memory: MemoryMode,
-    /// What all pools, queues and rings take, MiB, at least 64: see [`crate::MempoolConfig::memory_mib`].
+    /// What all pools take by [`crate::MempoolConfig::memory_mib`], and 32 more for queues and rings, MiB;
+    /// at least 64. All of it is taken at the start.
     pub memory_mib: u32,
     /// The least severe messages of DPDK that reach `tracing`.
     pub log_level: LogLevel,

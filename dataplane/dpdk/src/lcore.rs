@@ -4,6 +4,8 @@ use std::any::Any;
 use std::ffi::{c_int, c_void};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -138,16 +140,19 @@ impl Lcore {
         F: FnOnce() -> T + Send + 'static,
     {
         let (sender, receiver) = mpsc::sync_channel(1);
+        let finished = Arc::new(AtomicBool::new(false));
+        let finish = Arc::clone(&finished);
         let task: Task = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             // Nobody listens when the handle was dropped.
             let _ = sender.send(result);
+            finish.store(true, Ordering::Release);
         });
         let argument = Box::into_raw(Box::new(task)).cast::<c_void>();
         // SAFETY: `run` takes the argument for what it is, once; the lcore is idle, as we own it.
         let status = unsafe { dpdk_sys::rte_eal_remote_launch(Some(run), argument, self.id) };
         assert!(status == 0, "lcore {} is not idle: {status}", self.id);
-        JoinHandle { lcore: self, receiver }
+        JoinHandle { lcore: self, receiver, finished }
     }
 }
 
@@ -169,6 +174,7 @@ unsafe extern "C" fn run(argument: *mut c_void) -> c_int {
 pub struct JoinHandle<T> {
     lcore: Lcore,
     receiver: Receiver<thread::Result<T>>,
+    finished: Arc<AtomicBool>,
 }
 
 impl<T> JoinHandle<T> {
@@ -181,6 +187,12 @@ impl<T> JoinHandle<T> {
         // note so.
         unsafe { dpdk_sys::rte_eal_wait_lcore(self.lcore.id) };
         (self.lcore, result)
+    }
+
+    /// True once the closure has returned or panicked: [`JoinHandle::join`] does not sleep then.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
     }
 
     /// EAL's number of the lcore it runs on.

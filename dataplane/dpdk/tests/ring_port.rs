@@ -74,7 +74,11 @@ fn in_and_out_byte_exact() {
     // A panic on the lcore is a value here, and the lcore is usable again.
     let (lcore, panicked) = lcore.spawn(|| -> u8 { std::panic::resume_unwind(Box::new("by intent")) }).join();
     assert_eq!(*panicked.expect_err("it panicked").downcast::<&str>().expect("its payload"), "by intent");
-    assert_eq!(lcore.spawn(|| 7).join().1.expect("no panic"), 7);
+    let handle = lcore.spawn(|| 7);
+    while !handle.is_finished() {
+        std::thread::yield_now();
+    }
+    assert_eq!(handle.join().1.expect("no panic"), 7);
 
     refused_packets_stay(&pool, &mut peers, queues);
     port.stop().expect("no queue is left");
