@@ -6,5 +6,6 @@
 pub mod agent;
 pub mod config;
 pub mod ports;
+pub mod process;
 pub mod shared;
 pub mod worker;

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_queue::ArrayQueue;
-use dpdk::Mbuf;
+use dpdk::{Mbuf, Mempool};
 use packet::decide::Ingress;
 use packet::sad::LimitKind;
 use packet::{InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
@@ -41,7 +41,7 @@ pub struct PortFacts {
     pub mtu: u16,
     /// Queues in each direction.
     pub queues: u16,
-    /// It delivers frames for any station; the worker then does not filter by address.
+    /// It delivers frames for any station; workers take only those for `mac`.
     pub promiscuous: bool,
 }
 
@@ -59,6 +59,8 @@ pub struct Shared<B = Mbuf> {
     pub stop: AtomicBool,
     /// Units of `now` per second in everything that workers time: the TSC.
     pub ticks_per_second: u64,
+    /// Where fragments get their buffers; none in tests without DPDK.
+    pool: Option<Mempool>,
 }
 
 impl<B> Shared<B> {
@@ -79,7 +81,14 @@ impl<B> Shared<B> {
             mailboxes: (0..workers).map(|_| Mailbox::new(limits)).collect(),
             stop: AtomicBool::new(false),
             ticks_per_second: ticks_per_second.max(1),
+            pool: None,
         }
+    }
+
+    /// Fragments get their buffers from `pool`.
+    #[must_use]
+    pub fn with_pool(self, pool: Mempool) -> Self {
+        Self { pool: Some(pool), ..self }
     }
 
     /// A port by its identifier.
@@ -100,6 +109,14 @@ impl<B> Shared<B> {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared<Mbuf> {
+    /// An empty buffer of the pool.
+    #[must_use]
+    pub fn spare(&self) -> Option<Mbuf> {
+        self.pool?.alloc().ok()
     }
 }
 
