@@ -1,0 +1,108 @@
+//! A planned tunnel as a connection of IKE.
+
+use std::time::Duration;
+
+use gateway::algorithm::{Authentication, Encryption};
+use gateway::model::Identity;
+use gateway::plan::TunnelPlan;
+use gateway::psk::Psk;
+use ike::wire::TrafficSelector;
+use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
+use ike::{ChildConfig, Connection, ConnectionKey, EspProposal, IkeProposal, Limits, Start};
+use ipnet::IpNet;
+
+/// Seconds between NAT keepalives (RFC 3948 section 4).
+const KEEPALIVE_SECS: u16 = 20;
+/// Bytes after which an SA with 64-bit blocks is rekeyed: 2^28 blocks, a sixteenth of the birthday bound.
+const SMALL_BLOCK_BYTES: u64 = 2 << 30;
+
+/// The name of a tunnel in IKE and in owner tags.
+#[must_use]
+pub fn key(plan: &TunnelPlan) -> ConnectionKey {
+    ConnectionKey { connection: plan.connection_id, tunnel: plan.id }
+}
+
+/// What IKE is told of a tunnel.
+#[must_use]
+pub fn connection(plan: &TunnelPlan, psk: &Psk) -> Connection {
+    Connection {
+        key: key(plan),
+        name: plan.name(),
+        outer_vrf: plan.outer_vrf,
+        local: plan.local,
+        remote: Some(plan.remote),
+        local_id: identity(&plan.local_id),
+        remote_id: identity(&plan.remote_id),
+        psk: ike::Psk::new(psk.expose()),
+        ike_proposals: vec![ike_proposal(plan)],
+        ike_lifetime: lifetime(plan.ike.lifetime),
+        child: child(plan),
+        nat_traversal: plan.nat_traversal,
+        force_encap: false,
+        dpd_timeout: plan.dpd.map(|dpd| dpd.timeout),
+        start: if plan.initiate { Start::Immediate } else { Start::OnTraffic },
+    }
+}
+
+fn child(plan: &TunnelPlan) -> ChildConfig {
+    ChildConfig {
+        proposals: vec![esp_proposal(plan)],
+        local_ts: selectors(&plan.local_networks),
+        remote_ts: selectors(&plan.remote_networks),
+        lifetime: lifetime(plan.ipsec.lifetime),
+        limits: limits(plan.ipsec.encryption),
+        replay_window: plan.ipsec.replay_window.into(),
+        keepalive_secs: KEEPALIVE_SECS,
+    }
+}
+
+fn identity(identity: &Identity) -> ike::Identity {
+    match identity {
+        Identity::Address(address) => ike::Identity::Address(*address),
+        Identity::Fqdn(name) => ike::Identity::Fqdn(name.clone()),
+    }
+}
+
+/// Zero is "never by time".
+fn lifetime(lifetime: Duration) -> Option<Duration> {
+    (!lifetime.is_zero()).then_some(lifetime)
+}
+
+fn ike_proposal(plan: &TunnelPlan) -> IkeProposal {
+    let (encryption, key_bits) = plan.ike.encryption.transform();
+    IkeProposal {
+        encryption: EncrId(encryption),
+        key_bits,
+        integrity: integrity(plan.ike.encryption, plan.ike.authentication),
+        prf: PrfId(plan.ike.authentication.prf()),
+        group: KeId(plan.ike.dh_group.transform()),
+    }
+}
+
+fn esp_proposal(plan: &TunnelPlan) -> EspProposal {
+    let (encryption, key_bits) = plan.ipsec.encryption.transform();
+    EspProposal {
+        encryption: EncrId(encryption),
+        key_bits,
+        integrity: integrity(plan.ipsec.encryption, plan.ipsec.authentication),
+        group: plan.ipsec.pfs.map(|group| KeId(group.transform())),
+        esn: plan.ipsec.esn,
+    }
+}
+
+fn integrity(encryption: Encryption, authentication: Authentication) -> IntegId {
+    if encryption.is_aead() { IntegId::NONE } else { IntegId(authentication.integrity()) }
+}
+
+fn limits(encryption: Encryption) -> Limits {
+    match encryption {
+        Encryption::Des | Encryption::TripleDes => {
+            Limits { soft_bytes: SMALL_BLOCK_BYTES, hard_bytes: 2 * SMALL_BLOCK_BYTES, ..Limits::default() }
+        }
+        _ => Limits::default(),
+    }
+}
+
+fn selectors(networks: &[IpNet]) -> Vec<TrafficSelector> {
+    networks.iter().filter_map(|n| TrafficSelector::from_network(n.network(), n.prefix_len()).ok()).collect()
+}

@@ -1,0 +1,136 @@
+//! Loading the document and the secrets it names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use gateway::model::PskSource;
+use gateway::plan::{InterfaceIds, Plan, TunnelPlan};
+use gateway::psk::{Psk, PskError};
+use gateway::{Desired, Report};
+use zeroize::Zeroizing;
+
+/// Largest file that is read, in bytes.
+const MAX_LEN: u64 = 64 << 20;
+/// Largest PSK file: the longest key and a line end.
+const MAX_PSK_LEN: u64 = 1 << 10;
+
+/// A document that can be applied.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub file: PathBuf,
+    pub desired: Desired,
+    pub plan: Plan,
+    /// Keys by tunnel number.
+    pub psks: BTreeMap<u32, Psk>,
+    pub report: Report,
+}
+
+/// Why a document cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{report}")]
+    Invalid { report: Box<Report> },
+    #[error(
+        "{path} holds a secret and others may read it (mode {mode:04o}): chmod 600 {path}",
+        path = path.display()
+    )]
+    Mode { path: PathBuf, mode: u32 },
+    #[error("the key of tunnel {tunnel} in {path}: {source}", path = path.display())]
+    Psk { tunnel: String, path: PathBuf, source: PskError },
+}
+
+/// Reads, checks and plans `file`. `ids` are the interface numbers in force.
+///
+/// # Errors
+/// The first file that cannot be used, or everything that is wrong with the document.
+pub fn load(file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
+    let (text, mode) = read(file, MAX_LEN)?;
+    let mut report = gateway::check(&text, &file.display().to_string());
+    let Some(desired) = report.desired.take() else {
+        return Err(LoadError::Invalid { report: Box::new(report) });
+    };
+    let plan = gateway::plan(&desired, ids);
+    if plan.tunnels.iter().any(|t| matches!(t.psk, PskSource::Inline(_))) {
+        private(file, mode)?;
+    }
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let psks = plan.tunnels.iter().map(|t| Ok((t.id, psk(t, folder)?))).collect::<Result<_, _>>()?;
+    Ok(Loaded { file: file.to_owned(), desired, plan, psks, report })
+}
+
+/// The key of a tunnel. A relative path is relative to the document.
+fn psk(tunnel: &TunnelPlan, folder: &Path) -> Result<Psk, LoadError> {
+    let path = match &tunnel.psk {
+        PskSource::Inline(psk) => return Ok(psk.clone()),
+        PskSource::File(path) => folder.join(path),
+    };
+    let (text, mode) = read(&path, MAX_PSK_LEN)?;
+    private(&path, mode)?;
+    Psk::from_file_text(&text).map_err(|source| LoadError::Psk { tunnel: tunnel.name(), path, source })
+}
+
+/// The text and the mode of the very file that was read.
+fn read(path: &Path, limit: u64) -> Result<(Zeroizing<String>, u32), LoadError> {
+    let open = || {
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        let mut text = Zeroizing::new(String::new());
+        file.take(limit).read_to_string(&mut text)?;
+        Ok((text, mode))
+    };
+    open().map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
+
+fn private(path: &Path, mode: u32) -> Result<(), LoadError> {
+    let mode = mode & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(LoadError::Mode { path: path.to_owned(), mode }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../docs/examples/two-sites.toml");
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).expect("written");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("mode set");
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("gw.toml");
+        write(&file, EXAMPLE, 0o644);
+        (folder, file)
+    }
+
+    #[test]
+    fn the_key_comes_from_a_private_file_beside_the_document() {
+        let (folder, file) = folder();
+        let psk = folder.path().join("a-to-b.psk");
+        assert!(matches!(load(&file, &InterfaceIds::default()), Err(LoadError::Read { .. })));
+        write(&psk, "sesame\n", 0o640);
+        let error = load(&file, &InterfaceIds::default()).expect_err("readable by the group");
+        assert!(error.to_string().ends_with(&format!("chmod 600 {}", psk.display())), "{error}");
+        write(&psk, "se same\n", 0o600);
+        assert!(matches!(load(&file, &InterfaceIds::default()), Err(LoadError::Psk { .. })));
+        write(&psk, "sesame\n", 0o600);
+        let loaded = load(&file, &InterfaceIds::default()).expect("valid");
+        assert_eq!(loaded.psks.values().map(Psk::expose).collect::<Vec<_>>(), [b"sesame"]);
+    }
+
+    #[test]
+    fn a_document_with_a_key_in_it_must_be_private() {
+        let (_folder, file) = folder();
+        let inline = EXAMPLE.replace("psk-file = \"a-to-b.psk\"", "psk = \"sesame\"");
+        write(&file, &inline, 0o644);
+        assert!(matches!(load(&file, &InterfaceIds::default()), Err(LoadError::Mode { mode: 0o644, .. })));
+        write(&file, &inline, 0o600);
+        assert!(load(&file, &InterfaceIds::default()).is_ok());
+    }
+}

@@ -1,0 +1,149 @@
+//! Hints of the data plane and events of IKE.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ike::{ConnectionKey, Flow, Gone, Time};
+use shm::message::{Acquire, Event};
+
+use super::link::Purpose;
+use super::{Engine, State};
+use crate::convert;
+
+/// How long an SA of the control process before us still receives after its replacement is up.
+const ORPHAN_LINGER: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// The data plane noticed something.
+    pub fn handle_event(&mut self, event: Event, now: Time) {
+        match event {
+            Event::FirstUse(e) => self.command(ike::Command::FirstUse(e.spi.value()), now),
+            Event::SoftLimit(e) => {
+                tracing::debug!(spi = %e.spi, limit = ?e.kind, "soft limit");
+                self.command(ike::Command::SoftLimit(e.spi.value()), now);
+            }
+            Event::HardLimit(e) => {
+                tracing::warn!(spi = %e.spi, limit = ?e.kind, direction = ?e.direction, "hard limit: the SA stands still");
+                self.command(ike::Command::HardLimit(e.spi.value()), now);
+            }
+            Event::PeerMoved(e) => {
+                let remote = SocketAddr::new(e.remote, e.port);
+                self.command(ike::Command::PeerMoved { spi: e.spi.value(), remote }, now);
+            }
+            Event::Acquire(e) => self.acquire(&e, now),
+            Event::PortLink(e) => {
+                let up = if e.up { "up" } else { "down" };
+                let port = self.ports.iter_mut().find(|port| port.id == e.port);
+                if let Some(port) = port {
+                    port.link_up = e.up;
+                    tracing::info!(port = port.name.as_str(), "link is {up}");
+                }
+            }
+            Event::InvalidSpi(e) => {
+                tracing::info!(src = %e.src, spi = format!("{:08x}", e.spi), "ESP with an SPI that is not ours");
+            }
+        }
+    }
+
+    /// Passes a command to IKE. Between sessions hints are stale and dropped.
+    pub(super) fn command(&mut self, command: ike::Command, now: Time) {
+        if self.state == State::Ready {
+            self.manager.handle_command(command, now);
+            self.settle(now);
+        }
+    }
+
+    /// Traffic wants a connection: the tunnel it met with the packet's addresses, its sibling without.
+    fn acquire(&mut self, acquire: &Acquire, now: Time) {
+        let Some(key) = self.tunnel_key(acquire.tunnel.0) else { return };
+        if self.held_down.contains(&key) {
+            return;
+        }
+        let packet = Flow {
+            src: acquire.src,
+            dst: acquire.dst,
+            protocol: acquire.protocol,
+            src_port: acquire.src_port,
+            dst_port: acquire.dst_port,
+        };
+        self.command(ike::Command::Acquire { key, packet }, now);
+        let tunnels = self.document.plan.tunnels.iter().map(convert::key);
+        let siblings: Vec<ConnectionKey> =
+            tunnels.filter(|other| other.connection == key.connection && *other != key).collect();
+        for sibling in siblings {
+            if !self.held_down.contains(&sibling) {
+                self.command(ike::Command::Initiate(sibling), now);
+            }
+        }
+    }
+
+    pub(super) fn handle_ike_event(&mut self, event: ike::Event, now: Time) {
+        match event {
+            ike::Event::IkeEstablished { key, ike_sa, initiator } => {
+                tracing::info!(
+                    tunnel = self.tunnel_name(key),
+                    ike_sa = ike_sa.0,
+                    initiator,
+                    "IKE SA established"
+                );
+            }
+            ike::Event::IkeRekeyed { key, old, new } => {
+                tracing::info!(tunnel = self.tunnel_name(key), old = old.0, new = new.0, "IKE SA rekeyed");
+            }
+            ike::Event::IkeDeleted { key, ike_sa, why } => {
+                let tunnel = key.map(|key| self.tunnel_name(key)).unwrap_or_default();
+                tracing::info!(tunnel, ike_sa = ike_sa.0, ?why, "IKE SA deleted");
+            }
+            ike::Event::ChildEstablished { key, spi, replaces, .. } => self.child_up(key, spi, replaces),
+            ike::Event::ChildDeleted { key, spi, why } => self.child_down(key, spi, why),
+            ike::Event::Failed(diagnosis) => {
+                let tunnel = diagnosis.connection.map(|key| self.tunnel_name(key)).unwrap_or_default();
+                tracing::warn!(tunnel, %diagnosis, "negotiation failed");
+                self.diagnoses.add(diagnosis, now);
+            }
+            ike::Event::PeerMoved { key, remote } => {
+                tracing::info!(tunnel = self.tunnel_name(key), %remote, "the peer moved");
+            }
+        }
+    }
+
+    fn child_up(&mut self, key: ConnectionKey, spi: ike::Spi, replaces: Option<ike::Spi>) {
+        let replaces = replaces.map(|old| format!("{old:08x}"));
+        tracing::info!(tunnel = self.tunnel_name(key), spi = format!("{spi:08x}"), ?replaces, "CHILD_SA up");
+        self.diagnoses.recovered(key);
+        let spis = self.children.entry(key.tunnel).or_default();
+        let was_down = spis.is_empty();
+        spis.insert(spi);
+        if was_down {
+            self.steer(key.tunnel);
+        }
+        self.delete_orphans(key.tunnel, ORPHAN_LINGER);
+    }
+
+    fn child_down(&mut self, key: ConnectionKey, spi: ike::Spi, why: Gone) {
+        tracing::info!(tunnel = self.tunnel_name(key), spi = format!("{spi:08x}"), ?why, "CHILD_SA gone");
+        let Some(spis) = self.children.get_mut(&key.tunnel) else { return };
+        spis.remove(&spi);
+        if spis.is_empty() {
+            self.children.remove(&key.tunnel);
+            self.steer(key.tunnel);
+        }
+    }
+
+    /// Points the groups of a tunnel at one that is up. A group of one needs no pointing.
+    fn steer(&mut self, tunnel: u32) {
+        if self.state != State::Ready {
+            return;
+        }
+        let up = self.tunnels_up();
+        let concerned = |planned: &&gateway::plan::NextHopPlan| match &planned.kind {
+            gateway::plan::NextHopKind::Tunnels(tunnels) => tunnels.len() > 1 && tunnels.contains(&tunnel),
+            _ => false,
+        };
+        let groups = convert::tunnel_groups(&self.document.plan.dataplane).filter(concerned);
+        let changes: Vec<_> = groups.map(|planned| convert::next_hop(planned, &up).into()).collect();
+        if !changes.is_empty() {
+            self.link.transact(false, changes, Purpose::Steer);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The state as the API shows it.
+
+use std::time::Duration;
+
+use api::{
+    ChildMode, ChildSa, Connection, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
+    InterfaceCounters, NegotiationStatus, Neighbour, Party, Port, Proposal, SaCounters, Status, Traffic,
+    Tunnel, Version,
+};
+use gateway::model::RoutingMode;
+use gateway::plan::TunnelPlan;
+use ike::wire::TrafficSelector;
+use ike::wire::iana::{EncrId, IntegId};
+use ike::{ChildSaStatus, ChildState, ConnectionKey, IkeSaStatus, IkeState, Time};
+use shm::counters::CountersReader;
+use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi};
+
+use super::diagnoses::Failure;
+use super::{Engine, State};
+use crate::convert;
+
+impl Engine {
+    pub(super) fn view_version(&self) -> Version {
+        Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: shm::CONTRACT_VERSION,
+            dataplane: None,
+        }
+    }
+
+    pub(super) fn view_status(&self, now: Time) -> Status {
+        let sas = self.manager.ike_sas();
+        let (ike_sas, child_sas) =
+            sas.fold((0, 0), |(ikes, children), sa| (ikes + 1, children + sa.children.len()));
+        Status {
+            uptime_secs: now.since(self.started).as_secs(),
+            pid: std::process::id(),
+            config_file: self.document.file.display().to_string(),
+            dataplane: DataplaneStatus {
+                state: match self.state {
+                    State::Away => DataplaneState::Away,
+                    State::Syncing => DataplaneState::Syncing,
+                    State::Ready => DataplaneState::Ready,
+                },
+                socket: self.document.desired.control.dataplane_socket.display().to_string(),
+                epoch: if self.state == State::Away { 0 } else { self.epoch.0 },
+                last_error: self.last_error.clone(),
+            },
+            ike_sas,
+            child_sas,
+            adopted_sas: self.adopted,
+            restored_ike_sas: self.restored,
+        }
+    }
+
+    pub(super) fn view_sas(&self, figures: Option<&CountersReader>, now: Time) -> Vec<IkeSa> {
+        self.manager.ike_sas().map(|sa| self.ike_sa(&sa, figures, now)).collect()
+    }
+
+    fn plan_of(&self, key: Option<ConnectionKey>) -> Option<&TunnelPlan> {
+        let key = key?;
+        self.document.plan.tunnels.iter().find(|t| t.id == key.tunnel)
+    }
+
+    fn ike_sa(&self, sa: &IkeSaStatus, figures: Option<&CountersReader>, now: Time) -> IkeSa {
+        let plan = self.plan_of(sa.key);
+        let name = plan.map_or_else(|| "(unnamed)".to_owned(), |plan| plan.connection.clone());
+        let spi = |spi: u64| format!("{spi:016x}");
+        let (initiator, responder) = (spi(ike_spi(sa.initiator_spi)), spi(ike_spi(sa.responder_spi)));
+        let (ours, theirs) = if sa.initiator { (initiator, responder) } else { (responder, initiator) };
+        IkeSa {
+            tunnel: plan.map_or(0, |plan| plan.index),
+            unique_id: sa.id.0,
+            version: 2,
+            state: match sa.state {
+                IkeState::Connecting => api::IkeState::Connecting,
+                IkeState::Established => api::IkeState::Established,
+                IkeState::Rekeyed => api::IkeState::Rekeying,
+                IkeState::Deleting => api::IkeState::Deleting,
+            },
+            initiator: sa.initiator,
+            local: Party { id: sa.local_id.clone(), host: sa.local.ip(), port: sa.local.port(), spi: ours },
+            remote: Party {
+                id: sa.remote_id.clone(),
+                host: sa.remote.ip(),
+                port: sa.remote.port(),
+                spi: theirs,
+            },
+            proposal: sa.suite.map(|suite| ike_proposal(&suite)),
+            nat_local: sa.nat.0,
+            nat_remote: sa.nat.1,
+            established_secs: sa.established.map(|at| now.since(at).as_secs()),
+            rekey_secs: sa.rekey_at.map(|at| at.since(now).as_secs()),
+            children: sa.children.iter().map(|child| self.child_sa(&name, child, figures, now)).collect(),
+            name,
+        }
+    }
+
+    fn child_sa(
+        &self,
+        name: &str,
+        child: &ChildSaStatus,
+        figures: Option<&CountersReader>,
+        now: Time,
+    ) -> ChildSa {
+        let totals = figures.and_then(|figures| totals(figures, child.spi)).unwrap_or_default();
+        let selectors = |list: &[TrafficSelector]| list.iter().map(ToString::to_string).collect();
+        let idle_secs = (totals.idle_ms != u64::MAX).then_some(totals.idle_ms / 1000);
+        ChildSa {
+            name: name.to_owned(),
+            unique_id: child.spi.into(),
+            state: match child.state {
+                ChildState::Installing => api::ChildState::Installing,
+                ChildState::Installed => api::ChildState::Installed,
+                ChildState::Rekeying | ChildState::Rekeyed => api::ChildState::Rekeying,
+                ChildState::Deleting => api::ChildState::Deleting,
+            },
+            mode: ChildMode::Tunnel,
+            protocol: "ESP".to_owned(),
+            encap: child.udp_encap,
+            spi_in: format!("{:08x}", child.spi),
+            spi_out: format!("{:08x}", child.peer_spi),
+            proposal: Proposal {
+                encryption: encryption(EncrId(child.suite.encryption)),
+                key_bits: child.suite.key_bits,
+                integrity: integrity(IntegId(child.suite.integrity)),
+                prf: String::new(),
+                dh_group: String::new(),
+                esn: child.esn,
+            },
+            installed_secs: now.since(child.installed).as_secs(),
+            rekey_secs: child.rekey_at.map(|at| at.since(now).as_secs()),
+            expires_secs: child.expires_at.map(|at| at.since(now).as_secs()),
+            inbound: Traffic {
+                packets: totals.in_packets,
+                bytes: totals.in_bytes,
+                idle_secs: idle_secs.filter(|_| totals.in_packets > 0),
+            },
+            outbound: Traffic {
+                packets: totals.out_packets,
+                bytes: totals.out_bytes,
+                idle_secs: idle_secs.filter(|_| totals.out_packets > 0),
+            },
+            local_ts: selectors(&child.local_ts),
+            remote_ts: selectors(&child.remote_ts),
+        }
+    }
+
+    pub(super) fn view_connections(&self) -> Vec<Connection> {
+        let text = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
+        let connection = |c: &gateway::model::Connection| Connection {
+            name: c.name.clone(),
+            routing_mode: match c.routing_mode {
+                RoutingMode::Destination => "destination".to_owned(),
+                RoutingMode::ProtectedDataFlows => "protected-data-flows".to_owned(),
+            },
+            local_networks: text(&c.local_networks),
+            remote_networks: text(&c.remote_networks),
+            tunnels: self
+                .document
+                .plan
+                .tunnels
+                .iter()
+                .filter(|t| t.connection == c.name)
+                .zip(&c.tunnels)
+                .map(|(plan, tunnel)| self.tunnel(plan, &tunnel.customer_gateway))
+                .collect(),
+        };
+        self.document.desired.connections.iter().map(connection).collect()
+    }
+
+    fn tunnel(&self, plan: &TunnelPlan, customer_gateway: &str) -> Tunnel {
+        let key = convert::key(plan);
+        let established =
+            || self.manager.ike_sas().any(|sa| sa.key == Some(key) && sa.state == IkeState::Established);
+        let status = match self.children.contains_key(&plan.id) {
+            true => NegotiationStatus::IpsecSaEstablished,
+            false if established() => NegotiationStatus::IpsecSaNotEstablished,
+            false => NegotiationStatus::IkeSaNotEstablished,
+        };
+        Tunnel {
+            index: plan.index,
+            role: if plan.index == 1 { "Primary" } else { "Secondary" }.to_owned(),
+            gateway_ip: plan.local,
+            customer_gateway: customer_gateway.to_owned(),
+            customer_gateway_ip: plan.remote,
+            status,
+            failure: self.diagnoses.code(key).map(|code| format!("{code:?}")),
+        }
+    }
+
+    pub(super) fn view_diagnosis(&self, failure: &Failure, now: Time) -> Diagnosis {
+        let d = &failure.diagnosis;
+        let plan = self.plan_of(d.connection);
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let side = match d.side {
+            ike::Side::Local => "we refused what the peer sent",
+            ike::Side::Remote => "the peer refused what we sent",
+        };
+        Diagnosis {
+            connection: plan.map(|p| p.connection.clone()).unwrap_or_default(),
+            tunnel: plan.map_or(0, |p| p.index),
+            remote: plan.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |p| p.remote),
+            age_secs: now.since(failure.at).as_secs(),
+            count: failure.count,
+            code: format!("{:?}", d.code),
+            exchange: d.rfc.clone(),
+            message: side.to_owned(),
+            parameter: some(&d.parameter),
+            ours: some(&d.ours),
+            theirs: some(&d.theirs),
+            fix: some(&d.fix),
+        }
+    }
+
+    pub(super) fn view_counters(&self, figures: &CountersReader) -> Counters {
+        let mut counters = Counters { drops: Self::view_errors(figures), ..Counters::default() };
+        for slot in 0..figures.interface_slots() {
+            let totals = figures.interface_totals(slot);
+            let dropped = totals.drops.iter().sum();
+            counters.received += totals.rx_packets;
+            counters.dropped += dropped;
+            let Some(description) = figures.interface(slot) else { continue };
+            let names = &self.document.plan.dataplane.interfaces;
+            let planned = names.iter().find(|planned| planned.id == description.id.0);
+            counters.interfaces.push(InterfaceCounters {
+                id: description.id.0,
+                name: planned
+                    .map_or_else(|| description.name.as_str().to_owned(), |planned| planned.name.clone()),
+                rx_packets: totals.rx_packets,
+                rx_bytes: totals.rx_bytes,
+                tx_packets: totals.tx_packets,
+                tx_bytes: totals.tx_bytes,
+                dropped,
+            });
+        }
+        counters.forwarded = worker_figure(figures, "forwarded");
+        counters.delivered = worker_figure(figures, "delivered");
+        counters.sas = figures.sas().map(|(spi, totals)| self.sa_counters(spi, &totals)).collect();
+        counters
+    }
+
+    fn sa_counters(&self, spi: Spi, totals: &SaTotals) -> SaCounters {
+        let tunnel = self.installed.get(&spi).map(|owner| owner.tunnel.0);
+        let plan = self.document.plan.tunnels.iter().find(|t| Some(t.id) == tunnel);
+        SaCounters {
+            spi: spi.to_string(),
+            connection: plan.map(|t| t.connection.clone()).unwrap_or_default(),
+            in_packets: totals.in_packets,
+            in_bytes: totals.in_bytes,
+            out_packets: totals.out_packets,
+            out_bytes: totals.out_bytes,
+            auth_failures: totals.auth_failures,
+            replays: totals.replays,
+        }
+    }
+
+    /// Every drop reason, also those that never happened.
+    pub(super) fn view_errors(figures: &CountersReader) -> Vec<DropCounter> {
+        let mut counts = vec![0_u64; figures.reasons().len()];
+        for slot in 0..figures.interface_slots() {
+            for (count, drops) in counts.iter_mut().zip(figures.interface_totals(slot).drops) {
+                *count += drops;
+            }
+        }
+        let named = figures.reasons().iter().zip(counts);
+        named
+            .map(|(text, count)| DropCounter { name: text.name.clone(), count, help: text.help.clone() })
+            .collect()
+    }
+
+    pub(super) fn view_ports(&self, ports: &[PortRecord]) -> Vec<Port> {
+        let port = |p: &PortRecord| Port {
+            id: p.id.0,
+            name: p.name.as_str().to_owned(),
+            device: String::new(),
+            driver: p.driver.as_str().to_owned(),
+            mac: mac(p.mac),
+            up: p.link_up,
+            speed_mbit: p.speed_mbit,
+            mtu: p.mtu,
+            queues: p.queues,
+        };
+        ports.iter().map(port).collect()
+    }
+
+    pub(super) fn view_neighbours(&self, neighbours: &[NeighbourRecord]) -> Vec<Neighbour> {
+        let neighbour = |n: &NeighbourRecord| {
+            let interfaces = &self.document.plan.dataplane.interfaces;
+            let interface = interfaces.iter().find(|planned| planned.id == n.interface.0);
+            Neighbour {
+                vrf: interface.map_or(0, |planned| planned.vrf),
+                interface: interface.map_or_else(|| n.interface.to_string(), |planned| planned.name.clone()),
+                ip: n.ip,
+                mac: (n.mac != [0; 6]).then(|| mac(n.mac)),
+                state: match n.state {
+                    NeighbourState::Incomplete => api::NeighbourState::Incomplete,
+                    NeighbourState::Reachable => api::NeighbourState::Reachable,
+                    NeighbourState::Stale => api::NeighbourState::Stale,
+                    NeighbourState::Probe => api::NeighbourState::Probe,
+                    NeighbourState::Failed => api::NeighbourState::Failed,
+                },
+                age_secs: Duration::from_millis(n.age_ms.into()).as_secs(),
+            }
+        };
+        neighbours.iter().map(neighbour).collect()
+    }
+}
+
+/// The counters of an SA: its slot is the low part of its SPI.
+fn totals(figures: &CountersReader, spi: u32) -> Option<SaTotals> {
+    let slots = figures.sa_slots();
+    let slot = usize::try_from(spi).ok()? & slots.checked_sub(1)?;
+    let (found, totals) = figures.sa(slot)?;
+    (found.value() == spi).then_some(totals)
+}
+
+/// The sum over all workers of a figure they keep under `name`; 0 where they do not.
+fn worker_figure(figures: &CountersReader, name: &str) -> u64 {
+    let Some(index) = figures.worker_figures().iter().position(|text| text.name == name) else { return 0 };
+    (0..figures.workers()).map(|worker| figures.worker_figure(worker, index)).sum()
+}
+
+fn ike_spi(spi: ike::wire::IkeSpi) -> u64 {
+    spi.0
+}
+
+fn ike_proposal(suite: &ike::IkeProposal) -> Proposal {
+    // "MODP-1024 (group 2)" is known as MODP_1024.
+    let group = suite.group.to_string();
+    let group = group.split(' ').next().unwrap_or_default().replace('-', "_").to_uppercase();
+    Proposal {
+        encryption: encryption(suite.encryption),
+        key_bits: suite.key_bits,
+        integrity: integrity(suite.integrity),
+        prf: suite.prf.to_string(),
+        dh_group: group,
+        esn: false,
+    }
+}
+
+fn encryption(id: EncrId) -> String {
+    id.to_string().trim_start_matches("ENCR_").to_owned()
+}
+
+/// Empty with an AEAD.
+fn integrity(id: IntegId) -> String {
+    if id == IntegId::NONE { String::new() } else { id.to_string().trim_start_matches("AUTH_").to_owned() }
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
