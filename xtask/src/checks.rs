@@ -66,7 +66,7 @@ fn deny() -> Result<bool> {
 /// A crate that is missing here is an error: a new crate states its place.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("dpdk-sys", &[], ASYNC),
-    ("dpdk", &["dpdk-sys"], ASYNC),
+    ("dpdk", &["dpdk-sys", "hugepages"], ASYNC),
     ("rcu", &[], NO_IO),
     ("crypto", &[], NO_IO),
     ("packet", &[], NO_IO),
