@@ -56,7 +56,10 @@ impl Gateway {
             options.config
         );
         std::fs::create_dir_all(folder.join("dp"))?;
-        std::fs::write(folder.join("esplanade.toml"), config)?;
+        let file = folder.join("esplanade.toml");
+        std::fs::write(&file, config)?;
+        // It holds the pre-shared key.
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let programs = programs()?;
         let client = Client::new(&folder.join("control.sock"));
         let mut dataplane = start(namespace, &programs, "dataplane", &folder)?;

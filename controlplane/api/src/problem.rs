@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// The code as a relative URI, e.g. `/problems/NotFound`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The same for every occurrence of this kind.
     pub title: String,
     /// HTTP status.
@@ -16,7 +16,7 @@ pub struct Problem {
     /// What went wrong this time.
     pub detail: String,
     /// Stable name for programs, e.g. `NotFound`.
-    pub code: String,
+    pub code: Box<str>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
@@ -27,11 +27,11 @@ impl Problem {
     #[must_use]
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("/problems/{code}"),
+            kind: format!("/problems/{code}").into(),
             title: title.to_owned(),
             status,
             detail: detail.into(),
-            code: code.to_owned(),
+            code: code.into(),
             fix: None,
         }
     }
