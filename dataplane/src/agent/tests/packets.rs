@@ -1,0 +1,115 @@
+//! Packets: neighbours, punts, our own ICMP, injection.
+
+use super::*;
+
+#[test]
+fn arp_for_our_address_is_answered_and_the_asker_known() {
+    let (mut bench, _control) = Bench::configured();
+    bench.except(&arp_frame(ArpOperation::Request, OURS), ExceptionKind::Arp);
+    let (frame, work) = bench.sent().unwrap();
+    let reply = arp::parse(&frame).unwrap();
+    assert_eq!(work, AgentWork::Frame { interface: OUTSIDE });
+    assert_eq!((reply.operation, reply.sender, reply.sender_mac), (ArpOperation::Reply, OURS, MAC));
+    let known = bench.agent.tables.neighbours.lookup(OUTSIDE, PEER.into()).unwrap();
+    assert_eq!((known.state, known.mac), (NeighbourState::Reachable, PEER_MAC));
+
+    bench.except(&arp_frame(ArpOperation::Request, Ipv4Addr::new(192, 0, 2, 77)), ExceptionKind::Arp);
+    assert!(bench.sent().is_none(), "not ours");
+    assert_eq!(bench.figure(AgentFigure::Consumed), 2);
+}
+
+#[test]
+fn packets_wait_for_their_neighbour() {
+    let (mut bench, _control) = Bench::configured();
+    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into() };
+    bench.except(b"first", kind);
+    bench.except(b"second", kind);
+    let asked = arp::parse(&bench.sent().unwrap().0).unwrap();
+    assert_eq!((asked.operation, asked.sender, asked.target), (ArpOperation::Request, OURS, PEER));
+    assert!(bench.sent().is_none());
+    bench.except(&arp_frame(ArpOperation::Reply, OURS), ExceptionKind::Arp);
+    let work = AgentWork::Neighbour { interface: OUTSIDE, neighbour: PEER.into() };
+    assert_eq!(bench.sent(), Some((b"first".to_vec(), work)));
+    assert_eq!(bench.sent(), Some((b"second".to_vec(), work)));
+    let tables = bench.shared.tables.load(&bench.worker);
+    assert_eq!(tables.neighbours.lookup(OUTSIDE, PEER.into()).unwrap().mac, PEER_MAC);
+}
+
+#[test]
+fn a_silent_neighbour_costs_its_packets() {
+    let (mut bench, _control) = Bench::configured();
+    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into() };
+    bench.except(b"lost", kind);
+    for _ in 0..4 {
+        bench.advance(Duration::from_secs(1));
+    }
+    assert_eq!(bench.drops(DropReason::NeighbourFailed), 1);
+    let known = bench.agent.tables.neighbours.lookup(OUTSIDE, PEER.into()).unwrap();
+    assert_eq!(known.state, NeighbourState::Failed);
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    bench.except(b"v6", ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: v6 });
+    assert_eq!(bench.drops(DropReason::NeighbourFailed), 2);
+}
+
+#[test]
+fn ike_goes_to_control_or_is_counted() {
+    let mut bench = Bench::new();
+    bench.except(&[0x45; 40], ExceptionKind::Ike { known: true });
+    assert_eq!(bench.drops(DropReason::PuntFull), 1, "nobody is there");
+    let mut control = bench.connect();
+    bench.except(&[0x46; 40], ExceptionKind::Ike { known: false });
+    bench.except(&[0x47; 9300], ExceptionKind::Ike { known: true });
+    let mut packet = [0; MAX_PACKET_LEN];
+    let (punt, len) = control.receive_punt(PuntClass::IkeNew, &mut packet).unwrap().unwrap();
+    assert_eq!((punt.interface.0, len, packet[0]), (OUTSIDE.0, 40, 0x46));
+    assert_eq!(bench.drops(DropReason::PuntOversize), 1);
+    assert_eq!(bench.figure(AgentFigure::PuntedIkeNew), 1);
+}
+
+#[test]
+fn pings_are_answered_here_and_other_icmp_is_punted() {
+    let (mut bench, mut control) = Bench::configured();
+    bench.except(&ping(PEER, OURS), ExceptionKind::Icmp);
+    let (reply, work) = bench.sent().unwrap();
+    assert_eq!(work, AgentWork::Own { vrf: VrfId(0) });
+    assert_eq!(reply[20], 0);
+    let ingress = packet::decide::Ingress::Tunnel(packet::TunnelId(1));
+    bench.except(&ping(PEER, OURS), ExceptionKind::Local { ingress });
+    assert_eq!(bench.sent().unwrap().1, AgentWork::Forward { vrf: VrfId(0) });
+    let mut unreachable = ping(PEER, OURS);
+    unreachable[20] = 3;
+    bench.except(&unreachable, ExceptionKind::Icmp);
+    let mut packet = [0; MAX_PACKET_LEN];
+    assert!(control.receive_punt(PuntClass::Icmp, &mut packet).unwrap().is_some());
+}
+
+#[test]
+fn a_packet_that_is_too_big_is_reported_to_its_sender() {
+    let (mut bench, _control) = Bench::configured();
+    let ingress = packet::decide::Ingress::Inside;
+    bench.except(&ping(PEER, Ipv4Addr::new(10, 2, 0, 1)), ExceptionKind::TooBig { mtu: 1438, ingress });
+    let (message, work) = bench.sent().unwrap();
+    assert_eq!(work, AgentWork::Forward { vrf: VrfId(0) });
+    assert_eq!(message[20..22], [3, 4]);
+    assert_eq!(message[26..28], 1438u16.to_be_bytes());
+    assert_eq!(message[12..16], OURS.octets());
+    assert!(message.len() <= icmpv4::MAX_ERROR_LEN);
+    let mut error = ping(PEER, Ipv4Addr::new(10, 2, 0, 1));
+    error[20] = 11;
+    bench.except(&error, ExceptionKind::TimeExceeded { ingress });
+    assert!(bench.sent().is_none(), "never about an error");
+}
+
+#[test]
+fn control_sends_only_from_our_addresses() {
+    let (mut bench, mut control) = Bench::configured();
+    let vrf = contract::VrfId(0);
+    control.send_inject(&Inject { vrf }, &ping(OURS, PEER)).unwrap();
+    control.send_inject(&Inject { vrf }, &ping(PEER, OURS)).unwrap();
+    control.send_inject(&Inject { vrf: contract::VrfId(1) }, &ping(OURS, PEER)).unwrap();
+    control.send_inject(&Inject { vrf }, &[0xff; 60]).unwrap();
+    bench.round();
+    assert_eq!(bench.sent(), Some((ping(OURS, PEER), AgentWork::Own { vrf: VrfId(0) })));
+    assert!(bench.sent().is_none());
+    assert_eq!((bench.figure(AgentFigure::Injected), bench.figure(AgentFigure::InjectRefused)), (1, 3));
+}
