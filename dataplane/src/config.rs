@@ -43,10 +43,11 @@ impl RxMode {
         section::name_of(Self::NAMES, &self)
     }
 
-    /// Polling pays only where every worker and the agent have a core of their own.
+    /// The mode where none is configured: polling pays only where every worker and the agent have a core of
+    /// their own, and the packets come from hardware rather than from the same cores.
     #[must_use]
-    pub fn default_for(cores: usize, workers: usize) -> Self {
-        if cores < workers + 1 { Self::Adaptive } else { Self::Poll }
+    pub fn default_for(cores: usize, workers: usize, hardware: bool) -> Self {
+        if hardware && cores > workers { Self::Poll } else { Self::Adaptive }
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use dpdk::{Device, Eal, LcorePlan, Mempool, MempoolConfig, Port};
 use packet::MacAddr;
 
-use crate::config::{Config, PortConfig};
+use crate::config::{Config, PortConfig, RxMode};
 use crate::shared::PortFacts;
 use crate::worker::{BURST, WorkerQueues};
 
@@ -39,13 +39,21 @@ pub fn devices(config: &Config) -> Result<Vec<Device>> {
     config.ports.iter().map(parse).collect()
 }
 
-/// The lcores: pinned as configured, or by what there is.
+/// The lcores: pinned as configured; pinned to cores of their own where they poll without a pause; else free
+/// to move, for a sleeping worker leaves its core to others.
 #[must_use]
-pub fn lcores(config: &Config) -> LcorePlan {
-    match config.cpus.split_first() {
-        Some((main, workers)) => LcorePlan::pinned(*main, workers),
-        None => LcorePlan::automatic(config.workers),
+pub fn lcores(config: &Config, mode: RxMode) -> LcorePlan {
+    match (config.cpus.split_first(), mode) {
+        (Some((main, workers)), _) => LcorePlan::pinned(*main, workers),
+        (None, RxMode::Poll) => LcorePlan::automatic(config.workers),
+        (None, RxMode::Adaptive | RxMode::Interrupt) => LcorePlan::floating(config.workers, &allowed_cpus()),
     }
+}
+
+/// The CPUs this process may use.
+fn allowed_cpus() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return vec![0] };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
 }
 
 /// A pool that cannot run dry while every queue is full.

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::agent::{self, Agent, AgentParts, DpdkEnvironment, Link};
-use crate::config::{Config, CryptoBackend, Hugepages, RxMode};
+use crate::config::{self, Config, CryptoBackend, Hugepages, RxMode};
 use crate::ports::{self, OpenPorts};
 use crate::shared::{Shared, Tables};
 use crate::worker::counters::{self, WorkerCounters};
@@ -38,7 +38,7 @@ pub fn run(config: &Config) -> Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT]).context("catching signals")?;
     let engine = engine(config)?;
     let mode = rx_mode(config);
-    let (eal, pool) = start_eal(config)?;
+    let (eal, pool) = start_eal(config, mode)?;
     let OpenPorts { ports, facts, queues } = ports::open(&eal, config, &pool, mode == RxMode::Interrupt)?;
     for (port, facts) in config.ports.iter().zip(&facts) {
         tracing::info!(
@@ -119,13 +119,19 @@ fn engine(config: &Config) -> Result<Selection> {
 
 fn rx_mode(config: &Config) -> RxMode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mode = config.rx_mode.unwrap_or_else(|| RxMode::default_for(cores, config.workers));
-    let why = if config.rx_mode.is_some() { "as configured" } else { "by the number of cores" };
-    tracing::info!("{} workers, {cores} cores, RX mode {} {why}", config.workers, mode.name());
+    let hardware = config.ports.iter().all(|port| config::is_pci_address(&port.device));
+    let mode = config.rx_mode.unwrap_or_else(|| RxMode::default_for(cores, config.workers, hardware));
+    let why = match config.rx_mode {
+        Some(_) => "as configured",
+        None if hardware => "by the number of cores",
+        None => "for virtual devices",
+    };
+    let workers = config.workers;
+    tracing::info!("{workers} worker(s) and the agent on {cores} core(s), RX mode {} {why}", mode.name());
     mode
 }
 
-fn start_eal(config: &Config) -> Result<(Eal, Mempool)> {
+fn start_eal(config: &Config, mode: RxMode) -> Result<(Eal, Mempool)> {
     let pool_config = ports::pool_config(config);
     let own = match config.memory_mib {
         // Rings, queues and what drivers take beside the pool.
@@ -134,7 +140,7 @@ fn start_eal(config: &Config) -> Result<(Eal, Mempool)> {
     };
     let eal = Eal::init(&EalConfig {
         devices: ports::devices(config)?,
-        lcores: ports::lcores(config),
+        lcores: ports::lcores(config, mode),
         memory: match config.hugepages {
             Hugepages::Auto => MemoryMode::Auto,
             Hugepages::No => MemoryMode::Ordinary,

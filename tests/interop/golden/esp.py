@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """ESP packets by an independent implementation (scapy), for the data plane's tests.
 
-  golden   writes golden.json: packets of every suite with fixed keys, SPI, sequence number and IV
+  golden   writes golden.json: packets of every suite with fixed keys, SPI, sequence number and IV; and
+           sealed.json: packets as our own data plane has to make them, to the last bit
   open     reads our packets as JSON on stdin, opens each with scapy, writes the inner packets as JSON
 
 Each golden packet is taken apart again without scapy before it is written, so that a fault of scapy would show.
@@ -58,6 +59,17 @@ def keys(suite):
     return derive(CIPHERS[cipher][2][bits] + salt, "enc", suite), derive(auth, "auth", suite)
 
 
+def our_iv(suite, enc_key, esn, seq):
+    """The IV that our data plane uses: the sequence number for GCM, the encrypted one for CBC."""
+    number = struct.pack(">II", esn or 0, seq)
+    cipher, block = suite[0], CIPHERS[suite[0]][1]
+    if cipher in (GCM, NULL):
+        return number[:block]
+    alg = algorithms.AES(enc_key) if cipher == CBC else algorithms.TripleDES((enc_key * 3)[:24])
+    encryptor = Cipher(alg, modes.ECB()).encryptor()
+    return encryptor.update(number.ljust(block, b"\0")) + encryptor.finalize()
+
+
 def association(packet):
     cipher, _, integrity = packet["suite"]
     more = {"crypt_algo": CIPHERS[cipher][0], "crypt_key": bytes.fromhex(packet["enc_key"])}
@@ -84,7 +96,7 @@ def seal(packet):
     esp = raw(association(packet).encrypt(inner, seq_num=packet["seq"], iv=iv, **high_half(packet)))[20:]
     if packet["esn"] is not None and packet["suite"][2]:
         esp = tag_with_high_half(packet, esp)
-    outer = IP(src=OUTER_SRC, dst=OUTER_DST, id=0x4242, ttl=64)
+    outer = IP(src=OUTER_SRC, dst=OUTER_DST, ttl=64, **packet.get("outer", {"id": 0x4242}))
     if packet["natt"]:  # by hand: scapy 2.5 gets the UDP length wrong
         return raw(outer / UDP(sport=4500, dport=4500, chksum=0) / Raw(esp))
     outer.proto = 50
@@ -133,26 +145,36 @@ def open_by_hand(packet):
     return inner
 
 
-def describe(suite, natt, esn, length):
+def describe(suite, natt, esn, length, ours=False):
     payload = Raw(bytes(i & 255 for i in range(length)))
-    inner = IP(src="10.1.0.1", dst="10.2.0.1", id=1, ttl=64) / ICMP(id=1, seq=1) / payload
+    marks = {"tos": 0xB8, "flags": "DF"} if ours else {}
+    inner = IP(src="10.1.0.1", dst="10.2.0.1", id=1, ttl=64, **marks) / ICMP(id=1, seq=1) / payload
     enc_key, auth_key = keys(suite)
+    iv = our_iv(suite, enc_key, esn, SEQ) if ours else derive(CIPHERS[suite[0]][1], "iv", suite, length)
     packet = dict(suite=suite, natt=natt, esn=esn, seq=SEQ, spi=SPI, enc_key=enc_key.hex(), auth_key=auth_key.hex(),
-                  iv=derive(CIPHERS[suite[0]][1], "iv", suite, length).hex(), inner=raw(inner).hex())
-    packet["wire"] = seal(packet).hex()
+                  iv=iv.hex(), inner=raw(inner).hex())
+    # DSCP and DF are copied, and the identification is the sequence number.
+    packet["wire"] = seal(dict(packet, outer=dict(id=SEQ, **marks)) if ours else packet).hex()
     assert open_by_hand(packet).hex() == packet["inner"], packet
     assert open_with_scapy(packet).hex() == packet["inner"], packet
     return packet
 
 
-def golden(path):
-    packets = []
-    for suite in SUITES:
-        packets += [describe(suite, False, None, length) for length in (0, 1, 56, 301)]
-        packets += [describe(suite, natt, esn, 56) for natt in (False, True) for esn in (None, 0, 1) if natt or esn is not None]
+def write(path, packets):
     with open(path, "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(p, separators=(",", ":")) for p in packets) + "\n]\n")
-    print(len(packets), "packets")
+    print(len(packets), "packets in", path)
+
+
+def golden(folder):
+    variants = [(natt, esn) for natt in (False, True) for esn in (None, 0, 1)]
+    theirs, ours = [], []
+    for suite in SUITES:
+        theirs += [describe(suite, False, None, length) for length in (0, 1, 301)]
+        theirs += [describe(suite, natt, esn, 56) for natt, esn in variants]
+        ours += [describe(suite, natt, esn, 57, ours=True) for natt, esn in variants]
+    write(os.path.join(folder, "golden.json"), theirs)
+    write(os.path.join(folder, "sealed.json"), ours)
 
 
 def open_ours():
@@ -166,7 +188,7 @@ def open_ours():
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["golden"]:
-        golden(os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json"))
+        golden(os.path.dirname(os.path.abspath(__file__)))
     elif sys.argv[1:] == ["open"]:
         open_ours()
     else:

@@ -1,0 +1,207 @@
+//! From the host behind one gateway to the host behind the other, through both gateways' workers.
+
+mod common;
+
+use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of, protocol, to_port};
+use common::setup::{ChildSa, FIRST, SECOND, tables};
+use common::{Gateway, LAN, WAN, port_mac};
+use crypto::Suite;
+
+/// Both gateways, with `sa` and its mirror installed.
+fn pair(sa: &ChildSa, workers: usize) -> (Gateway, Gateway) {
+    let side = |sa: &ChildSa| {
+        let mut gateway = Gateway::new(workers, tables(sa.side, |_| {}));
+        sa.install(&mut gateway.tables, &*gateway.engine);
+        gateway
+    };
+    (side(sa), side(&sa.mirrored()))
+}
+
+fn aes_gcm() -> Suite {
+    Suite::from_transforms(20, 128, 0).expect("a suite")
+}
+
+/// Sends packets through both gateways and compares what comes out byte for byte.
+fn through(first: &mut Gateway, second: &mut Gateway, packets: &[Vec<u8>], udp: bool) {
+    let into: Vec<_> = packets.iter().map(|packet| to_port(LAN, packet)).collect();
+    let sealed = first.feed(0, LAN, &into);
+    assert_eq!(sealed.len(), packets.len(), "{:?}", first.all_drops());
+    for (port, frame) in &sealed {
+        assert_eq!((*port, &frame[..6], &frame[6..12]), (WAN, &PEER_MAC.0[..], &port_mac(WAN).0[..]));
+        assert_eq!(protocol(ip_of(frame)), if udp { 17 } else { 50 });
+    }
+    // The same address on both sides' ports: the frame needs no rewriting.
+    let into: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+    let opened = second.feed(0, WAN, &into);
+    assert_eq!(opened.len(), packets.len(), "{:?}", second.all_drops());
+    for ((port, frame), packet) in opened.iter().zip(packets) {
+        let expected = ethernet(HOST_MAC, port_mac(LAN), &forwarded(&forwarded(packet)));
+        assert_eq!((*port, frame), (LAN, &expected));
+    }
+    first.assert_balanced();
+    second.assert_balanced();
+}
+
+fn packets() -> Vec<Vec<u8>> {
+    let mut packets: Vec<_> = [0, 1, 2, 3, 15, 16, 17, 56, 200, 1000, 1300].map(|len| FORTH.ping(len)).into();
+    packets.push(FORTH.udp(1000, 2000, 777));
+    packets
+}
+
+#[test]
+fn every_suite_native_and_in_udp_with_and_without_esn() {
+    for suite in Suite::all() {
+        for (udp, esn) in [(false, false), (false, true), (true, false), (true, true)] {
+            let sa = ChildSa { udp, esn, ..ChildSa::new(suite) };
+            let (mut first, mut second) = pair(&sa, 1);
+            through(&mut first, &mut second, &packets(), udp);
+        }
+    }
+}
+
+#[test]
+fn an_sa_of_another_worker_is_handed_over_in_both_directions() {
+    let sa = ChildSa { worker: 1, ..ChildSa::new(aes_gcm()) };
+    let (mut first, mut second) = pair(&sa, 2);
+    let many: Vec<_> = (0..200).map(|i| FORTH.udp(1000, 2000, i * 6)).collect();
+    through(&mut first, &mut second, &many, false);
+    for gateway in [&first, &second] {
+        let handed = |worker| gateway.reader.worker_figure(worker, Figure::HandedOver as usize);
+        assert_eq!((handed(0), handed(1)), (200, 0));
+    }
+}
+
+#[test]
+fn what_comes_out_does_not_depend_on_the_number_of_workers() {
+    let send = |workers: usize, owner: u16| {
+        let sa = ChildSa { worker: owner, ..ChildSa::new(aes_gcm()) };
+        let (mut first, _) = pair(&sa, workers);
+        let into: Vec<_> = packets().iter().map(|packet| to_port(LAN, packet)).collect();
+        first.feed(0, LAN, &into)
+    };
+    let one = send(1, 0);
+    assert_eq!(one, send(2, 0));
+    assert_eq!(one, send(2, 1));
+}
+
+#[test]
+fn hundreds_of_packets_keep_their_order_and_numbers() {
+    let sa = ChildSa::new(aes_gcm());
+    let (mut first, mut second) = pair(&sa, 1);
+    let many: Vec<_> = (0..500).map(|i| FORTH.udp(1000, 2000, i % 1300)).collect();
+    through(&mut first, &mut second, &many, false);
+    let entry = first.tables.sad().entry(sa.spi()).expect("installed");
+    let outbound = entry.outbound.as_ref().expect("installed");
+    assert_eq!(outbound.sequence.used().0, 500);
+    assert_eq!(outbound.usage.packets(), 500);
+    let mirrored = sa.mirrored();
+    let inbound =
+        second.tables.sad().entry(mirrored.spi()).and_then(|e| e.inbound.as_ref()).expect("installed");
+    assert_eq!((inbound.replay.top().0, inbound.usage.packets()), (500, 500));
+}
+
+#[test]
+fn large_packets_are_fragmented_or_answered() {
+    let sa = ChildSa::new(aes_gcm());
+    let (mut first, mut second) = pair(&sa, 1);
+    let mtu = first.tables.sad().entry(sa.spi()).expect("installed").inner_mtu;
+    let large = FORTH.udp(1000, 2000, usize::from(mtu) - 28 + 1);
+    assert!(first.feed(0, LAN, &[to_port(LAN, &large)]).is_empty());
+    assert_eq!(first.drops(DropReason::NeedsFragmentation), 1);
+    let lent = first.exceptions();
+    assert!(matches!(lent[0].kind, ExceptionKind::TooBig { mtu: told, .. } if told == mtu), "{lent:?}");
+
+    let may = Ip { dont_fragment: false, ..FORTH }.udp(1000, 2000, 2900);
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &may)]);
+    assert_eq!(sealed.len(), 3, "{:?}", first.all_drops());
+    let into: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+    assert!(into.iter().all(|frame| frame.len() <= 1514));
+    let opened = second.feed(0, WAN, &into);
+    let payload: Vec<u8> = opened.iter().flat_map(|(_, frame)| ip_of(frame)[20..].to_vec()).collect();
+    assert_eq!(payload, may[20..], "the pieces in order make the whole");
+    first.assert_balanced();
+    second.assert_balanced();
+}
+
+#[test]
+fn early_packets_wait_for_their_keys() {
+    let sa = ChildSa::new(aes_gcm());
+    let mirrored = sa.mirrored();
+    let (mut first, _) = pair(&sa, 1);
+    let mut second = Gateway::new(1, tables(SECOND, |_| {}));
+    mirrored.reserve(&mut second.tables);
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &FORTH.ping(56)), to_port(LAN, &FORTH.ping(57))]);
+    let into: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+    assert!(second.feed(0, WAN, &into).is_empty());
+    assert_eq!(second.pipelines[0].held(), 2);
+    second.assert_balanced();
+    // The keys arrive: the next round lets both through, in order.
+    let engine = second.engine.clone();
+    mirrored.install_reserved(&mut second.tables, &*engine);
+    let opened = second.feed(0, WAN, &[]);
+    second.settle();
+    let opened: Vec<_> = opened.into_iter().chain(std::mem::take(&mut second.wire.frames)).collect();
+    assert_eq!(opened.len(), 2, "{:?}", second.all_drops());
+    assert_eq!(ip_of(&opened[0].1), forwarded(&forwarded(&FORTH.ping(56))));
+    assert_eq!(second.notices(), [Notice::FirstUse { spi: mirrored.spi() }]);
+    second.assert_balanced();
+}
+
+#[test]
+fn early_packets_do_not_wait_for_ever() {
+    let sa = ChildSa::new(aes_gcm());
+    let (mut first, _) = pair(&sa, 1);
+    let mut second = Gateway::new(1, tables(SECOND, |_| {}));
+    sa.mirrored().reserve(&mut second.tables);
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &FORTH.ping(56))]);
+    second.feed(0, WAN, &[to_port(WAN, ip_of(&sealed[0].1))]);
+    second.now += 999;
+    second.settle();
+    assert_eq!(second.pipelines[0].held(), 1);
+    second.now += 1;
+    second.settle();
+    assert_eq!((second.pipelines[0].held(), second.drops(DropReason::SpiReserved)), (0, 1));
+    second.assert_balanced();
+}
+
+#[test]
+fn limits_and_moves_are_told_once() {
+    let lifetime = Lifetime { soft_packets: 3, hard_packets: 5, ..Lifetime::UNLIMITED };
+    let sa = ChildSa { lifetime, udp: true, ..ChildSa::new(aes_gcm()) };
+    let (mut first, mut second) = pair(&sa, 1);
+    let into: Vec<_> = (0..7).map(|i| to_port(LAN, &FORTH.ping(i))).collect();
+    let sealed = first.feed(0, LAN, &into);
+    assert_eq!((sealed.len(), first.drops(DropReason::LifetimeExceeded)), (5, 2));
+    let spi = sa.spi();
+    let (direction, limit) = (Direction::Outbound, Limit::Volume(LimitKind::Packets));
+    assert_eq!(
+        first.notices(),
+        [Notice::SoftLimit { spi, direction, limit }, Notice::HardLimit { spi, direction, limit }]
+    );
+    // The peer's NAT gave it another port: the UDP source port of what arrives has changed.
+    let moved: Vec<_> = sealed
+        .iter()
+        .map(|(_, frame)| {
+            let mut ip = ip_of(frame).to_vec();
+            ip[20..22].copy_from_slice(&61_000u16.to_be_bytes());
+            to_port(WAN, &ip)
+        })
+        .collect();
+    assert_eq!(second.feed(0, WAN, &moved).len(), 5);
+    let spi = sa.mirrored().spi();
+    let (remote, port) = (common::setup::address(FIRST.outside), 61_000);
+    let notices = second.notices();
+    assert_eq!(
+        notices.iter().filter(|n| **n == Notice::PeerMoved { spi, remote, port }).count(),
+        1,
+        "{notices:?}"
+    );
+    first.assert_balanced();
+    second.assert_balanced();
+}
+
+use common::frames::Ip;
+use esplanade_dataplane::shared::{Direction, ExceptionKind, Limit, Notice};
+use esplanade_dataplane::worker::counters::Figure;
+use packet::DropReason;
+use packet::sad::{Lifetime, LimitKind};
