@@ -63,7 +63,7 @@ impl Backend for IpsecMb {
         let (encryption, salt) = material.split_salt(suite);
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
         let block = manager.expand(suite, encryption, material.authentication, memory)?;
-        Ok(Key { suite, salt, schedule: Schedule::IpsecMb(block) })
+        Ok(Key::new(suite, salt, Schedule::IpsecMb(block)))
     }
 
     fn context(&self) -> Result<Box<dyn Context>, BackendError> {
@@ -88,26 +88,60 @@ unsafe impl Send for IpsecMbContext {}
 impl Context for IpsecMbContext {
     fn seal(&mut self, jobs: &mut [Job<'_>]) {
         for batch in jobs.chunks_mut(BATCH) {
-            self.describe(batch);
+            self.describe(batch, Direction::Seal);
             // SAFETY: `describe` has just pointed the descriptions at the batch and at `self`.
             unsafe { self.manager.seal(&self.gcm, &mut self.etm) };
-            self.conclude(batch, |job, computed, _received| {
-                job.buffer[job.tag_at..job.tag_at + computed.len()].copy_from_slice(computed);
-                Status::Ok
-            });
+            for job in &self.gcm {
+                batch[job.owner].finish(Status::Ok);
+            }
+            for EtmJob { owner, done, .. } in &self.etm {
+                let job = &mut batch[*owner];
+                copy_tag(&self.computed[*owner], job.tag());
+                job.finish(if *done == 1 { Status::Ok } else { Status::AuthFailed });
+            }
         }
     }
 
     fn open(&mut self, jobs: &mut [Job<'_>]) {
         for batch in jobs.chunks_mut(BATCH) {
-            self.describe(batch);
+            self.describe(batch, Direction::Open);
             // SAFETY: as for `seal`.
             unsafe { self.manager.open(&self.gcm, &mut self.etm) };
-            self.conclude(batch, |_job, computed, received| match computed.ct_eq(received).into() {
-                true => Status::Ok,
-                false => Status::AuthFailed,
-            });
+            for GcmJob { owner, .. } in &self.gcm {
+                let job = &mut batch[*owner];
+                let authentic = same_tag(&self.computed[*owner], job.tag());
+                job.finish(if authentic { Status::Ok } else { Status::AuthFailed });
+            }
+            for EtmJob { owner, done, .. } in &self.etm {
+                let job = &mut batch[*owner];
+                let received = &self.received[*owner][..job.key.sizes.icv_len];
+                let authentic = *done == 1 && same_tag(&self.computed[*owner], received);
+                job.finish(if authentic { Status::Ok } else { Status::AuthFailed });
+            }
         }
+    }
+}
+
+/// What a batch is described for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Seal,
+    Open,
+}
+
+/// Compares the first bytes of `computed` with a tag of whole 4-byte words, in constant time.
+#[inline]
+fn same_tag(computed: &[u8; MAX_TAG], tag: &[u8]) -> bool {
+    let words = computed.as_chunks::<4>().0.iter().zip(tag.as_chunks::<4>().0);
+    let different = words.fold(0, |bits, (a, b)| bits | (u32::from_ne_bytes(*a) ^ u32::from_ne_bytes(*b)));
+    different.ct_eq(&0).into()
+}
+
+/// Copies whole 4-byte words, as many as both have: a call of `memcpy` costs more than a short tag.
+#[inline]
+fn copy_tag(from: &[u8], to: &mut [u8]) {
+    for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+        *to = *from;
     }
 }
 
@@ -123,7 +157,7 @@ impl IpsecMbContext {
     }
 
     /// Describes each pending job of a batch of at most [`BATCH`] to the library.
-    fn describe(&mut self, batch: &mut [Job<'_>]) {
+    fn describe(&mut self, batch: &mut [Job<'_>], direction: Direction) {
         self.gcm.clear();
         self.etm.clear();
         for (owner, job) in batch.iter_mut().enumerate().filter(|(_, job)| job.is_pending()) {
@@ -132,34 +166,21 @@ impl IpsecMbContext {
                 job.finish(Status::WrongBackend);
                 continue;
             };
-            let icv_len = key.suite.icv_len();
-            let tag = &mut job.buffer[job.tag_at..job.tag_at + icv_len];
-            self.received[owner][..icv_len].copy_from_slice(tag);
             let computed = self.computed[owner].as_mut_ptr();
-            if key.suite.is_aead() {
-                self.gcm.push(GcmJob::new(job, schedule, computed, owner));
+            if key.sizes.is_aead {
+                // A new tag goes to its place at once; one to compare does not.
+                let tag = if direction == Direction::Seal { job.tag().as_mut_ptr() } else { computed };
+                self.gcm.push(GcmJob::new(job, schedule, tag, owner));
             } else {
+                let esn_high = job.esn_high;
+                let tag = job.tag();
+                copy_tag(tag, &mut self.received[owner]);
                 // The high half of the sequence number is authenticated as if it followed the data.
-                if let Some(high) = job.esn_high {
+                if let Some(high) = esn_high {
                     tag[..high.len()].copy_from_slice(&high);
                 }
                 self.etm.push(EtmJob::new(job, schedule, computed, owner));
             }
-        }
-    }
-
-    /// Ends every job that the library has processed; `judge` sees its computed and received tag.
-    fn conclude(&self, batch: &mut [Job<'_>], judge: impl Fn(&mut Job<'_>, &[u8], &[u8]) -> Status) {
-        let gcm = self.gcm.iter().map(|job| (job.owner, true));
-        let etm = self.etm.iter().map(|job| (job.owner, job.is_done()));
-        for (owner, done) in gcm.chain(etm) {
-            let job = &mut batch[owner];
-            let icv_len = job.key.suite.icv_len();
-            let status = match done {
-                true => judge(job, &self.computed[owner][..icv_len], &self.received[owner][..icv_len]),
-                false => Status::AuthFailed,
-            };
-            job.finish(status);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::{key::Key, suite::Suite};
+use crate::key::{Key, Sizes};
 
 /// The longest buffer of a job, bytes: what the engines and an IP packet both allow.
 pub const MAX_LEN: usize = 65_000;
@@ -71,39 +71,43 @@ impl<'a> Job<'a> {
     /// The header is written, also the explicit IV of an AEAD, which must never repeat under a key.
     /// The IV of CBC is filled in by the job: the encrypted sequence number (NIST SP 800-38A
     /// appendix C), unpredictable to anyone without the key, and it costs no random numbers.
+    #[inline]
     #[must_use]
     pub fn encap(key: &'a Key, esp: &'a mut [u8], esn_high: Option<u32>) -> Job<'a> {
-        let suite = key.suite;
-        let Some(spans) = EspSpans::new(suite, esp.len()) else {
+        let Some(spans) = EspSpans::new(key.sizes, esp.len()) else {
             return Job::broken(key, esp);
         };
-        let header = EspHeader::read(esp, esn_high);
-        if suite.is_aead() {
-            return Job::esp_aead(key, esp, header, spans);
+        if key.sizes.is_aead {
+            return Job::esp_aead(key, esp, esn_high, spans);
         }
         // Encrypting the unique number as the first block of the chain makes it the IV of the rest.
-        let unique = header.unique(esn_high);
-        let iv_len = suite.iv_len();
-        esp[ESP_HEADER..ESP_HEADER + iv_len].copy_from_slice(&unique[..iv_len]);
+        let unique = unique(esp, esn_high);
+        match key.sizes.iv_len {
+            16 => esp[ESP_HEADER..24].copy_from_slice(&unique),
+            8 => esp[ESP_HEADER..16].copy_from_slice(&unique[..8]),
+            _ => {}
+        }
         let layout = spans.layout(ESP_HEADER, [0; 16], esn_high);
         Job::new(key, esp, Aad::NONE, layout)
     }
 
     /// A job to open the ESP packet `esp`, which reaches from the ESP header to the end of the ICV;
     /// `esn_high` is the high half of the sequence number with ESN.
+    #[inline]
     #[must_use]
     pub fn decap(key: &'a Key, esp: &'a mut [u8], esn_high: Option<u32>) -> Job<'a> {
-        let suite = key.suite;
-        let Some(spans) = EspSpans::new(suite, esp.len()) else {
+        let Some(spans) = EspSpans::new(key.sizes, esp.len()) else {
             return Job::broken(key, esp);
         };
-        let header = EspHeader::read(esp, esn_high);
-        if suite.is_aead() {
-            return Job::esp_aead(key, esp, header, spans);
+        if key.sizes.is_aead {
+            return Job::esp_aead(key, esp, esn_high, spans);
         }
         let mut nonce = [0; 16];
-        let iv_len = suite.iv_len();
-        nonce[..iv_len].copy_from_slice(&esp[ESP_HEADER..spans.cipher_at]);
+        match key.sizes.iv_len {
+            16 => nonce.copy_from_slice(&esp[ESP_HEADER..24]),
+            8 => nonce[..8].copy_from_slice(&esp[ESP_HEADER..16]),
+            _ => {}
+        }
         let layout = spans.layout(spans.cipher_at, nonce, esn_high);
         Job::new(key, esp, Aad::NONE, layout)
     }
@@ -123,24 +127,25 @@ impl<'a> Job<'a> {
         self.status
     }
 
-    fn esp_aead(key: &'a Key, esp: &'a mut [u8], header: EspHeader, spans: EspSpans) -> Job<'a> {
+    #[inline]
+    fn esp_aead(key: &'a Key, esp: &'a mut [u8], esn_high: Option<u32>, spans: EspSpans) -> Job<'a> {
         let mut nonce = [0; 16];
         nonce[..4].copy_from_slice(&key.salt);
-        nonce[4..12].copy_from_slice(&esp[ESP_HEADER..spans.cipher_at]);
-        Job::new(key, esp, header.aad, spans.layout(spans.cipher_at, nonce, None))
+        nonce[4..12].copy_from_slice(&esp[ESP_HEADER..16]);
+        let aad = Aad::esp(esp, esn_high);
+        Job::new(key, esp, aad, spans.layout(spans.cipher_at, nonce, None))
     }
 
     /// Checks the layout, so that no engine has to.
     #[inline]
     fn new(key: &'a Key, buffer: &'a mut [u8], aad: Aad, layout: Layout) -> Job<'a> {
         let Layout { nonce, cipher, tag_at, esn_high } = layout;
-        let suite = key.suite;
-        let block = suite.block_len();
+        let Sizes { block, icv_len, is_aead, .. } = key.sizes;
         // A block length is a power of two.
         let whole = cipher.len() & (block - 1) == 0 && (block == 1 || !cipher.is_empty());
         let ordered = cipher.start <= cipher.end && cipher.end <= tag_at;
-        let authenticated = tag_at > 0 || suite.is_aead();
-        let room = tag_at.checked_add(suite.icv_len()).is_some_and(|end| end <= buffer.len());
+        let authenticated = tag_at > 0 || is_aead;
+        let room = tag_at.checked_add(icv_len).is_some_and(|end| end <= buffer.len());
         if !(whole && ordered && authenticated && room && buffer.len() <= MAX_LEN) {
             return Job::broken(key, buffer);
         }
@@ -148,6 +153,7 @@ impl<'a> Job<'a> {
         Job { key, buffer, nonce, aad, esn_high, cipher, tag_at, status: Status::Pending }
     }
 
+    #[cold]
     fn broken(key: &'a Key, buffer: &'a mut [u8]) -> Job<'a> {
         Job {
             key,
@@ -165,6 +171,12 @@ impl<'a> Job<'a> {
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.status == Status::Pending
+    }
+
+    /// Where the tag is, or goes to.
+    #[inline]
+    pub(crate) fn tag(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.tag_at..self.tag_at + self.key.sizes.icv_len]
     }
 
     /// Ends the job; wipes what may be unauthenticated plaintext.
@@ -187,9 +199,9 @@ struct EspSpans {
 impl EspSpans {
     /// Of a packet of `len` bytes, unless it is too short for header, IV and ICV.
     #[inline]
-    fn new(suite: Suite, len: usize) -> Option<EspSpans> {
-        let cipher_at = ESP_HEADER + suite.iv_len();
-        let tag_at = len.checked_sub(suite.icv_len())?;
+    fn new(sizes: Sizes, len: usize) -> Option<EspSpans> {
+        let cipher_at = ESP_HEADER + sizes.iv_len;
+        let tag_at = len.checked_sub(sizes.icv_len)?;
         (cipher_at <= tag_at).then_some(EspSpans { cipher_at, tag_at })
     }
 
@@ -200,40 +212,13 @@ impl EspSpans {
     }
 }
 
-/// SPI and sequence number, as an AEAD authenticates them (RFC 4106 section 5).
-struct EspHeader {
-    aad: Aad,
-}
-
-impl EspHeader {
-    /// Reads the header of a packet that is long enough.
-    #[inline]
-    fn read(esp: &[u8], esn_high: Option<u32>) -> EspHeader {
-        let mut bytes = [0; 12];
-        let aad = match esn_high {
-            None => {
-                bytes[..8].copy_from_slice(&esp[..8]);
-                Aad { bytes, len: 8 }
-            }
-            Some(high) => {
-                bytes[..4].copy_from_slice(&esp[..4]);
-                bytes[4..8].copy_from_slice(&high.to_be_bytes());
-                bytes[8..].copy_from_slice(&esp[4..8]);
-                Aad { bytes, len: 12 }
-            }
-        };
-        EspHeader { aad }
-    }
-
-    /// A block that starts with the 64-bit sequence number, so that it never repeats under a key.
-    #[inline]
-    fn unique(&self, esn_high: Option<u32>) -> [u8; 16] {
-        let mut block = [0; 16];
-        block[..4].copy_from_slice(&esn_high.unwrap_or(0).to_be_bytes());
-        let low = usize::from(self.aad.len) - 4;
-        block[4..8].copy_from_slice(&self.aad.bytes[low..low + 4]);
-        block
-    }
+/// A block that starts with the 64-bit sequence number of a packet, so that it never repeats under a key.
+#[inline]
+fn unique(esp: &[u8], esn_high: Option<u32>) -> [u8; 16] {
+    let mut block = [0; 16];
+    block[..4].copy_from_slice(&esn_high.unwrap_or(0).to_be_bytes());
+    block[4..8].copy_from_slice(&esp[4..8]);
+    block
 }
 
 impl Aad {
@@ -243,6 +228,21 @@ impl Aad {
         let mut bytes = [0; 12];
         bytes.get_mut(..data.len())?.copy_from_slice(data);
         Some(Aad { bytes, len: u8::try_from(data.len()).ok()? })
+    }
+
+    /// SPI and sequence number of a packet (RFC 4106 section 5).
+    #[inline]
+    fn esp(esp: &[u8], esn_high: Option<u32>) -> Aad {
+        let mut bytes = [0; 12];
+        match esn_high {
+            None => bytes[..8].copy_from_slice(&esp[..8]),
+            Some(high) => {
+                bytes[..4].copy_from_slice(&esp[..4]);
+                bytes[4..8].copy_from_slice(&high.to_be_bytes());
+                bytes[8..].copy_from_slice(&esp[4..8]);
+            }
+        }
+        Aad { bytes, len: if esn_high.is_some() { 12 } else { 8 } }
     }
 
     #[inline]

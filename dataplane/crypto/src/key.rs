@@ -24,9 +24,20 @@ pub struct KeyMaterial<'a> {
 /// zeroized when the key is dropped.
 pub struct Key {
     pub(crate) suite: Suite,
+    /// The suite's, looked up once.
+    pub(crate) sizes: Sizes,
     /// First part of an AEAD's nonce.
     pub(crate) salt: [u8; 4],
     pub(crate) schedule: Schedule,
+}
+
+/// What each packet needs to know of the suite.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) iv_len: usize,
+    pub(crate) icv_len: usize,
+    pub(crate) block: usize,
+    pub(crate) is_aead: bool,
 }
 
 /// What the back-ends make of a key.
@@ -82,6 +93,16 @@ impl KeyMaterial<'_> {
 }
 
 impl Key {
+    pub(crate) fn new(suite: Suite, salt: [u8; 4], schedule: Schedule) -> Key {
+        let sizes = Sizes {
+            iv_len: suite.iv_len(),
+            icv_len: suite.icv_len(),
+            block: suite.block_len(),
+            is_aead: suite.is_aead(),
+        };
+        Key { suite, sizes, salt, schedule }
+    }
+
     /// The suite this key is for.
     #[inline]
     #[must_use]

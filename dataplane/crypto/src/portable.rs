@@ -35,7 +35,7 @@ impl Backend for Portable {
         material.check(suite)?;
         let (encryption, salt) = material.split_salt(suite);
         let schedule = Schedule::new(suite, encryption, material.authentication);
-        Ok(Key { suite, salt, schedule: key::Schedule::Portable(Boxed::new(schedule, memory)?) })
+        Ok(Key::new(suite, salt, key::Schedule::Portable(Boxed::new(schedule, memory)?)))
     }
 
     fn context(&self) -> Result<Box<dyn Context>, BackendError> {

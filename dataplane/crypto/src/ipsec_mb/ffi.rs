@@ -36,7 +36,8 @@ pub(super) struct EtmJob {
     iv: *const u8,
     tag: *mut u8,
     tag_len: u64,
-    done: u64,
+    /// 1 once the library has completed the job.
+    pub(super) done: u64,
     /// Ours alone: the place in the batch.
     pub(super) owner: usize,
 }
@@ -72,15 +73,10 @@ impl EtmJob {
             mac_len: (job.tag_at + job.esn_high.map_or(0, |high| high.len())) as u64,
             iv: job.nonce.as_ptr(),
             tag,
-            tag_len: job.key.suite.icv_len() as u64,
+            tag_len: job.key.sizes.icv_len as u64,
             done: 0,
             owner,
         }
-    }
-
-    /// Whether the library has completed the job.
-    pub(super) fn is_done(&self) -> bool {
-        self.done == 1
     }
 }
 
