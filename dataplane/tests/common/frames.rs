@@ -102,3 +102,24 @@ pub fn ip_of(frame: &[u8]) -> &[u8] {
 pub fn protocol(ip: &[u8]) -> u8 {
     ip[9]
 }
+
+/// A small generator of numbers that are the same in every run (xorshift64*).
+#[derive(Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() >> 33).expect("31 bits") % limit
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        u8::try_from(self.next() >> 56).expect("8 bits")
+    }
+}

@@ -1,0 +1,272 @@
+//! The whole worker over net_ring ports: packets in, packets out, byte for byte, one and two workers.
+//!
+//! DPDK starts once in a process: one test, its cases in sequence. The workers are driven by this thread,
+//! one round each in turn, so that every run is the same.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of};
+use common::golden::{Golden, bytes, load};
+use common::setup::{ChildSa, SECOND, tables};
+use common::{SLOTS, limits, page};
+use dpdk::{
+    Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig, Port, RingPeer, RingPortConfig,
+};
+use esplanade_dataplane::config::{PortConfig, RxMode};
+use esplanade_dataplane::ports::{self, OpenPorts};
+use esplanade_dataplane::shared::{Shared, Tables};
+use esplanade_dataplane::worker::counters::{Figure, WorkerCounters};
+use esplanade_dataplane::worker::{Balance, Pipeline, PipelineParts, Worker, WorkerQueues};
+use packet::MacAddr;
+use shm::counters::CountersReader;
+
+#[test]
+fn packets_in_packets_out() {
+    let eal = Eal::init(&EalConfig {
+        lcores: LcorePlan::automatic(2),
+        memory: MemoryMode::Ordinary,
+        memory_mib: 64,
+        ..EalConfig::default()
+    })
+    .expect("EAL");
+    let pool = Mempool::new(&eal, "ring_test", &MempoolConfig { mbufs: 4095, ..MempoolConfig::default() });
+    let world = World { eal, pool: pool.expect("a pool") };
+    for (name, workers, owner) in [("one", 1, 0), ("two", 2, 0), ("other", 2, 1)] {
+        seals_what_scapy_seals(&world, name, workers, owner);
+        opens_what_scapy_sealed(&world, name, workers, owner);
+    }
+    many_packets_from_both_queues(&world);
+    threads_start_forward_and_stop(&world);
+    assert_eq!(world.pool.in_use(), 0, "a leak");
+}
+
+struct World {
+    eal: Eal,
+    pool: Mempool,
+}
+
+/// A gateway on two ring ports.
+struct Rig {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    reader: CountersReader,
+    wan: Vec<RingPeer>,
+    lan: Vec<RingPeer>,
+    pool: Mempool,
+    open: OpenPorts,
+}
+
+impl Rig {
+    fn new(world: &World, name: &str, workers: usize, tables: Tables, engine: &dyn crypto::Backend) -> Self {
+        let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+        open.queues.resize_with(workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
+        let mut peers = Vec::new();
+        for side in ["wan", "lan"] {
+            let config = RingPortConfig { queues: u16::try_from(workers).expect("few"), depth: 1024 };
+            let (port, ring) =
+                Port::ring(&world.eal, &format!("{name}_{side}"), config).expect("a ring port");
+            ports::start(port, &port_config(side), workers, &world.pool, false, &mut open).expect("started");
+            peers.push(ring);
+        }
+        let (lan, wan) = (peers.pop().expect("two"), peers.pop().expect("two"));
+        let shared = Shared::new(open.facts.clone(), workers, &limits(), tables, dpdk::tsc_hz());
+        let shared = Arc::new(shared.with_pool(world.pool));
+        let (page, reader) = page(workers);
+        let worker = |(index, queues): (u16, WorkerQueues)| {
+            let pipeline = Pipeline::new(PipelineParts {
+                index,
+                shared: Arc::clone(&shared),
+                crypto: engine.context().expect("a context"),
+                counters: WorkerCounters::new(&page, index.into(), SLOTS),
+                early_packets: 16,
+                spare: Shared::spare,
+            });
+            Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Adaptive).expect("a slot")
+        };
+        let workers = (0u16..).zip(open.queues.drain(..)).map(worker).collect();
+        Self { shared, workers, reader, wan, lan, pool: world.pool, open }
+    }
+
+    /// Frames to a port, from its neighbour.
+    fn mac(&self, port: usize) -> MacAddr {
+        self.open.facts[port].mac
+    }
+
+    /// Every worker in turn until all are idle.
+    fn settle(&mut self) {
+        while self.workers.iter_mut().map(Worker::turn).sum::<usize>() > 0 {}
+    }
+
+    fn assert_balanced(&self) {
+        let balance = Balance::read(&self.reader, self.workers.len());
+        assert_eq!((balance.missing(), balance.in_handoff), (0, 0), "{balance:?}");
+    }
+}
+
+fn port_config(name: &str) -> PortConfig {
+    PortConfig {
+        name: name.to_owned(),
+        device: "net_ring0".to_owned(),
+        rx_descriptors: 512,
+        tx_descriptors: 512,
+        promiscuous: false,
+        mtu: 1500,
+    }
+}
+
+fn inject(peer: &mut RingPeer, pool: &Mempool, frames: &[Vec<u8>]) {
+    for chunk in frames.chunks(32) {
+        let mut burst = ArrayVec::<Mbuf, 32>::new();
+        for frame in chunk {
+            let mut mbuf = pool.alloc().expect("a buffer");
+            mbuf.extend_from_slice(frame).expect("it fits");
+            burst.push(mbuf);
+        }
+        assert_eq!(peer.inject(&mut burst), chunk.len(), "the ring has room");
+    }
+}
+
+fn collect(peer: &mut RingPeer) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut burst = ArrayVec::<Mbuf, 32>::new();
+    while peer.collect(&mut burst) > 0 {
+        frames.extend(burst.drain(..).map(|mbuf| mbuf.data().to_vec()));
+    }
+    frames
+}
+
+fn gcm(golden: &&Golden) -> bool {
+    golden.suite == (20, 128, 0) || golden.suite == (12, 256, 12)
+}
+
+fn seals_what_scapy_seals(world: &World, name: &str, workers: usize, owner: u16) {
+    let engine = crypto::select(crypto::Preference::Auto).expect("an engine").backend;
+    for (i, golden) in load("sealed.json").iter().filter(gcm).enumerate() {
+        let sa = ChildSa {
+            esn: golden.esn.is_some(),
+            udp: golden.natt,
+            theirs: golden.spi,
+            outbound_keys: (bytes(&golden.enc_key), bytes(&golden.auth_key)),
+            worker: owner,
+            ..ChildSa::new(golden.suite())
+        };
+        let mut tables = tables(sa.side, |_| {});
+        sa.install(&mut tables, &*engine);
+        let outbound = tables.sad().entry(sa.spi()).and_then(|e| e.outbound.clone()).expect("installed");
+        let before = u64::from(golden.esn.unwrap_or(0)) << 32 | u64::from(golden.seq - 1);
+        outbound.sequence.resume_after(packet::esp::SeqNo(before));
+        let mut rig = Rig::new(world, &format!("s{i}{name}"), workers, tables, &*engine);
+        let mut inner = bytes(&golden.inner);
+        inner[8] += 1;
+        inner[10..12].fill(0);
+        let sum = packet::headers::checksum::checksum(&inner[..20]);
+        inner[10..12].copy_from_slice(&sum.to_be_bytes());
+        let frame = ethernet(rig.mac(1), HOST_MAC, &inner);
+        inject(&mut rig.lan[0], &world.pool, &[frame]);
+        rig.settle();
+        let expected = ethernet(PEER_MAC, rig.mac(0), &bytes(&golden.wire));
+        // The owner transmits, on its own queue.
+        assert_eq!(collect(&mut rig.wan[usize::from(owner)]), [expected], "{name}: {golden:?}");
+        rig.assert_balanced();
+    }
+}
+
+fn opens_what_scapy_sealed(world: &World, name: &str, workers: usize, owner: u16) {
+    let engine = crypto::select(crypto::Preference::Auto).expect("an engine").backend;
+    for (i, golden) in load("golden.json").iter().filter(gcm).filter(|g| g.esn != Some(1)).enumerate() {
+        let sa = ChildSa {
+            side: SECOND,
+            esn: golden.esn.is_some(),
+            udp: golden.natt,
+            ours: golden.spi,
+            inbound_keys: (bytes(&golden.enc_key), bytes(&golden.auth_key)),
+            worker: owner,
+            ..ChildSa::new(golden.suite())
+        };
+        let mut tables = tables(SECOND, |_| {});
+        sa.install(&mut tables, &*engine);
+        let mut rig = Rig::new(world, &format!("o{i}{name}"), workers, tables, &*engine);
+        let frame = ethernet(rig.mac(0), PEER_MAC, &bytes(&golden.wire));
+        inject(&mut rig.wan[0], &world.pool, &[frame.clone(), frame]);
+        rig.settle();
+        let expected = ethernet(HOST_MAC, rig.mac(1), &forwarded(&bytes(&golden.inner)));
+        assert_eq!(collect(&mut rig.lan[usize::from(owner)]), [expected], "{name}: once, and no replay");
+        rig.assert_balanced();
+    }
+}
+
+/// Two workers, packets on both queues, one owner: everything arrives, in order per queue.
+fn many_packets_from_both_queues(world: &World) {
+    let engine = crypto::select(crypto::Preference::Auto).expect("an engine").backend;
+    let sa =
+        ChildSa { worker: 1, ..ChildSa::new(crypto::Suite::from_transforms(20, 256, 0).expect("a suite")) };
+    let rig = |name, sa: &ChildSa| {
+        let mut tables = tables(sa.side, |_| {});
+        sa.install(&mut tables, &*engine);
+        Rig::new(world, name, 2, tables, &*engine)
+    };
+    let (mut first, mut second) = (rig("manya", &sa), rig("manyb", &sa.mirrored()));
+    let packets: Vec<_> = (0..300).map(|i| FORTH.udp(1000 + i % 2, i, 100 + usize::from(i))).collect();
+    for (queue, port) in [(0, 1000), (1, 1001)] {
+        let of_queue = |p: &&Vec<u8>| p[20..22] == u16::to_be_bytes(port);
+        let frames: Vec<_> =
+            packets.iter().filter(of_queue).map(|p| ethernet(first.mac(1), HOST_MAC, p)).collect();
+        inject(&mut first.lan[queue], &first.pool, &frames);
+    }
+    first.settle();
+    assert!(collect(&mut first.wan[0]).is_empty());
+    let sealed = collect(&mut first.wan[1]);
+    assert_eq!(sealed.len(), 300);
+    let frames: Vec<_> = sealed.iter().map(|f| ethernet(second.mac(0), PEER_MAC, ip_of(f))).collect();
+    let (even, odd) = frames.split_at(150);
+    inject(&mut second.wan[0], &second.pool, even);
+    inject(&mut second.wan[1], &second.pool, odd);
+    second.settle();
+    let mut opened: Vec<_> = collect(&mut second.lan[1]).iter().map(|f| ip_of(f).to_vec()).collect();
+    let mut expected: Vec<_> = packets.iter().map(|p| forwarded(&forwarded(p))).collect();
+    opened.sort();
+    expected.sort();
+    assert_eq!(opened, expected);
+    assert_eq!(second.reader.worker_figure(0, Figure::HandedOver as usize), 150);
+    first.assert_balanced();
+    second.assert_balanced();
+}
+
+/// The real thing: lcores that run, sleep, are handed packets, and stop.
+fn threads_start_forward_and_stop(world: &World) {
+    let engine = crypto::select(crypto::Preference::Auto).expect("an engine").backend;
+    let sa =
+        ChildSa { worker: 1, ..ChildSa::new(crypto::Suite::from_transforms(20, 128, 0).expect("a suite")) };
+    let mut tables = tables(sa.side, |_| {});
+    sa.install(&mut tables, &*engine);
+    let mut rig = Rig::new(world, "threads", 2, tables, &*engine);
+    let workers: Vec<_> = rig.workers.drain(..).zip(world.eal.take_workers()).collect();
+    let handles: Vec<_> =
+        workers.into_iter().map(|(worker, lcore)| lcore.spawn(move || worker.run())).collect();
+    let packets: Vec<_> = (0..500).map(|i| FORTH.udp(1000, 2000, i)).collect();
+    let frames: Vec<_> = packets.iter().map(|p| ethernet(rig.mac(1), HOST_MAC, p)).collect();
+    let mut sealed = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for burst in frames.chunks(32) {
+        inject(&mut rig.lan[0], &rig.pool, burst);
+        let wanted = sealed.len() + burst.len();
+        while sealed.len() < wanted && Instant::now() < deadline {
+            sealed.extend(collect(&mut rig.wan[1]));
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+    rig.shared.request_stop();
+    for handle in handles {
+        let (_, ended) = handle.join();
+        ended.expect("no panic").expect("rings are polled");
+    }
+    assert_eq!(sealed.len(), 500);
+    let seqs = sealed.iter().map(|f| u32::from_be_bytes([f[38], f[39], f[40], f[41]]));
+    assert!(seqs.eq(1..=500), "one owner: one order");
+    let balance = Balance::read(&rig.reader, 2);
+    assert_eq!((balance.missing(), balance.sent), (0, 500), "{balance:?}");
+}
