@@ -123,6 +123,7 @@ pub struct Journal {
     epoch: Epoch,
     places: BTreeMap<u64, Place>,
     free: BTreeSet<usize>,
+    locked: bool,
 }
 
 impl Journal {
@@ -142,9 +143,10 @@ impl Journal {
         if dimensions.len() != len {
             return Err(JournalError::Dimensions);
         }
-        memory.lock(0, len);
+        let locked = memory.lock(0, len);
         memory.store(HEADER_OWNER, epoch.0, Ordering::Release);
-        let mut journal = Self { memory, dimensions, epoch, places: BTreeMap::new(), free: BTreeSet::new() };
+        let mut journal =
+            Self { memory, dimensions, epoch, places: BTreeMap::new(), free: BTreeSet::new(), locked };
         journal.scan();
         Ok(journal)
     }
@@ -181,6 +183,11 @@ impl Journal {
     pub fn entry(&self, id: u64) -> Option<JournalEntry> {
         let place = self.places.get(&id)?;
         self.read_half(place.slot, place.half).map(|(_, entry)| entry)
+    }
+
+    /// Whether its pages stay out of swap: RLIMIT_MEMLOCK must cover the journal.
+    pub fn is_locked(&self) -> bool {
+        self.locked
     }
 
     /// Largest record in bytes.

@@ -37,7 +37,6 @@ impl<E: Environment> Agent<E> {
             }
             let Some(command) = self.control.receive_command() else { return count };
             self.execute(command, now);
-            self.control.flush();
         }
         BURST
     }
@@ -98,9 +97,9 @@ impl<E: Environment> Agent<E> {
             self.after.push(After::Committed { txn, epoch: end.epoch() });
         }
         self.figures().add(AgentFigure::Transactions, 1);
-        self.describe_interfaces();
+        let moved = self.describe_interfaces();
         self.announce_addresses();
-        self.forget_neighbours();
+        self.forget_neighbours(&moved);
     }
 
     fn apply(
@@ -157,7 +156,6 @@ impl<E: Environment> Agent<E> {
             Ok(spi)
         });
         match reserved {
-            // The answer goes out at the end of the turn, after the workers were shown the reservation.
             Ok(spi) => self.control.answer(SpiReserved { request, spi: convert::contract_spi(spi) }),
             Err(code) => {
                 self.figures().add(AgentFigure::TransactionsRejected, 1);

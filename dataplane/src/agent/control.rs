@@ -6,6 +6,9 @@ use shm::message::{Command, Completion, Event, Inject, MAX_PACKET_LEN, Punt};
 use shm::session::DataplaneEnd;
 use shm::{SendError, SessionError};
 
+/// Answers that may wait while commands are still read: one more list fits the ring beside them.
+const MAX_WAITING: usize = 512;
+
 /// What became of a packet for control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
@@ -39,9 +42,9 @@ impl Control {
         self.end.as_deref()
     }
 
-    /// True if commands may be read: each has room for its answers.
+    /// True if commands may be read: not while control leaves its answers lying.
     pub(super) fn is_receptive(&self) -> bool {
-        self.end.is_some() && self.outbox.is_empty()
+        self.end.is_some() && self.outbox.len() < MAX_WAITING
     }
 
     pub(super) fn receive_command(&mut self) -> Option<Command> {
@@ -54,7 +57,7 @@ impl Control {
         self.survive(received).flatten()
     }
 
-    /// Sends an answer now or as soon as there is room.
+    /// Queues an answer: it is sent at the end of the turn, when the workers were shown what it says.
     pub(super) fn answer(&mut self, completion: impl Into<Completion>) {
         if self.end.is_some() {
             self.outbox.push_back(completion.into());

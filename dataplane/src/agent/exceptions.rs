@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use packet::decide::Ingress;
+use packet::esp::Encap;
 use packet::headers::arp::{Arp, ArpOperation};
 use packet::headers::icmpv4::IcmpError;
 use packet::neighbour::{Neighbour, NeighbourState};
@@ -127,6 +128,9 @@ impl<E: Environment> Agent<E> {
         let is_ours = |ip: IpAddr| interface.addresses.iter().any(|a| a.address == ip);
         let (sender, target) = (IpAddr::V4(arp.sender), IpAddr::V4(arp.target));
         if is_ours(sender) {
+            if !self.complaints.take(now) {
+                return;
+            }
             tracing::warn!(address = %sender, mac = %arp.sender_mac, interface = id.0, "address is used twice");
             return;
         }
@@ -228,11 +232,12 @@ impl<E: Environment> Agent<E> {
         self.announced = now;
     }
 
-    /// Forgets neighbours whose interface is gone.
-    pub(super) fn forget_neighbours(&mut self) {
+    /// Forgets neighbours whose interface is gone or is another one now.
+    pub(super) fn forget_neighbours(&mut self, moved: &[InterfaceId]) {
         let tables = &self.tables;
+        let stays = |id: InterfaceId| tables.interface(id).is_some() && !moved.contains(&id);
         let mut actions = Vec::new();
-        self.neighbours.retain(|(id, _)| tables.interface(*id).is_some(), |action| actions.push(action));
+        self.neighbours.retain(|(id, _)| stays(*id), |action| actions.push(action));
         self.perform(actions);
     }
 
@@ -266,8 +271,11 @@ impl<E: Environment> Agent<E> {
         let Some(template) = entry.template.as_ref().filter(|_| allowed) else { return false };
         let mut outer = template.endpoints;
         outer.remote = remote;
-        if let packet::esp::Encap::Udp { remote_port, .. } = &mut outer.encap {
-            *remote_port = port;
+        match &mut outer.encap {
+            Encap::Udp { remote_port, .. } if port != 0 => *remote_port = port,
+            Encap::Native if port == 0 => {}
+            // From native to UDP or back: that is negotiated.
+            Encap::Udp { .. } | Encap::Native => return false,
         }
         match self.change(Change::UpdateOuter { spi, outer }) {
             Ok(()) => true,

@@ -19,7 +19,8 @@ use super::{Agent, convert, sas};
 /// Records of one page.
 const PAGE: usize = 256;
 
-/// Collects the page that starts at a cursor: the number of records that were listed before.
+/// Collects the page that starts at a cursor: the number of records that were listed before. Records that
+/// come or go between two pages may be missed or seen twice, which their readers can bear.
 struct Page {
     skip: u64,
     seen: u64,
@@ -51,7 +52,7 @@ impl<E: Environment> Agent<E> {
         let request = list.request;
         let mut page = Page::new(list.cursor);
         match list.kind {
-            ListKind::Sas => self.list_sas(request, &mut page),
+            ListKind::Sas => return self.list_sas(request, list.cursor),
             ListKind::Neighbours => self.list_neighbours(request, &mut page),
             ListKind::Ports => self.list_ports(request, &mut page),
             ListKind::Interfaces => {
@@ -70,10 +71,17 @@ impl<E: Environment> Agent<E> {
         self.control.answer(ListEnd { request, next });
     }
 
-    fn list_sas(&self, request: RequestId, page: &mut Page) {
-        for entry in self.tables.sad().iter() {
-            page.offer(|| ListSa { request, sa: self.sa_record(entry) });
+    /// The cursor is a slot: an SA that goes between two pages makes no other one be missed.
+    fn list_sas(&mut self, request: RequestId, cursor: u64) {
+        let bits = self.tables.sad().bits();
+        let slot = |entry: &SadEntry<Key>| u64::try_from(entry.spi.slot(bits)).unwrap_or(u64::MAX);
+        let mut rest = self.tables.sad().iter().filter(|entry| slot(entry) >= cursor);
+        let page: Vec<_> = rest.by_ref().take(PAGE).map(|entry| self.sa_record(entry)).collect();
+        let next = rest.next().map_or(0, slot);
+        for sa in page {
+            self.control.answer(ListSa { request, sa });
         }
+        self.control.answer(ListEnd { request, next });
     }
 
     fn sa_record(&self, entry: &SadEntry<Key>) -> SaRecord {

@@ -145,6 +145,8 @@ pub struct Agent<E: Environment> {
     hints: Hints,
     punts: PuntBudgets,
     icmp: TokenBucket,
+    /// Log lines that a stranger can cause.
+    complaints: TokenBucket,
     watchdog: Watchdog,
     schedule: Schedule,
     /// Addresses that neighbours were told of.
@@ -206,6 +208,7 @@ impl<E: Environment> Agent<E> {
             hints: Hints::new(now),
             punts: PuntBudgets::new(now),
             icmp: TokenBucket::new(icmp, icmp.max(1), now),
+            complaints: TokenBucket::new(1, 5, now),
             watchdog: Watchdog::default(),
             schedule: Schedule::default(),
             announced: BTreeSet::new(),
@@ -243,7 +246,7 @@ impl<E: Environment> Agent<E> {
         work += self.run_timers(now)?;
         self.publish();
         work += self.send_outgoing();
-        self.settle(now);
+        self.settle();
         self.control.flush();
         Ok(work > 0)
     }
@@ -307,7 +310,7 @@ impl<E: Environment> Agent<E> {
     }
 
     /// Does what waited for the workers to see a snapshot, and frees what none uses any more.
-    fn settle(&mut self, _now: Duration) {
+    fn settle(&mut self) {
         while let Some((ticket, _)) = self.awaited.front() {
             if !self.shared.domain.grace_passed(*ticket) {
                 break;

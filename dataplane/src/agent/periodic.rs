@@ -125,8 +125,9 @@ impl<E: Environment> Agent<E> {
         figures.set(AgentFigure::Retired, count(self.shared.domain.pending()));
     }
 
-    /// Says on the counters page what its interface slots stand for.
-    pub(super) fn describe_interfaces(&mut self) {
+    /// Says on the counters page what its interface slots stand for; returns the interfaces that are on
+    /// another port or VLAN, or in another VRF, than before.
+    pub(super) fn describe_interfaces(&mut self) -> Vec<packet::InterfaceId> {
         let describe = |interface: &packet::tables::Interface| {
             let what = convert::contract_interface(interface);
             let port = self.shared.port(interface.port).map_or("", |port| port.name.as_str());
@@ -150,5 +151,7 @@ impl<E: Environment> Agent<E> {
                 self.page.describe_interface(slot(*id), Some(what));
             }
         }
+        let moved = |id: &packet::InterfaceId| old.contains_key(id) && old.get(id) != self.described.get(id);
+        self.described.keys().filter(|id| moved(id)).copied().collect()
     }
 }
