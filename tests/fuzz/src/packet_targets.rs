@@ -19,10 +19,10 @@ pub fn packet_frame(data: &[u8]) {
         let _ = (ipv4.check_options(), ipv4.verify_checksum(), ipv4.payload());
         let _ = UdpView::parse(ipv4.payload());
     }
-    if let Ok(ipv6) = Ipv6View::parse(packet) {
-        if let Ok(upper) = ipv6.upper_layer() {
-            let _ = ipv6.after(upper.offset);
-        }
+    if let Ok(ipv6) = Ipv6View::parse(packet)
+        && let Ok(upper) = ipv6.upper_layer()
+    {
+        let _ = ipv6.after(upper.offset);
     }
     if Flow::parse(packet).is_ok() {
         rewrite(packet);
