@@ -182,7 +182,7 @@ fn an_unknown_neighbour_is_resolved_and_a_failed_one_is_a_reason() {
     change(&mut gateway, Change::PutNeighbour { interface: WAN_IF, address: peer, neighbour });
     let work = AgentWork::Neighbour { interface: WAN_IF, neighbour: peer };
     let expected = ethernet(PEER_MAC, port_mac(WAN), held.packet.data());
-    assert_eq!(gateway.from_agent(FromAgent { packet: held.packet, work }), [(WAN, expected)]);
+    assert_eq!(gateway.send_by_agent(FromAgent { packet: held.packet, work }), [(WAN, expected)]);
 
     let neighbour = Neighbour { state: NeighbourState::Failed, mac: PEER_MAC };
     change(&mut gateway, Change::PutNeighbour { interface: WAN_IF, address: peer, neighbour });
@@ -194,27 +194,27 @@ fn the_agent_sends_frames_own_packets_and_inner_ones() {
     let (mut gateway, _) = with_sa();
     let arp = ethernet(PEER_MAC, port_mac(WAN), &[0x45; 46]);
     let frame = FromAgent { packet: HeapBuffer::new(&arp), work: AgentWork::Frame { interface: WAN_IF } };
-    assert_eq!(gateway.from_agent(frame), [(WAN, arp)]);
+    assert_eq!(gateway.send_by_agent(frame), [(WAN, arp)]);
 
     let ike =
         Ip { src: Ipv4Addr::new(192, 0, 2, 1), dst: Ipv4Addr::new(192, 0, 2, 2), ..FORTH }.udp(500, 500, 100);
     let own =
         |packet: &[u8]| FromAgent { packet: HeapBuffer::new(packet), work: AgentWork::Own { vrf: OUTER } };
-    assert_eq!(gateway.from_agent(own(&ike)), [(WAN, ethernet(PEER_MAC, port_mac(WAN), &ike))]);
+    assert_eq!(gateway.send_by_agent(own(&ike)), [(WAN, ethernet(PEER_MAC, port_mac(WAN), &ike))]);
     // Not even the agent may send what is not ours.
-    assert_eq!(gateway.from_agent(own(&FORTH.ping(8))), []);
+    assert_eq!(gateway.send_by_agent(own(&FORTH.ping(8))), []);
     assert_eq!(gateway.drops(DropReason::MartianSource), 1);
 
     let answer = Ip { src: Ipv4Addr::new(10, 1, 0, 254), ..FORTH }.ping(20);
     let forward = FromAgent { packet: HeapBuffer::new(&answer), work: AgentWork::Forward { vrf: INNER } };
-    let out = gateway.from_agent(forward);
+    let out = gateway.send_by_agent(forward);
     assert_eq!((out.len(), out[0].0, protocol(ip_of(&out[0].1))), (1, WAN, 50));
 
     let back =
         Ip { src: Ipv4Addr::new(10, 1, 0, 254), dst: Ipv4Addr::new(10, 1, 0, 1), ttl: 1, ..FORTH }.ping(20);
     let forward = FromAgent { packet: HeapBuffer::new(&back), work: AgentWork::Forward { vrf: INNER } };
     let whole = ethernet(HOST_MAC, port_mac(LAN), &back);
-    assert_eq!(gateway.from_agent(forward), [(LAN, whole)], "our own packets keep their hop limit");
+    assert_eq!(gateway.send_by_agent(forward), [(LAN, whole)], "our own packets keep their hop limit");
     gateway.assert_balanced();
 }
 
@@ -228,8 +228,8 @@ fn random_inner_packets_never_leave_in_clear() {
         let mut pick = || Ipv4Addr::from(addresses[random.below(addresses.len())]);
         let ip = Ip { src: pick(), dst: pick(), ..FORTH };
         let len = random.below(1400);
-        let ip = Ip { ttl: random.byte(), tos: random.byte(), dont_fragment: len % 2 == 0, ..ip };
-        let packet = if len % 3 == 0 { ip.ping(len) } else { ip.udp(500, 4500, len) };
+        let ip = Ip { ttl: random.byte(), tos: random.byte(), dont_fragment: len.is_multiple_of(2), ..ip };
+        let packet = if len.is_multiple_of(3) { ip.ping(len) } else { ip.udp(500, 4500, len) };
         for (port, frame) in gateway.feed(0, LAN, &[to_port(LAN, &packet)]) {
             let ip = ip_of(&frame);
             assert!(port == LAN || protocol(ip) == 50, "{ip:02x?}");

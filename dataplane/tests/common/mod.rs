@@ -119,7 +119,7 @@ impl Gateway {
     }
 
     /// Gives a packet to the first worker as the agent does.
-    pub fn from_agent(&mut self, from_agent: FromAgent<HeapBuffer>) -> Vec<(PortId, Vec<u8>)> {
+    pub fn send_by_agent(&mut self, from_agent: FromAgent<HeapBuffer>) -> Vec<(PortId, Vec<u8>)> {
         self.shared.mailboxes[0].from_agent.push(from_agent).expect("room");
         self.settle();
         std::mem::take(&mut self.wire.frames)
