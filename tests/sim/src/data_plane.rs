@@ -1,7 +1,8 @@
 //! A model of the data plane: the SAD, and ESP packets as the keys they were sealed with.
 
-use ike::{InstallChild, SaCommand, SaReply, Spi, Time};
+use ike::{Encap, InstallChild, Outer, SaCommand, SaReply, Spi, Time};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::Random;
 
@@ -24,6 +25,23 @@ pub struct InstalledSa {
 pub struct EspPacket {
     spi: Spi,
     sealed_with: InstallChild,
+    /// Source and destination of the UDP header, where there is one.
+    pub(crate) udp: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// What a packet that was opened tells.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) spi: Spi,
+    /// It is the first on its SA.
+    pub(crate) first: bool,
+    /// It came from another address than the outer header has.
+    pub(crate) moved: Option<SocketAddr>,
+}
+
+fn udp(outer: &Outer) -> Option<(SocketAddr, SocketAddr)> {
+    let Encap::Udp { local_port, remote_port } = outer.encap else { return None };
+    Some((SocketAddr::new(outer.local, local_port), SocketAddr::new(outer.remote, remote_port)))
 }
 
 /// The model. It survives restarts of its gateway's control process.
@@ -129,21 +147,24 @@ impl DataPlane {
     pub(crate) fn send(&self) -> Option<EspPacket> {
         let active = self.sas.values().filter(|sa| sa.active == Some(true));
         let sa = active.max_by_key(|sa| sa.order)?;
-        Some(EspPacket { spi: sa.install.peer_spi, sealed_with: sa.install.clone() })
+        let (spi, udp) = (sa.install.peer_spi, udp(&sa.install.outer));
+        Some(EspPacket { spi, sealed_with: sa.install.clone(), udp })
     }
 
-    /// Opens a packet: `Err` when its SPI is not there, `Ok(true)` when it is the first on its SA.
-    pub(crate) fn receive(&mut self, packet: &EspPacket, now: Time) -> Result<(Spi, bool), String> {
+    /// Opens a packet, if its SPI is there.
+    pub(crate) fn receive(&mut self, packet: &EspPacket, now: Time) -> Option<Opened> {
         self.expire(now);
         let name = packet.spi;
-        let sa = self.sas.get_mut(&name).ok_or_else(|| format!("no SA {name:08x}"))?;
+        let sa = self.sas.get_mut(&name)?;
         let (ours, theirs) = (&sa.install, &packet.sealed_with);
         assert_eq!(ours.peer_spi, theirs.spi, "the pair of {name:08x}");
         assert_eq!(ours.inbound, theirs.outbound, "keys of {name:08x}");
         assert_eq!((ours.suite, ours.esn), (theirs.suite, theirs.esn), "suite of {name:08x}");
         assert_eq!((&ours.local_ts, &ours.remote_ts), (&theirs.remote_ts, &theirs.local_ts), "selectors");
         let first = !std::mem::replace(&mut sa.used, true);
-        Ok((name, first))
+        let moved = packet.udp.map(|(source, _)| source);
+        let moved = moved.filter(|source| udp(&sa.install.outer).is_some_and(|(_, known)| known != *source));
+        Some(Opened { spi: name, first, moved })
     }
 
     /// SAs that are not deleted, by our inbound SPI.

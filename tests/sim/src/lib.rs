@@ -14,6 +14,7 @@ mod audit;
 mod data_plane;
 mod gateway;
 mod link;
+mod nat;
 mod random;
 mod scenario;
 mod world;

@@ -11,6 +11,8 @@ pub struct Link {
     pub loss: u8,
     /// Percent of datagrams that arrive twice.
     pub duplicate: u8,
+    /// Percent of datagrams that arrive with a byte changed.
+    pub corrupt: u8,
     /// Shortest delay.
     pub least_delay: Duration,
     /// Longest delay.
@@ -22,6 +24,7 @@ impl Link {
     pub const GOOD: Self = Self {
         loss: 0,
         duplicate: 0,
+        corrupt: 0,
         least_delay: Duration::from_millis(10),
         most_delay: Duration::from_millis(10),
     };
@@ -30,6 +33,7 @@ impl Link {
     pub const BAD: Self = Self {
         loss: 33,
         duplicate: 33,
+        corrupt: 0,
         least_delay: Duration::from_millis(5),
         most_delay: Duration::from_secs(2),
     };

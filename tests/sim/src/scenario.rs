@@ -8,6 +8,9 @@ use ike::{
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::Side;
+use crate::nat::Nat;
+
 /// Both ends' configuration. The defaults agree with each other; change a field to see them disagree.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -15,6 +18,8 @@ pub struct Scenario {
     pub config: Config,
     /// The connection of each side, the initiator first.
     pub connections: [Connection; 2],
+    /// Who is behind a NAT.
+    pub nat: Option<Side>,
 }
 
 impl Scenario {
@@ -61,7 +66,18 @@ impl Scenario {
     pub fn with(ike: IkeProposal, esp: EspProposal) -> Self {
         let a = connection([1, 2], ["10.1.0.0", "10.2.0.0"], Start::Immediate, ike, esp);
         let b = connection([2, 1], ["10.2.0.0", "10.1.0.0"], Start::Respond, ike, esp);
-        Self { config: Config::default(), connections: [a, b] }
+        Self { config: Config::default(), connections: [a, b], nat: None }
+    }
+
+    /// A, who initiates, is behind a NAT; the identities are names, since A's address is not seen.
+    pub fn behind_nat(mut self) -> Self {
+        let (a, b) = (Identity::Fqdn("a.example".into()), Identity::Fqdn("b.example".into()));
+        let [initiator, responder] = &mut self.connections;
+        (initiator.local_id, initiator.remote_id) = (a.clone(), b.clone());
+        (responder.local_id, responder.remote_id) = (b, a);
+        responder.remote = Some(Nat::PUBLIC);
+        self.nat = Some(Side::A);
+        self
     }
 
     /// The same change on both sides.

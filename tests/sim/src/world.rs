@@ -5,10 +5,12 @@ use ike::{
     ChildSaStatus, ChildState, Command, Datagram, Event, IkeSaStatus, IkeState, SaCommand, SaReply, Spi, Time,
 };
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::audit::Audit;
 use crate::data_plane::EspPacket;
+use crate::nat::Nat;
 use crate::{Gateway, Link, Random, Scenario};
 
 /// One of the two ends.
@@ -61,6 +63,9 @@ pub struct World {
     /// Packets that arrived.
     pub delivered_packets: u64,
     gateways: [Gateway; 2],
+    nat: Option<Nat>,
+    /// Every datagram so far, with who it is for, as it would arrive.
+    wire: Vec<(Side, Datagram)>,
     /// By time, then by order of sending.
     arrivals: BTreeMap<(Time, u64), (Side, Arrival)>,
     traffic_at: Option<Time>,
@@ -77,7 +82,7 @@ impl World {
     pub fn new(scenario: Scenario, link: Link, seed: u64) -> Self {
         let now = Time::from_secs(1_000);
         let mut random = Random::new(seed);
-        let Scenario { config, connections } = scenario;
+        let Scenario { config, connections, .. } = scenario;
         let gateways =
             connections.map(|connection| Gateway::new(config.clone(), connection, random.seed(), now));
         let mut world = Self {
@@ -86,6 +91,8 @@ impl World {
             lost_packets: 0,
             delivered_packets: 0,
             gateways,
+            nat: scenario.nat.map(Nat::new),
+            wire: Vec::new(),
             arrivals: BTreeMap::new(),
             traffic_at: None,
             steps: 0,
@@ -106,6 +113,18 @@ impl World {
     /// How many things have happened.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Every datagram that was sent so far, with who it is for, as it would arrive.
+    pub fn wire(&self) -> &[(Side, Datagram)] {
+        &self.wire
+    }
+
+    /// The NAT, if there is one, gives everything new ports.
+    pub fn rebind_nat(&mut self) {
+        if let Some(nat) = &mut self.nat {
+            nat.rebind();
+        }
     }
 
     /// From now on a packet leaves each side every 100 ms; the network delays but never loses it.
@@ -230,13 +249,17 @@ impl World {
             }
             Arrival::Reply(..) => {}
             Arrival::Esp(packet) => match gateway.data_plane.receive(&packet, self.now) {
-                Ok((spi, first)) => {
+                Some(opened) => {
                     self.delivered_packets += 1;
-                    if first {
+                    let spi = opened.spi;
+                    if opened.first {
                         gateway.manager.handle_command(Command::FirstUse(spi), self.now);
                     }
+                    if let Some(remote) = opened.moved {
+                        gateway.manager.handle_command(Command::PeerMoved { spi, remote }, self.now);
+                    }
                 }
-                Err(_) => self.lost_packets += 1,
+                None => self.lost_packets += 1,
             },
         }
         self.flush(side);
@@ -246,7 +269,14 @@ impl World {
         self.traffic_at = Some(self.now + TRAFFIC_PAUSE);
         for side in Side::BOTH {
             match self.gateways[side as usize].data_plane.send() {
-                Some(packet) => {
+                Some(mut packet) => {
+                    if let Some((source, destination)) = packet.udp {
+                        let Some(path) = self.translate(side, source, destination) else {
+                            self.lost_packets += 1;
+                            continue;
+                        };
+                        packet.udp = Some(path);
+                    }
                     let delay = self.random.between(self.link.least_delay, self.link.most_delay);
                     self.schedule(delay, side.peer(), Arrival::Esp(Box::new(packet)));
                 }
@@ -270,10 +300,32 @@ impl World {
         for sent in output.datagrams {
             self.note(side, || format!("-> {}", describe(&sent)));
             self.audit.sent(side as usize, &sent);
+            let Some((source, destination)) = self.translate(side, sent.local, sent.remote) else { continue };
+            let arriving = Datagram { local: destination, remote: source, ..sent };
+            self.wire.push((side.peer(), arriving.clone()));
             for delay in self.link.deliveries(&mut self.random) {
-                let arriving = Datagram { local: sent.remote, remote: sent.local, ..sent.clone() };
+                let mut arriving = arriving.clone();
+                if self.random.chance(self.link.corrupt) {
+                    let at = self.random.below(arriving.payload.len() as u64);
+                    let at = usize::try_from(at).expect("a length");
+                    arriving.payload[at] ^= 1 << self.random.below(8);
+                }
                 self.schedule(delay, side.peer(), Arrival::Ike(arriving));
             }
+        }
+    }
+
+    /// Source and destination as the other end sees them; `None` if they lead nowhere.
+    fn translate(
+        &mut self,
+        from: Side,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Option<(SocketAddr, SocketAddr)> {
+        match &mut self.nat {
+            Some(nat) if nat.inside == from => Some((nat.outbound(source), destination)),
+            Some(nat) => Some((source, nat.inbound(destination)?)),
+            None => Some((source, destination)),
         }
     }
 
