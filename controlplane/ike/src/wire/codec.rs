@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         if self.bytes.is_empty() {
             return Ok(());
         }
-        Err(DecodeError::Length { what: self.what, claimed: 0, actual: self.bytes.len() })
+        Err(DecodeError::Trailing { what: self.what, extra: self.bytes.len() })
     }
 }
 

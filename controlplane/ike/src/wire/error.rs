@@ -25,6 +25,14 @@ pub enum DecodeError {
         /// What the surroundings allow.
         actual: usize,
     },
+    /// Bytes follow where the structure ends.
+    #[error("{what}: {extra} bytes too many")]
+    Trailing {
+        /// The structure that ended.
+        what: &'static str,
+        /// Bytes after its end.
+        extra: usize,
+    },
     /// A field has a value the RFC forbids.
     #[error("{what}: {value} is not allowed")]
     Value {
@@ -73,6 +81,7 @@ impl DecodeError {
             Self::UnsupportedVersion { .. } => (NotifyType::INVALID_MAJOR_VERSION, Vec::new()),
             Self::Truncated { .. }
             | Self::Length { .. }
+            | Self::Trailing { .. }
             | Self::Value { .. }
             | Self::TooMany { .. }
             | Self::DuplicatePayload(_)

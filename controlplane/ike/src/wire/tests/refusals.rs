@@ -81,7 +81,8 @@ fn bytes_behind_the_encrypted_payload() {
     let sealed = Payload::Encrypted(EncryptedPayload { first_inner: PayloadType::NONE, body: vec![0; 8] });
     let vendor = Payload::VendorId(VendorIdPayload(vec![0; 4]));
     let message = Message { header: header(ExchangeType::IKE_AUTH), payloads: vec![sealed, vendor] };
-    assert!(matches!(Message::decode(&message.encode().unwrap()), Err(DecodeError::Length { .. })));
+    let error = Message::decode(&message.encode().unwrap()).unwrap_err();
+    assert_eq!(error, DecodeError::Trailing { what: "payload", extra: 8 });
 }
 
 #[test]
