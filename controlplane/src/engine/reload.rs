@@ -54,7 +54,6 @@ impl Engine {
 }
 
 /// The answer to a reload that failed: the document in force stays.
-#[must_use]
 pub fn failed(error: &LoadError) -> Result<ConfigReport, api::Problem> {
     match error {
         LoadError::Invalid { report: invalid } => Ok(report(invalid, false)),

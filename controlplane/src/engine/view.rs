@@ -234,8 +234,13 @@ impl Engine {
                 dropped,
             });
         }
-        counters.forwarded = worker_figure(figures, "forwarded");
-        counters.delivered = worker_figure(figures, "delivered");
+        // What workers sent, less what the agent made and what fragmentation added.
+        let sent: u64 = counters.interfaces.iter().map(|interface| interface.tx_packets).sum();
+        let made = worker_figure(figures, "from_agent").saturating_sub(figure(figures, "neighbour_released"));
+        counters.forwarded = sent.saturating_sub(made + worker_figure(figures, "fragments"));
+        let delivered =
+            ["agent_consumed", "punted_ike_known", "punted_ike_new", "punted_icmp", "punted_local"];
+        counters.delivered = delivered.into_iter().map(|name| figure(figures, name)).sum();
         counters.sas = figures.sas().map(|(spi, totals)| self.sa_counters(spi, &totals)).collect();
         counters
     }
@@ -313,6 +318,12 @@ fn totals(figures: &CountersReader, spi: u32) -> Option<SaTotals> {
     let slot = usize::try_from(spi).ok()? & slots.checked_sub(1)?;
     let (found, totals) = figures.sa(slot)?;
     (found.value() == spi).then_some(totals)
+}
+
+/// A figure of the data plane; 0 where it keeps none of that name.
+fn figure(figures: &CountersReader, name: &str) -> u64 {
+    let index = figures.figures().iter().position(|text| text.name == name);
+    index.map_or(0, |index| figures.figure(index))
 }
 
 /// The sum over all workers of a figure they keep under `name`; 0 where they do not.

@@ -34,7 +34,11 @@ pub(super) fn interfaces(interfaces: &[Parsed<Interface>], ports: Option<&[Strin
         {
             let message = format!("[dataplane] has no port {}", interface.port);
             let problem = Problem::new(Code::NotFound, parsed.field("port"), message).value(&*interface.port);
-            sink.error(problem.allowed(ports.join(", ")).fix("name one of those, or add a [[dataplane.port]] of that name"));
+            sink.error(
+                problem
+                    .allowed(ports.join(", "))
+                    .fix("name one of those, or add a [[dataplane.port]] of that name"),
+            );
         }
         let place = (interface.port.as_str(), interface.vlan);
         if !interface.port.is_empty()
