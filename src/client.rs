@@ -49,8 +49,8 @@ impl Client {
 
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body));
         let (status, answer) = runtime.block_on(async {
+            let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body));
             exchange.await.with_context(|| format!("{path}: no answer within {} s", TIMEOUT.as_secs()))?
         })?;
         if !status.is_success() {
