@@ -41,17 +41,10 @@ pub(crate) enum Effect {
     /// An IKE SA that replaces the one at work.
     Spawn(Box<IkeSa>),
     /// Children move to another IKE SA.
-    Adopt {
-        to: IkeSaId,
-        children: Vec<ChildSa>,
-    },
+    Adopt { to: IkeSaId, children: Vec<ChildSa> },
     /// Both sides are authenticated, and the first child is settled: no other IKE SA of the connection is
     /// needed any more.
-    Ready {
-        key: ConnectionKey,
-        ike_sa: IkeSaId,
-        peer_restarted: bool,
-    },
+    Ready { key: ConnectionKey, ike_sa: IkeSaId, peer_restarted: bool },
     /// A negotiation of the connection failed: try again later, later each time.
     Failed(ConnectionKey),
     /// A CHILD_SA came up: the connection works.

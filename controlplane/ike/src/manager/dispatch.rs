@@ -71,7 +71,8 @@ impl IkeManager {
             return;
         }
         let request = Message::decode(&datagram.payload).map_err(Fault::Decode);
-        let responded = request.and_then(|request| IkeSa::respond(datagram, &request, &mut self.context(now)));
+        let responded =
+            request.and_then(|request| IkeSa::respond(datagram, &request, &mut self.context(now)));
         match responded {
             Ok(sa) => {
                 let id = sa.core.id;

@@ -82,7 +82,8 @@ impl IkeManager {
     /// The next attempt comes later, each time twice as late, with jitter.
     fn back_off(&mut self, key: ConnectionKey, now: Time) {
         let (first, max) = self.config.retry;
-        let doubled = first.saturating_mul(1_u32.checked_shl(self.pacing.count_failure(key)).unwrap_or(u32::MAX));
+        let doubled =
+            first.saturating_mul(1_u32.checked_shl(self.pacing.count_failure(key)).unwrap_or(u32::MAX));
         let pause = doubled.min(max);
         let jitter = self.context(now).jitter(pause, 25);
         self.pacing.hold_back(key, now + pause + jitter);
@@ -117,7 +118,9 @@ impl IkeManager {
         if self.of_connection(key).any(connecting) {
             return;
         }
-        let Some(connection) = self.connections.get(&key).filter(|c| c.remote.is_some()).cloned() else { return };
+        let Some(connection) = self.connections.get(&key).filter(|c| c.remote.is_some()).cloned() else {
+            return;
+        };
         let first = self.of_connection(key).next().is_none();
         match IkeSa::initiate(&connection, flow, first, &mut self.context(now)) {
             Ok(sa) => {

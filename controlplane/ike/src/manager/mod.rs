@@ -226,6 +226,12 @@ impl IkeManager {
         self.sas.values().map(move |sa| sa.status(connection(sa)))
     }
 
+    /// Every inbound SPI that an IKE SA relies on, installed or reserved. After a restart, what the data
+    /// plane has beyond these is nobody's.
+    pub fn spis(&self) -> impl Iterator<Item = Spi> {
+        self.sas.values().flat_map(|sa| sa.child_spis().chain(sa.reserved_spi()))
+    }
+
     /// What happened to datagrams so far.
     pub fn counters(&self) -> Counters {
         self.out.counters

@@ -24,10 +24,7 @@ pub(crate) struct ReturnAddress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AnswerStage {
     /// Our SPI is not known yet.
-    Reserve {
-        request: RequestId,
-        proposed: Box<Proposed>,
-    },
+    Reserve { request: RequestId, proposed: Box<Proposed> },
     /// Every worker must see the inbound SA before the peer may use it.
     Install {
         spi: Spi,

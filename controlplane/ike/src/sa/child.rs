@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::core::Core;
 use crate::config::{ChildConfig, EspProposal};
 use crate::crypto::{self, Nonces, Secret};
-use crate::manager::command::{
-    ChildKeys, Encap, EspSuite, InstallChild, Owner, RequestId, SaCommand, Spi,
-};
+use crate::manager::command::{ChildKeys, Encap, EspSuite, InstallChild, Owner, RequestId, SaCommand, Spi};
 use crate::manager::context::Ctx;
 use crate::manager::event::{ChildSaStatus, ChildState};
 use crate::time::Time;
@@ -104,13 +102,17 @@ impl Installer<'_> {
     }
 
     fn command(&self, spi: Spi, agreed: &Agreed, request: RequestId) -> Result<InstallChild, Fault> {
-        let suite = agreed.proposal.suite().ok_or(Fault::Internal("an algorithm we do not have was chosen"))?;
+        let suite =
+            agreed.proposal.suite().ok_or(Fault::Internal("an algorithm we do not have was chosen"))?;
         let keys =
             crypto::ChildKeys::derive(self.prf, self.sk_d, &suite, agreed.shared.as_ref(), &agreed.nonces);
         let from_initiator = child_keys(&keys.encr_i, &keys.integ_i);
         let from_responder = child_keys(&keys.encr_r, &keys.integ_r);
-        let (outbound, inbound) =
-            if agreed.initiator { (from_initiator, from_responder) } else { (from_responder, from_initiator) };
+        let (outbound, inbound) = if agreed.initiator {
+            (from_initiator, from_responder)
+        } else {
+            (from_responder, from_initiator)
+        };
         let key = self.core.key.ok_or(Fault::Internal("a CHILD_SA without connection"))?;
         Ok(InstallChild {
             request,

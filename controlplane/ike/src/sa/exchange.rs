@@ -109,20 +109,14 @@ impl Established {
         }
     }
 
-    fn answer(
-        &mut self,
-        request: &Message,
-        header: &Header,
-        back: Path,
-        core: &mut Core,
-        cx: &mut Ctx<'_>,
-    ) {
+    fn answer(&mut self, request: &Message, header: &Header, back: Path, core: &mut Core, cx: &mut Ctx<'_>) {
         let (exchange, id) = (header.exchange, header.message_id);
         match exchange {
             ExchangeType::INFORMATIONAL => {
                 let (payloads, end) = informational::answer(request, core, self, cx);
                 self.respond(payloads, exchange, id, back, core, cx);
                 if let Some(why) = end {
+                    self.leave_to_rival(core, cx);
                     self.close(why, core, cx);
                 }
             }
@@ -137,6 +131,18 @@ impl Established {
                 let fault = Fault::Syntax("exchange type within an established IKE SA");
                 self.refuse(&fault, Stage::Child, header, back, core, cx);
             }
+        }
+    }
+
+    /// The peer deletes this IKE SA while our replacement of it is on its way: the peer's, which we have
+    /// agreed to, takes the children.
+    fn leave_to_rival(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        let rival = match &self.running {
+            Some(Running { task: Task::RekeyIke(task), .. }) => task.rival.as_ref().map(|r| r.ike_sa),
+            _ => None,
+        };
+        if let Some(rival) = rival {
+            self.hand_over(rival, core, cx);
         }
     }
 
@@ -292,9 +298,10 @@ impl Established {
         let child = self.children.iter().find(|c| c.install_request() == Some(request)).map(|c| c.spi);
         if let Some(running) = self.running.take_if(|running| running.reserving == Some(request)) {
             running.task.abandon(cx);
-        } else if let Some(answering) = self.answering.take_if(|a| {
-            a.reserving() == Some(request) || (child.is_some() && a.installing() == child)
-        }) {
+        } else if let Some(answering) = self
+            .answering
+            .take_if(|a| a.reserving() == Some(request) || (child.is_some() && a.installing() == child))
+        {
             let refusal = match answering.stage {
                 AnswerStage::Reserve { proposed, .. } => proposed.refusal(&fault),
                 AnswerStage::Install { refusal, .. } => refusal,
@@ -507,6 +514,7 @@ fn dead(core: &Core, connection: Option<&Connection>, cx: &Ctx<'_>) -> Diagnosis
         ours: limit.unwrap_or_else(|| "repetitions used up".to_owned()),
         theirs: format!("nothing heard for {silent} s"),
         rfc: "RFC 7296 section 2.4".to_owned(),
-        fix: "check that the peer runs and that UDP 500 and 4500 pass; it is negotiated again by itself".to_owned(),
+        fix: "check that the peer runs and that UDP 500 and 4500 pass; it is negotiated again by itself"
+            .to_owned(),
     }
 }

@@ -251,12 +251,9 @@ pub(super) fn inner_fault(error: OpenError) -> Fault {
 pub(super) fn half_open_timer(half: Box<HalfOpen>, timer: Timer) -> Phase {
     match timer {
         Timer::HalfOpen => Phase::Closed(Gone::Failed),
-        Timer::Retransmit
-        | Timer::DataPlane
-        | Timer::Probe
-        | Timer::Dead
-        | Timer::Rekey
-        | Timer::Expire => Phase::HalfOpen(half),
+        Timer::Retransmit | Timer::DataPlane | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Expire => {
+            Phase::HalfOpen(half)
+        }
     }
 }
 

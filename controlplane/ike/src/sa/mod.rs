@@ -14,6 +14,9 @@ pub(crate) mod window;
 
 use serde::{Deserialize, Serialize};
 
+use self::core::Core;
+use self::established::Established;
+use self::timer::Timer;
 use crate::manager::command::{Datagram, RequestId, SaReply, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
@@ -25,9 +28,6 @@ use crate::v2::informational::DeleteReason;
 use crate::v2::sa_init::SaInit;
 use crate::wire::Header;
 use crate::wire::iana::ExchangeType;
-use self::core::Core;
-use self::established::Established;
-use self::timer::Timer;
 
 /// The phases of an IKE SA. A handshake consumes its state, so that keys exist only where they are
 /// negotiated, and a peer's identity only where it is proven.
@@ -201,6 +201,17 @@ impl IkeSa {
     /// Our inbound SPIs of its children.
     pub(crate) fn child_spis(&self) -> impl Iterator<Item = Spi> {
         self.established().into_iter().flat_map(|sa| sa.children.iter().map(|c| c.spi))
+    }
+}
+
+impl IkeSa {
+    /// The SPI reserved for a CHILD_SA that we negotiate.
+    pub(crate) fn reserved_spi(&self) -> Option<Spi> {
+        match &self.phase {
+            Phase::Auth(task) => task.spi,
+            Phase::Established(sa) => sa.running.as_ref().and_then(|running| running.task.reserved_spi()),
+            Phase::Init(_) | Phase::HalfOpen(_) | Phase::Closed(_) => None,
+        }
     }
 }
 

@@ -44,11 +44,12 @@ impl IkeSa {
         }
     }
 
-    /// Carries on: leaves out IVs that may be used, asks the data plane again, repeats the request in flight.
+    /// Carries on: leaves out IVs that may be used, asks the data plane again, repeats the request in flight
+    /// soon (its response may be on the way, or lost with the old process).
     pub(crate) fn resume(&mut self, cx: &mut Ctx<'_>) {
         use super::Phase;
         if self.core.window.in_flight().is_some() {
-            self.core.timers.set(Timer::Retransmit, cx.now);
+            self.core.timers.set(Timer::Retransmit, cx.now + cx.config.retransmit.first / 4);
         }
         match &mut self.phase {
             Phase::Init(_) | Phase::Closed(_) => {}

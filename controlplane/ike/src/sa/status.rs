@@ -30,9 +30,10 @@ impl IkeSa {
             connection.map(names).unwrap_or_default()
         };
         let (local_id, remote_id) = identities.unwrap_or_else(configured);
-        let children = self.established().into_iter().flat_map(|sa| {
-            sa.children.iter().map(|child| child.status(sa.is_rekeying(child.spi)))
-        });
+        let children = self
+            .established()
+            .into_iter()
+            .flat_map(|sa| sa.children.iter().map(|child| child.status(sa.is_rekeying(child.spi))));
         IkeSaStatus {
             id: core.id,
             key: core.key,

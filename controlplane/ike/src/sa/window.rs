@@ -136,7 +136,8 @@ mod tests {
         let policy = Retransmit { tries: 3, max: Duration::from_secs(3), ..Retransmit::default() };
         let mut window = Window::default();
         window.sent(vec![], policy.first);
-        let pauses: Vec<_> = std::iter::from_fn(|| window.repeat(&policy, true)).map(|p| p.as_millis()).collect();
+        let pauses: Vec<_> =
+            std::iter::from_fn(|| window.repeat(&policy, true)).map(|p| p.as_millis()).collect();
         assert_eq!(pauses, [1800, 3000, 3000]);
         assert!(window.repeat(&policy, false).is_some());
     }

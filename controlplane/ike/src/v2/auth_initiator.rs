@@ -55,17 +55,7 @@ impl AuthInitiator {
         initial_contact: bool,
     ) -> Self {
         let IkeKeys { sk_pi, sk_pr, .. } = keys;
-        Self {
-            protection,
-            sk_pi,
-            sk_pr,
-            nonces,
-            init,
-            flow,
-            initial_contact,
-            reserving: None,
-            spi: None,
-        }
+        Self { protection, sk_pi, sk_pr, nonces, init, flow, initial_contact, reserving: None, spi: None }
     }
 
     /// Asks for the SPI of the first CHILD_SA.

@@ -89,9 +89,8 @@ impl HalfOpen {
     ) -> Result<&'a Connection, Fault> {
         let mut fitting = sa_init::candidates(datagram, cx);
         fitting.retain(|c| c.ike_proposals.iter().any(|p| p.suite() == Some(self.protection.suite)));
-        let names = |of: &dyn Fn(&Connection) -> String| {
-            fitting.iter().map(|c| of(c)).collect::<Vec<_>>().join(", ")
-        };
+        let names =
+            |of: &dyn Fn(&Connection) -> String| fitting.iter().map(|c| of(c)).collect::<Vec<_>>().join(", ");
         let (locals, remotes) = (names(&|c| c.local_id.to_string()), names(&|c| c.remote_id.to_string()));
         fitting.retain(|c| c.remote_id.matches(peer));
         if fitting.is_empty() {

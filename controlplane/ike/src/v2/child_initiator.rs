@@ -46,12 +46,7 @@ pub(crate) struct Accepted {
 
 impl Offered {
     /// What the configuration offers; `flow` leads the selectors.
-    pub(crate) fn new(
-        config: &ChildConfig,
-        flow: Option<&Flow>,
-        group: Option<KeId>,
-        with_ke: bool,
-    ) -> Self {
+    pub(crate) fn new(config: &ChildConfig, flow: Option<&Flow>, group: Option<KeId>, with_ke: bool) -> Self {
         let (local_ts, remote_ts) = narrow::offer(&config.local_ts, &config.remote_ts, flow);
         Self { proposals: config.proposals.clone(), local_ts, remote_ts, group, with_ke }
     }
@@ -67,8 +62,8 @@ pub(crate) fn accept(response: &Message, offered: &Offered) -> Result<Accepted, 
     if !offer::is_single_choice(sa) {
         return Err(Fault::Syntax("response does not choose exactly one proposal"));
     }
-    let chosen = offer::select_esp(&offered.proposals, sa, offered.with_ke, offered.group)
-        .map_err(Fault::Mismatch)?;
+    let chosen =
+        offer::select_esp(&offered.proposals, sa, offered.with_ke, offered.group).map_err(Fault::Mismatch)?;
     if offered.with_ke && chosen.proposal.group.is_some() && chosen.proposal.group != offered.group {
         return Err(Fault::Syntax("response chooses another group than its key exchange"));
     }
@@ -77,7 +72,11 @@ pub(crate) fn accept(response: &Message, offered: &Offered) -> Result<Accepted, 
     let within = narrow::is_narrowed(&offered.local_ts, tsi) && narrow::is_narrowed(&offered.remote_ts, tsr);
     if !within {
         return Err(Fault::Selectors {
-            ours: format!("{} === {}", narrow::describe(&offered.local_ts), narrow::describe(&offered.remote_ts)),
+            ours: format!(
+                "{} === {}",
+                narrow::describe(&offered.local_ts),
+                narrow::describe(&offered.remote_ts)
+            ),
             theirs: format!("{} === {}", narrow::describe(&tsi.selectors), narrow::describe(&tsr.selectors)),
         });
     }
@@ -103,7 +102,7 @@ pub(crate) struct ChildExchange {
     pub(crate) rekeys: Option<Spi>,
     flow: Option<Flow>,
     pub(crate) reserving: Option<RequestId>,
-    spi: Option<Spi>,
+    pub(super) spi: Option<Spi>,
     nonce: Option<Nonce>,
     exchange: Option<KeyExchange>,
     /// The group the peer asked for.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::collision::{self, Rekeyed};
 use super::fault::Fault;
-use super::offer::{self, ChosenEsp};
 use super::narrow;
+use super::offer::{self, ChosenEsp};
 use crate::config::ChildConfig;
 use crate::crypto::Nonces;
 use crate::manager::command::Spi;
@@ -151,15 +151,19 @@ fn agree(
         return Err(Fault::Syntax("request without SA, TSi and TSr"));
     };
     let sent_group = request.ke().map(|ke| ke.group);
-    let chosen =
-        offer::select_esp(&config.proposals, sa, with_ke, sent_group).map_err(Fault::Mismatch)?;
+    let chosen = offer::select_esp(&config.proposals, sa, with_ke, sent_group).map_err(Fault::Mismatch)?;
     if chosen.wire.esp_spi().is_none_or(|spi| spi < 256) {
         return Err(Fault::Syntax("ESP SPI below 256"));
     }
-    let (local_ts, remote_ts) = (narrow::narrow(&config.local_ts, tsr), narrow::narrow(&config.remote_ts, tsi));
+    let (local_ts, remote_ts) =
+        (narrow::narrow(&config.local_ts, tsr), narrow::narrow(&config.remote_ts, tsi));
     if local_ts.is_empty() || remote_ts.is_empty() {
         return Err(Fault::Selectors {
-            ours: format!("{} === {}", narrow::describe(&config.local_ts), narrow::describe(&config.remote_ts)),
+            ours: format!(
+                "{} === {}",
+                narrow::describe(&config.local_ts),
+                narrow::describe(&config.remote_ts)
+            ),
             theirs: format!("{} === {}", narrow::describe(&tsr.selectors), narrow::describe(&tsi.selectors)),
         });
     }

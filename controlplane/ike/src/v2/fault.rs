@@ -37,17 +37,10 @@ pub(crate) enum Fault {
     WrongGroup(KeId),
     /// Incompatible: no common traffic selector.
     #[error("no common traffic selector")]
-    Selectors {
-        ours: String,
-        theirs: String,
-    },
+    Selectors { ours: String, theirs: String },
     /// Incompatible: the peer is somebody else.
     #[error("the peer is {theirs}, not {ours}")]
-    Identity {
-        parameter: &'static str,
-        ours: String,
-        theirs: String,
-    },
+    Identity { parameter: &'static str, ours: String, theirs: String },
     /// Incompatible: the peer's proof is not of our secret.
     #[error("the shared secrets differ")]
     Psk,
@@ -123,16 +116,17 @@ impl Fault {
         key: Option<ConnectionKey>,
         connection: Option<&Connection>,
     ) -> Diagnosis {
-        let record = |code, side, parameter: &str, ours: String, theirs: String, rfc: &str, fix: &str| Diagnosis {
-            code,
-            side,
-            connection: key,
-            parameter: parameter.to_owned(),
-            ours,
-            theirs,
-            rfc: rfc.to_owned(),
-            fix: fix.to_owned(),
-        };
+        let record =
+            |code, side, parameter: &str, ours: String, theirs: String, rfc: &str, fix: &str| Diagnosis {
+                code,
+                side,
+                connection: key,
+                parameter: parameter.to_owned(),
+                ours,
+                theirs,
+                rfc: rfc.to_owned(),
+                fix: fix.to_owned(),
+            };
         let none = String::new;
         match self {
             Self::Refused(notify) => refused(notify, stage, key, connection),
@@ -334,7 +328,11 @@ fn identities(connection: Option<&Connection>) -> String {
 
 fn selector_names(connection: Option<&Connection>) -> String {
     let text = |c: &Connection| {
-        format!("local {}, remote {}", narrow::describe(&c.child.local_ts), narrow::describe(&c.child.remote_ts))
+        format!(
+            "local {}, remote {}",
+            narrow::describe(&c.child.local_ts),
+            narrow::describe(&c.child.remote_ts)
+        )
     };
     connection.map(text).unwrap_or_default()
 }

@@ -20,8 +20,8 @@ pub(crate) mod sa_init;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manager::context::Ctx;
 use crate::manager::command::{RequestId, Spi};
+use crate::manager::context::Ctx;
 use crate::sa::core::Core;
 use crate::sa::established::Established;
 use crate::wire::iana::ExchangeType;
@@ -91,6 +91,15 @@ impl Task {
         match self {
             Self::Child(task) => task.spi_reserved(spi),
             Self::RekeyIke(_) | Self::DeleteChild(_) | Self::DeleteIke(_) | Self::Liveness(_) => {}
+        }
+    }
+
+    /// The SPI it holds.
+    pub(crate) fn reserved_spi(&self) -> Option<Spi> {
+        match self {
+            Self::Child(task) => task.spi,
+            Self::DeleteChild(task) => (!task.listed).then_some(task.spi),
+            Self::RekeyIke(_) | Self::DeleteIke(_) | Self::Liveness(_) => None,
         }
     }
 

@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn the_narrower_side_wins_whichever_it_is() {
         let offered = TsPayload::new(vec![ts("0.0.0.0/0")]);
-        assert_eq!(narrow(&[ts("10.1.0.0/24"), ts("10.3.0.0/16")], &offered), [ts("10.1.0.0/24"), ts("10.3.0.0/16")]);
+        assert_eq!(
+            narrow(&[ts("10.1.0.0/24"), ts("10.3.0.0/16")], &offered),
+            [ts("10.1.0.0/24"), ts("10.3.0.0/16")]
+        );
         let offered = TsPayload::new(vec![ts("10.1.0.128/25")]);
         assert_eq!(narrow(&[ts("10.1.0.0/24")], &offered), [ts("10.1.0.128/25")]);
         assert_eq!(narrow(&[ts("10.9.0.0/24")], &offered), []);

@@ -105,7 +105,9 @@ pub(crate) fn select_ike(
             Some(ChosenIke { proposal: *proposal, wire: Proposal { transforms: kept, ..theirs.clone() } })
         })
     };
-    fitting(&|p| p.group == sent_group).or_else(|| fitting(&|_| true)).ok_or_else(|| ike_mismatch(ours, offered))
+    fitting(&|p| p.group == sent_group)
+        .or_else(|| fitting(&|_| true))
+        .ok_or_else(|| ike_mismatch(ours, offered))
 }
 
 /// Chooses an ESP proposal. `with_ke`: whether key exchange transforms count (not in IKE_AUTH);
@@ -117,9 +119,10 @@ pub(crate) fn select_esp(
     sent_group: Option<KeId>,
 ) -> Result<ChosenEsp, Mismatch> {
     let fitting = |wanted: &dyn Fn(&EspProposal) -> bool| {
-        offered.proposals.iter().find_map(|theirs| {
-            ours.iter().filter(|p| wanted(p)).find_map(|p| esp_fit(p, theirs, with_ke))
-        })
+        offered
+            .proposals
+            .iter()
+            .find_map(|theirs| ours.iter().filter(|p| wanted(p)).find_map(|p| esp_fit(p, theirs, with_ke)))
     };
     fitting(&|p| p.group == sent_group)
         .or_else(|| fitting(&|_| true))
@@ -251,9 +254,13 @@ fn esp_mismatch(ours: &[EspProposal], offered: &SaPayload, with_ke: bool) -> Mis
         aspect(Code::EncryptionAlgorithmMismatch, "ipsec encryption", TransformType::ENCR, None, &|p| {
             encryption(p.encryption, p.key_bits)
         }),
-        aspect(Code::AuthenticationAlgorithmMismatch, "ipsec integrity", TransformType::INTEG, Some(0), &|p| {
-            Transform::integ(p.integrity)
-        }),
+        aspect(
+            Code::AuthenticationAlgorithmMismatch,
+            "ipsec integrity",
+            TransformType::INTEG,
+            Some(0),
+            &|p| Transform::integ(p.integrity),
+        ),
         aspect(Code::EsnMismatch, "esn", TransformType::ESN, Some(0), &|_| Transform::esn(EsnId::NO_ESN)),
     ];
     if with_ke {
@@ -265,9 +272,9 @@ fn esp_mismatch(ours: &[EspProposal], offered: &SaPayload, with_ke: bool) -> Mis
 }
 
 fn mismatch(aspects: &[Aspect], ours: &SaPayload, offered: &SaPayload, whole: &'static str) -> Mismatch {
-    let found = aspects.iter().find(|a| {
-        !offered.proposals.iter().any(|theirs| a.ours.iter().any(|t| offers(theirs, t, a.absent)))
-    });
+    let found = aspects
+        .iter()
+        .find(|a| !offered.proposals.iter().any(|theirs| a.ours.iter().any(|t| offers(theirs, t, a.absent))));
     match found {
         Some(a) => Mismatch {
             code: a.code,
@@ -299,4 +306,3 @@ fn list<'a, T: Display + 'a>(items: impl Iterator<Item = &'a T>) -> String {
     }
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
-

@@ -123,8 +123,7 @@ impl RekeyIke {
         }
         let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
         let group = exchange.group().id();
-        let chosen =
-            offer::select_ike(&connection.ike_proposals, answer, group).map_err(Fault::Mismatch)?;
+        let chosen = offer::select_ike(&connection.ike_proposals, answer, group).map_err(Fault::Mismatch)?;
         if chosen.proposal.group != group || ke.group != group {
             return Err(Fault::Syntax("response chooses another group than its key exchange"));
         }
@@ -149,8 +148,7 @@ pub(crate) fn answer(
         return Err(Fault::Syntax("IKE rekey needs SA, KE and Nonce"));
     };
     let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
-    let chosen =
-        offer::select_ike(&connection.ike_proposals, offered, ke.group).map_err(Fault::Mismatch)?;
+    let chosen = offer::select_ike(&connection.ike_proposals, offered, ke.group).map_err(Fault::Mismatch)?;
     if chosen.proposal.group != ke.group {
         return Err(Fault::WrongGroup(chosen.proposal.group));
     }

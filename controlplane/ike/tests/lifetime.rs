@@ -1,0 +1,450 @@
+//! What happens to a tunnel that is up: rekeys, deletes, dead peers, bad networks, restarts.
+
+mod common;
+use common::*;
+use ike::*;
+use std::time::Duration;
+
+fn up() -> World {
+    let mut world = World::new(connection(A), connection(B));
+    world.run(2);
+    world.assert_up();
+    world
+}
+
+fn spi(world: &World, side: usize) -> Spi {
+    world.sides[side].child().sa.spi
+}
+
+fn gone(world: &World, side: usize, spi: Spi) -> Option<Gone> {
+    world.sides[side].events.iter().find_map(|e| match e {
+        Event::ChildDeleted { spi: s, why, .. } if *s == spi => Some(*why),
+        _ => None,
+    })
+}
+
+#[test]
+fn each_side_rekeys_the_child() {
+    for by in [A, B] {
+        let mut world = up();
+        let old = [spi(&world, A), spi(&world, B)];
+        world.command(by, Command::RekeyChild(old[by]));
+        world.run(5);
+        world.assert_up();
+        for side in [A, B] {
+            assert_ne!(spi(&world, side), old[side]);
+            assert_eq!(gone(&world, side, old[side]), Some(Gone::Replaced));
+        }
+        assert_eq!(world.sides[by].child().sa.replaces, Some(old[by]));
+    }
+}
+
+/// The responder's new inbound SA is installed before its answer leaves; its outbound SA is switched by the
+/// delete of the old one.
+#[test]
+fn a_rekey_is_make_before_break() {
+    let mut world = up();
+    let (old_a, old_b) = (spi(&world, A), spi(&world, B));
+    world.sides[B].held = Some(Vec::new());
+    world.command(A, Command::RekeyChild(old_a));
+    world.run(1);
+    let sent = world.sides[B].sent;
+    let reserved = world.sides[B].held.replace(Vec::new()).unwrap();
+    assert!(matches!(reserved[..], [SaReply::SpiReserved { .. }]));
+    let now = world.now;
+    world.sides[B].manager.handle_sa_reply(reserved[0], now);
+    world.drain(B);
+    let installed = world.sides[B].held.take().unwrap();
+    assert!(matches!(installed[..], [SaReply::Installed { .. }]));
+    assert_eq!(world.sides[B].children.len(), 2);
+    assert_eq!(world.sides[B].outbound().map(|c| c.sa.spi), Some(old_b));
+    assert_eq!(world.sides[B].sent, sent, "nothing is answered before every worker has the inbound SA");
+    world.sides[B].manager.handle_sa_reply(installed[0], now);
+    world.drain(B);
+    assert_eq!(world.sides[B].sent, sent + 1);
+    world.run(20);
+    world.assert_up();
+    assert_ne!(spi(&world, B), old_b);
+}
+
+#[test]
+fn first_use_switches_the_outbound() {
+    let mut world = up();
+    let (a, b) = (spi(&world, A), spi(&world, B));
+    world.command(A, Command::RekeyChild(a));
+    for _ in 0..2 {
+        world.run(0);
+        world.now = world.now + Duration::from_millis(10);
+    }
+    // A's delete of the old child gets lost: only FirstUse or the timer can switch B.
+    world.network.loss = 100;
+    world.run(0);
+    let new = *world.sides[B].children.keys().find(|s| **s != b).expect("a new child");
+    assert!(!world.sides[B].children[&new].active);
+    world.command(B, Command::FirstUse(new));
+    assert!(world.sides[B].children[&new].active);
+    world.network.loss = 0;
+    world.run(20);
+    world.assert_up();
+}
+
+#[test]
+fn each_side_rekeys_the_ike_sa_and_the_child_moves() {
+    for by in [A, B] {
+        let mut world = up();
+        let (old, child) = (world.sides[by].ike_sa(), spi(&world, A));
+        world.command(by, Command::RekeyIke(old.id));
+        world.run(5);
+        world.assert_up();
+        let new = world.sides[by].ike_sa();
+        assert!(new.initiator);
+        assert_ne!(new.initiator_spi, old.initiator_spi);
+        assert_eq!(spi(&world, A), child);
+        assert!(world.sides[1 - by].events.iter().any(|e| matches!(e, Event::IkeRekeyed { .. })));
+        // The new one works: in both directions.
+        for side in [A, B] {
+            let spi = spi(&world, side);
+            world.command(side, Command::RekeyChild(spi));
+            world.run(5);
+            world.assert_up();
+        }
+    }
+}
+
+#[test]
+fn both_sides_rekey_the_child_at_once() {
+    for seed in 1..20 {
+        let network = Network { delay: 50, ..Network::default() };
+        let mut world = World::seeded(connection(A), connection(B), seed, network);
+        world.run(5);
+        world.assert_up();
+        let (a, b) = (spi(&world, A), spi(&world, B));
+        world.command(A, Command::RekeyChild(a));
+        world.command(B, Command::RekeyChild(b));
+        world.run(60);
+        world.assert_up();
+    }
+}
+
+#[test]
+fn both_sides_rekey_the_ike_sa_at_once() {
+    for seed in 1..20 {
+        let network = Network { delay: 50, ..Network::default() };
+        let mut world = World::seeded(connection(A), connection(B), seed, network);
+        world.run(5);
+        let ids = [A, B].map(|side| world.sides[side].ike_sa().id);
+        world.command(A, Command::RekeyIke(ids[A]));
+        world.command(B, Command::RekeyIke(ids[B]));
+        world.run(120);
+        world.assert_up();
+    }
+}
+
+#[test]
+fn both_sides_begin_at_once() {
+    for seed in 1..20 {
+        let mut b = connection(B);
+        b.start = Start::Immediate;
+        let network = Network { delay: 50, ..Network::default() };
+        let mut world = World::seeded(connection(A), b, seed, network);
+        world.run(120);
+        world.assert_up();
+    }
+}
+
+#[test]
+fn lifetimes_are_kept_by_rekeys() {
+    let change = |mut c: Connection| {
+        c.ike_lifetime = Some(Duration::from_secs(300));
+        c.child.lifetime = Some(Duration::from_secs(100));
+        c
+    };
+    let mut world = World::new(change(connection(A)), change(connection(B)));
+    for _ in 0..200 {
+        world.run(10);
+        assert!(world.sides.iter().all(|s| s.outbound().is_some()), "never without an outbound SA");
+    }
+    world.run(3);
+    assert!(world.sides[A].failures().is_empty(), "{:?}", world.sides[A].failures());
+    let rekeys = world.sides[A].events.iter().filter(|e| matches!(e, Event::IkeRekeyed { .. })).count();
+    assert!(rekeys >= 5, "{rekeys}");
+    for side in &world.sides {
+        let all = side.events.iter();
+        assert_eq!(all.filter(|e| matches!(e, Event::IkeEstablished { .. })).count(), 1, "never begun anew");
+    }
+}
+
+#[test]
+fn a_soft_limit_rekeys() {
+    let mut world = up();
+    let old = spi(&world, B);
+    world.command(B, Command::SoftLimit(old));
+    world.run(5);
+    world.assert_up();
+    assert_ne!(spi(&world, B), old);
+}
+
+#[test]
+fn a_deleted_child_is_gone_on_both_sides_and_comes_back_where_it_is_wanted() {
+    let mut world = up();
+    let child = spi(&world, A);
+    world.command(A, Command::DeleteChild(child));
+    world.run(1);
+    assert!(world.sides.iter().all(|s| s.children.is_empty()));
+    assert_eq!(gone(&world, A, child), Some(Gone::Command));
+    world.run(30);
+    assert!(world.sides[A].children.is_empty(), "we were told to delete it");
+
+    let mut world = up();
+    let child = spi(&world, B);
+    world.command(B, Command::DeleteChild(child));
+    world.run(1);
+    assert!(world.sides[A].children.is_empty());
+    world.run(10);
+    world.assert_up();
+}
+
+#[test]
+fn a_deleted_ike_sa_is_gone_on_both_sides() {
+    for by in [A, B] {
+        let mut world = up();
+        world.command(by, Command::Down(KEY));
+        world.run(1);
+        assert!(
+            world
+                .sides
+                .iter()
+                .all(|s| s.children.is_empty() && s.ike_sas().is_empty() && s.journal.is_empty())
+        );
+        world.run(30);
+        // A is to be up at once: only its own command keeps it down.
+        assert_eq!(world.sides[A].ike_sas().is_empty(), by == A);
+    }
+}
+
+#[test]
+fn a_removed_connection_says_goodbye() {
+    let mut world = up();
+    world.sides[A].manager.remove_connection(KEY, world.now);
+    world.run(2);
+    assert!(world.sides.iter().all(|s| s.ike_sas().is_empty() && s.children.is_empty()));
+    assert_eq!(world.sides[A].manager.poll_timeout(), None);
+}
+
+#[test]
+fn a_changed_connection_is_negotiated_again_an_equal_one_is_left_alone() {
+    let mut world = up();
+    let before = spi(&world, A);
+    let same = connection(A);
+    world.sides[A].manager.set_connection(same, world.now);
+    world.run(5);
+    assert_eq!(spi(&world, A), before);
+    let mut changed = connection(A);
+    changed.child.replay_window = 64;
+    world.sides[A].manager.set_connection(changed, world.now);
+    world.run(10);
+    world.assert_up();
+    assert_eq!(world.sides[A].child().sa.replay_window, 64);
+}
+
+#[test]
+fn a_silent_peer_is_probed_then_dead_at_the_deadline_then_tried_again() {
+    let mut world = up();
+    let before = world.trace.len();
+    world.run(300);
+    assert!(world.trace.len() - before >= 2 * 25, "probes are answered");
+    world.assert_up();
+    world.network.loss = 100;
+    let silent_since = world.now;
+    world.run(28);
+    assert_eq!(world.sides[A].children.len(), 1);
+    world.run(12);
+    assert!(world.now.since(silent_since) < Duration::from_secs(41));
+    assert_eq!(world.sides[A].failures()[0].code, Code::DpdTimeout);
+    assert!(world.sides.iter().all(|s| s.children.is_empty()));
+    world.network.loss = 0;
+    world.run(60);
+    world.assert_up();
+}
+
+#[test]
+fn traffic_makes_probes_needless() {
+    let mut world = up();
+    let (a, b) = (spi(&world, A), spi(&world, B));
+    let before = world.trace.len();
+    for _ in 0..60 {
+        world.command(A, Command::Heard(a));
+        world.command(B, Command::Heard(b));
+        world.run(5);
+    }
+    assert_eq!(world.trace.len(), before);
+}
+
+#[test]
+fn a_peer_that_lost_everything_is_taken_over() {
+    let mut world = up();
+    world.sides[A].journal.clear();
+    world.sides[A].children.clear();
+    let now = world.now;
+    world.sides[A].restart(now);
+    world.sides[A].manager.handle_timeout(now);
+    // Long enough after the first for INITIAL_CONTACT not to be mistaken for a crossing.
+    world.run(20);
+    world.assert_up();
+    let restarted =
+        |e: &Event| matches!(e, Event::IkeDeleted { why: Gone::PeerRestarted | Gone::Replaced, .. });
+    assert!(world.sides[B].events.iter().any(restarted));
+}
+
+#[test]
+fn a_lost_data_plane_gets_all_children_again() {
+    let mut world = up();
+    let old = spi(&world, A);
+    world.sides[A].children.clear();
+    world.command(A, Command::DataPlaneRestarted);
+    world.run(10);
+    world.assert_up();
+    assert_ne!(spi(&world, A), old);
+}
+
+#[test]
+fn the_peer_behind_a_nat_moves() {
+    let mut b = connection(B);
+    b.remote = None;
+    let network = Network { nat: Some("203.0.113.9".parse().unwrap()), ..Network::default() };
+    let mut world = World::seeded(connection(A), b, 1, network);
+    world.run(2);
+    world.network.nat = Some("203.0.113.77".parse().unwrap());
+    world.run(30);
+    assert_eq!(world.sides[B].child().sa.outer.remote, "203.0.113.77".parse::<std::net::IpAddr>().unwrap());
+    let child = spi(&world, B);
+    world.command(B, Command::PeerMoved { spi: child, remote: "203.0.113.99:4711".parse().unwrap() });
+    assert_eq!(world.sides[B].child().sa.outer.encap, Encap::Udp { local_port: 4500, remote_port: 4711 });
+}
+
+#[test]
+fn bad_networks_end_in_one_tunnel() {
+    for seed in 1..40 {
+        let network = Network { loss: 20, duplication: 20, delay: 30, nat: None };
+        let mut world = World::seeded(connection(A), connection(B), seed, network);
+        world.run(100);
+        let child = world.sides[A].children.keys().next().copied();
+        if let Some(child) = child {
+            world.command(A, Command::RekeyChild(child));
+        }
+        let ike_sa = world.sides[B].ike_sas().first().map(|sa| sa.id);
+        if let Some(ike_sa) = ike_sa {
+            world.command(B, Command::RekeyIke(ike_sa));
+        }
+        world.run(100);
+        world.network = Network::default();
+        world.run(300);
+        world.assert_up();
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let network = Network { loss: 20, duplication: 20, delay: 30, nat: None };
+        let mut world = World::seeded(connection(A), connection(B), 7, network);
+        world.run(200);
+        world.trace
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn duplicates_are_answered_with_the_same_bytes() {
+    let mut world = up();
+    let old = spi(&world, A);
+    world.command(A, Command::RekeyChild(old));
+    world.run(2);
+    for (from, datagram) in world.trace.clone() {
+        let back = Datagram { local: datagram.remote, remote: datagram.local, ..datagram };
+        world.sides[1 - from].manager.handle_message(back, world.now);
+    }
+    let answers: Vec<_> = std::iter::from_fn(|| world.sides[B].manager.poll_transmit())
+        .filter(|d| d.payload[18] != 34)
+        .collect();
+    assert_eq!(answers.len(), 1, "only the last response is kept");
+    assert!(world.trace.iter().any(|(_, d)| *d == answers[0]));
+    // The first message made a half-open IKE SA, which ends.
+    world.run(40);
+    world.assert_up();
+}
+
+/// The control process dies after every single step, in every phase of every exchange, and carries on from
+/// its journal.
+#[test]
+fn a_process_that_dies_at_every_step_finishes_everything() {
+    for dying in [&[A][..], &[B], &[A, B]] {
+        let mut a = connection(A);
+        a.start = Start::Respond;
+        let mut world = World::new(a, connection(B));
+        dying.iter().for_each(|side| world.sides[*side].restart_always = true);
+        world.command(A, Command::Initiate(KEY));
+        world.run(20);
+        world.assert_up();
+        for by in [A, B] {
+            let child = spi(&world, by);
+            world.command(by, Command::RekeyChild(child));
+            world.run(10);
+            world.assert_up();
+            assert_ne!(spi(&world, by), child);
+            let ike_sa = world.sides[by].ike_sa();
+            world.command(by, Command::RekeyIke(ike_sa.id));
+            world.run(10);
+            world.assert_up();
+            assert_ne!(world.sides[by].ike_sa().initiator_spi, ike_sa.initiator_spi);
+        }
+        let established = |e: &&Event| matches!(e, Event::IkeEstablished { .. });
+        assert_eq!(world.sides[A].events.iter().filter(established).count(), 1, "nothing is renegotiated");
+        world.command(A, Command::Down(KEY));
+        world.run(10);
+        assert!(world.sides[B].ike_sas().is_empty() && world.sides[B].journal.is_empty());
+    }
+}
+
+/// No AEAD IV is used twice with a key, whatever was lost of the journal.
+#[test]
+fn ivs_do_not_repeat_over_restarts() {
+    let mut world = up();
+    let stale = world.sides[A].journal.clone();
+    world.run(60);
+    let before: Vec<_> = sealed_ivs(&world);
+    world.sides[A].journal = stale;
+    let now = world.now;
+    world.sides[A].restart(now);
+    world.run(60);
+    let all = sealed_ivs(&world);
+    assert!(all.len() > before.len());
+    let mut unique = all.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), all.len());
+}
+
+/// (IKE SPI, IV) of A's distinct protected messages.
+fn sealed_ivs(world: &World) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut messages: Vec<_> =
+        world.trace.iter().filter(|(from, d)| *from == A && d.payload[16] == 46).collect();
+    messages.sort_by(|x, y| x.1.payload.cmp(&y.1.payload));
+    messages.dedup_by(|x, y| x.1.payload == y.1.payload);
+    messages.iter().map(|(_, d)| (d.payload[..16].to_vec(), d.payload[32..40].to_vec())).collect()
+}
+
+#[test]
+fn damaged_snapshots_are_refused() {
+    let world = up();
+    let snapshot = world.sides[A].journal.values().next().unwrap().clone();
+    let mut manager = IkeManager::new(Config::default(), [9; 32], Time::default());
+    let unknown = manager.restore(&snapshot, Time::default());
+    assert_eq!(unknown, Err(RestoreError::UnknownConnection(KEY)));
+    manager.set_connection(connection(A), Time::default());
+    for bytes in [&[][..], &[99], &snapshot[..snapshot.len() / 2]] {
+        assert!(matches!(manager.restore(bytes, Time::default()), Err(RestoreError::Unreadable(_))));
+    }
+    assert_eq!(manager.restore(&snapshot, Time::default()), Ok(()));
+    assert_eq!(manager.restore(&snapshot, Time::default()), Err(RestoreError::Duplicate(IkeSaId(1))));
+}
