@@ -156,8 +156,8 @@ fn diagnoses(list: &[Diagnosis]) -> String {
             + &field("there", &d.theirs)
             + &field("fix", &d.fix);
         format!(
-            "{} tunnel {} with {}, {} s ago, {} times: {} in {}\n  {}\n{fields}",
-            d.connection, d.tunnel, d.remote, d.age_secs, d.count, d.code, d.exchange, d.message
+            "{} tunnel {} with {}, {} s ago, {} times: {} ({})\n  {}\n{fields}",
+            d.connection, d.tunnel, d.remote, d.age_secs, d.count, d.code, d.rfc, d.message
         )
     };
     if list.is_empty() { "no negotiation failed\n".to_owned() } else { list.iter().map(text).collect() }

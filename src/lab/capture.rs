@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The outside network of every laboratory: 192.0.2.0/24.
 const OUTSIDE_NET: [u8; 3] = [192, 0, 2];
 
+/// How many leaked frames are quoted.
+const MAX_EXAMPLES: usize = 3;
+
 /// A running capture of one device.
 #[derive(Debug)]
 pub struct Capture {
@@ -19,7 +22,7 @@ pub struct Capture {
 }
 
 /// What a capture saw, frame by frame; frames that belong to none of the first kinds are leaks.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sightings {
     /// ESP, native or in UDP.
     pub esp: u64,
@@ -29,8 +32,12 @@ pub struct Sightings {
     pub arp: u64,
     /// ICMP between the gateways themselves.
     pub icmp: u64,
+    /// IGMP of the peer's kernel.
+    pub igmp: u64,
     /// Anything else: an inner packet, whole or in part, in clear.
     pub leaks: u64,
+    /// The first of them, in hexadecimal.
+    pub examples: Vec<String>,
 }
 
 impl Capture {
@@ -43,7 +50,8 @@ impl Capture {
         let path = file.to_string_lossy().into_owned();
         let log = lab.folder().join(format!("{name}.tcpdump.log"));
         // The whole frame, a large kernel buffer, written at once, and as root: the folder is ours.
-        let args = ["-i", device, "-w", &path, "-s", "0", "-B", "65536", "-U", "-Z", "root"];
+        let args =
+            ["-i", device, "-w", &path, "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root"];
         let tcpdump = namespace.start("tcpdump", &args, &log)?;
         lab.wait_for("tcpdump", Duration::from_secs(10), || {
             Ok(tcpdump.log().contains("listening on").then_some(()))
@@ -75,7 +83,12 @@ impl Sightings {
         let mut seen = Self::default();
         // A frame cut off where tcpdump was stopped ends the file.
         while let Some(Ok(frame)) = reader.next_packet() {
+            let leaks = seen.leaks;
             seen.count(&frame.data);
+            if seen.leaks > leaks && seen.examples.len() < MAX_EXAMPLES {
+                let start = frame.data.iter().take(80);
+                seen.examples.push(start.map(|byte| format!("{byte:02x}")).collect());
+            }
         }
         Ok(seen)
     }
@@ -101,6 +114,8 @@ impl Sightings {
         let port = |at: usize| payload.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
         let ports = [port(0), port(2)];
         match packet.get(9) {
+            // A kernel peer joins the multicast groups of its link.
+            Some(2) if packet.get(12..15) == Some(&OUTSIDE_NET) => self.igmp += 1,
             _ if !between_gateways => self.leaks += 1,
             Some(50) => self.esp += 1,
             Some(17) if later_fragment => self.esp += 1,

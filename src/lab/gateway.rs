@@ -3,7 +3,7 @@
 use super::{Lab, Namespace, Process};
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
-use api::{ChildState, IkeSa, IkeState};
+use api::{ChildState, DataplaneState, IkeSa, IkeState, Status};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,11 +74,14 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Waits until the control plane answers and has brought the data plane to what the configuration says.
     fn wait_answering(&mut self, lab: &Lab) -> Result<()> {
         lab.wait_for("the control plane", Duration::from_secs(20), || {
             alive("the control plane", &mut self.control)?;
-            Ok(self.sas().ok().map(drop))
+            let status = self.client.get::<Status>(api::path::STATUS).ok();
+            Ok(status.filter(|status| status.dataplane.state == DataplaneState::Ready).map(drop))
         })
+        .with_context(|| format!("control plane log:\n{}", tail(&self.control.log(), 30)))
     }
 
     /// Starts the control plane again after it was killed.

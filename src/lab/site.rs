@@ -155,6 +155,11 @@ impl Site {
     /// Moves the data plane's taps to where a NIC's cable would lead. A data plane that restarts makes new ones.
     fn connect_taps(&self, wan: &Namespace) -> Result<()> {
         let (out, lan) = (format!("out{}", self.options.side), self.lan());
+        // The kernel's end of a tap has the address of DPDK's end; a cable has different ones.
+        for (device, end) in [(&out, 1), (&lan, 2)] {
+            let address = format!("02:e5:b1:00:{:02x}:{end:02x}", self.options.side);
+            self.namespace.ip(&["link", "set", device, "address", &address])?;
+        }
         self.namespace.give(&out, wan)?;
         wan.plug(&out, "br0")?;
         self.namespace.give(&lan, &self.host)

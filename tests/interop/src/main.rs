@@ -70,7 +70,8 @@ fn main() -> Result<ExitCode> {
             Ok(note) => println!("ok      {:<52} {seconds:>6.1} s  {note}", scenario.name),
             Err(error) => {
                 failed += 1;
-                println!("FAILED  {:<52} {seconds:>6.1} s\n{error:?}", scenario.name);
+                println!("FAILED  {:<52} {seconds:>6.1} s", scenario.name);
+                error.chain().for_each(|cause| println!("{cause}\n"));
             }
         }
         lab.check_interrupt()?;
