@@ -18,7 +18,9 @@ use crate::{
     job::{Job, Status},
     key::{Key, KeyError, KeyMaterial, Schedule},
     memory::KeyMemory,
-    suite::Suite,
+    portable::Portable,
+    selftest::{SelfTestError, names, wrong_ciphers},
+    suite::{Cipher, Suite},
 };
 use ffi::{EtmJob, GcmJob};
 use manager::Manager;
@@ -29,23 +31,37 @@ const BATCH: usize = 64;
 const MAX_TAG: usize = 32;
 
 /// The ipsec-mb back-end.
+///
+/// Ciphers that the library gets wrong on this processor are left to the portable engine.
 #[derive(Debug)]
 pub struct IpsecMb {
     /// For expanding keys, off the hot path.
     manager: Mutex<Manager>,
     description: String,
+    /// What the portable engine does instead.
+    wrong: Vec<Cipher>,
 }
 
 impl IpsecMb {
-    /// Sets the library up for this processor.
+    /// Sets the library up for this processor, and tests every suite.
     ///
     /// # Errors
     ///
-    /// [`BackendError::Setup`] when the processor is not supported.
-    pub fn new() -> Result<IpsecMb, BackendError> {
+    /// [`BackendError::Setup`] when the processor is not supported; [`SelfTestError`] when nothing is
+    /// right.
+    pub fn new() -> Result<IpsecMb, SelfTestError> {
         let manager = Manager::new()?;
         let description = format!("ipsec-mb {} ({})", manager::version(), manager.instruction_set());
-        Ok(IpsecMb { manager: Mutex::new(manager), description })
+        let mut engine = IpsecMb { manager: Mutex::new(manager), description, wrong: Vec::new() };
+        engine.wrong = wrong_ciphers(&engine)?;
+        if engine.wrong.len() == Cipher::ALL.len() {
+            return Err(SelfTestError::WrongAnswers { backend: engine.name(), wrong: engine.wrong });
+        }
+        if !engine.wrong.is_empty() {
+            let wrong = names(&engine.wrong);
+            engine.description.push_str(&format!("; {wrong} portable, since the library gets them wrong"));
+        }
+        Ok(engine)
     }
 }
 
@@ -59,6 +75,9 @@ impl Backend for IpsecMb {
     }
 
     fn expand(&self, suite: Suite, material: &KeyMaterial<'_>, memory: &KeyMemory) -> Result<Key, KeyError> {
+        if self.wrong.contains(&suite.cipher()) {
+            return Portable.expand(suite, material, memory);
+        }
         material.check(suite)?;
         let (encryption, salt) = material.split_salt(suite);
         let mut manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,15 +175,23 @@ impl IpsecMbContext {
         }
     }
 
-    /// Describes each pending job of a batch of at most [`BATCH`] to the library.
+    /// Describes each pending job of a batch of at most [`BATCH`] to the library; does those with a
+    /// portable key.
     fn describe(&mut self, batch: &mut [Job<'_>], direction: Direction) {
         self.gcm.clear();
         self.etm.clear();
         for (owner, job) in batch.iter_mut().enumerate().filter(|(_, job)| job.is_pending()) {
             let key: &Key = job.key;
-            let Schedule::IpsecMb(schedule) = &key.schedule else {
-                job.finish(Status::WrongBackend);
-                continue;
+            let schedule = match &key.schedule {
+                Schedule::IpsecMb(schedule) => schedule,
+                Schedule::Portable(schedule) => {
+                    let status = match direction {
+                        Direction::Seal => schedule.seal(job),
+                        Direction::Open => schedule.open(job),
+                    };
+                    job.finish(status);
+                    continue;
+                }
             };
             let computed = self.computed[owner].as_mut_ptr();
             if key.sizes.is_aead {

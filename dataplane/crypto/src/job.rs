@@ -40,7 +40,7 @@ pub enum Status {
     /// The encrypted part is no multiple of the cipher's block, or the packet is too short for its
     /// tag or longer than [`MAX_LEN`]. The buffer is unchanged.
     BadLength,
-    /// The key was expanded by another back-end. The buffer is unchanged.
+    /// The key was expanded by an engine that this context does not know. The buffer is unchanged.
     WrongBackend,
 }
 

@@ -82,14 +82,14 @@ impl Schedule {
         }
     }
 
-    fn seal(&self, job: &mut Job<'_>) -> Status {
+    pub(crate) fn seal(&self, job: &mut Job<'_>) -> Status {
         match self {
             Schedule::Gcm(key) => key.seal(job),
             Schedule::EncryptThenMac(key) => key.seal(job),
         }
     }
 
-    fn open(&self, job: &mut Job<'_>) -> Status {
+    pub(crate) fn open(&self, job: &mut Job<'_>) -> Status {
         match self {
             Schedule::Gcm(key) => key.open(job),
             Schedule::EncryptThenMac(key) => key.open(job),

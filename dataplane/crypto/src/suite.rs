@@ -169,6 +169,12 @@ impl Cipher {
     }
 }
 
+impl fmt::Display for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Integrity {
     /// Every integrity algorithm.
     pub const ALL: [Integrity; 5] = [

@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::engines;
 use crypto::{Backend, Context, Job, Key, KeyMaterial, Status, Suite, heap};
 use proptest::{prelude::*, sample::Index};
@@ -68,8 +66,8 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(engine: &Arc<dyn Backend>, packets: &'a [Packet]) -> Run<'a> {
-        let keys = packets.iter().map(|packet| packet.key(&**engine)).collect();
+    fn new(engine: &dyn Backend, packets: &'a [Packet]) -> Run<'a> {
+        let keys = packets.iter().map(|packet| packet.key(engine)).collect();
         let buffers =
             packets.iter().map(|packet| [&vec![0xee; packet.skew][..], &packet.esp, &[0xee; 16]].concat());
         Run { packets, context: engine.context().expect("a context"), keys, buffers: buffers.collect() }
@@ -110,7 +108,7 @@ proptest! {
 
     #[test]
     fn engines_agree(packets in proptest::collection::vec(packet(), 1..=64)) {
-        let mut runs: Vec<Run<'_>> = engines().iter().map(|engine| Run::new(engine, &packets)).collect();
+        let mut runs: Vec<Run<'_>> = engines().into_iter().map(|engine| Run::new(engine, &packets)).collect();
         for run in &mut runs {
             prop_assert!(run.seal().iter().all(|status| *status == Status::Ok));
         }

@@ -14,7 +14,7 @@ fn short_packets_of_every_length_are_refused_or_fail() {
     for engine in engines() {
         let mut context = engine.context().expect("a context");
         for suite in Suite::all() {
-            let key = key(&*engine, suite);
+            let key = key(engine, suite);
             let minimum = 8
                 + suite.iv_len()
                 + suite.icv_len()
@@ -35,7 +35,7 @@ fn short_packets_of_every_length_are_refused_or_fail() {
 fn layouts_outside_the_buffer_are_refused() {
     let suite = Suite::new(Cipher::AesCbc128, Some(Integrity::HmacSha1)).expect("a suite");
     for engine in engines() {
-        let key = key(&*engine, suite);
+        let key = key(engine, suite);
         let mut context = engine.context().expect("a context");
         let layouts = [
             (0..16, 53),
@@ -64,7 +64,7 @@ fn a_batch_of_any_size_completes() {
     let suites = [Suite::from_transforms(20, 128, 0), Suite::from_transforms(12, 256, 12)]
         .map(|suite| suite.expect("a suite"));
     for engine in engines() {
-        let keys = suites.map(|suite| key(&*engine, suite));
+        let keys = suites.map(|suite| key(engine, suite));
         let mut context = engine.context().expect("a context");
         let mut packets: Vec<Vec<u8>> = (0..300).map(|n| vec![0; 8 + 16 + 32 + 16 * (n % 5) + 16]).collect();
         let sealed = packets.clone();
@@ -92,7 +92,7 @@ fn a_batch_of_any_size_completes() {
 fn cbc_initialization_vectors_do_not_repeat() {
     let suite = Suite::new(Cipher::AesCbc128, Some(Integrity::HmacSha256)).expect("a suite");
     for engine in engines() {
-        let key = key(&*engine, suite);
+        let key = key(engine, suite);
         let mut context = engine.context().expect("a context");
         let mut seen = std::collections::HashSet::new();
         for (low, high) in [(1u32, None), (2, None), (1, Some(1)), (2, Some(1)), (1, Some(2))] {
@@ -105,19 +105,22 @@ fn cbc_initialization_vectors_do_not_repeat() {
     }
 }
 
+/// The portable engine cannot read the library's schedules; the other way round it is the fallback.
 #[cfg(ipsec_mb)]
 #[test]
-fn a_key_of_another_engine_is_refused() {
+fn keys_of_another_engine() {
     let suite = Suite::from_transforms(20, 256, 0).expect("a suite");
     let engines = engines();
-    for (own, other) in [(0, 1), (1, 0)] {
-        let key = key(&*engines[other], suite);
+    let seal = |own: usize, other: usize| {
+        let key = key(engines[other], suite);
         let mut packet = [3; 64];
         let mut jobs = [Job::encap(&key, &mut packet, None)];
         engines[own].context().expect("a context").seal(&mut jobs);
-        assert_eq!(jobs[0].status(), Status::WrongBackend);
-        assert_eq!(packet, [3; 64]);
-    }
+        (jobs[0].status(), packet)
+    };
+    assert_eq!(seal(0, 1), (Status::WrongBackend, [3; 64]));
+    assert_eq!(seal(1, 0), seal(1, 1));
+    assert_eq!(seal(1, 0).0, Status::Ok);
 }
 
 #[test]
@@ -130,7 +133,7 @@ fn key_material_of_another_length_is_refused_and_never_printed() {
             let refused = engine.expand(suite, &material, &heap());
             assert!(matches!(refused, Err(KeyError::Length { .. })), "{refused:?}");
         }
-        let text = format!("{:?}", key(&*engine, Suite::from_transforms(20, 128, 0).expect("a suite")));
+        let text = format!("{:?}", key(engine, Suite::from_transforms(20, 128, 0).expect("a suite")));
         assert!(text.starts_with("Key(AES-GCM-16-128, "), "{text}");
     }
 }

@@ -17,11 +17,11 @@ fn aes_gcm() {
         for engine in engines() {
             let context = format!("test {} on {}: {}", test.tc_id, engine.name(), test.comment);
             let gcm = Gcm { key: &test.key, nonce: &test.nonce, aad: &test.aad };
-            let (status, opened) = gcm.open(&*engine, &test.ct, &test.tag);
+            let (status, opened) = gcm.open(engine, &test.ct, &test.tag);
             match test.result {
                 TestResult::Valid | TestResult::Acceptable => {
                     assert_eq!((status, &opened[..]), (Status::Ok, &test.pt[..]), "{context}");
-                    let sealed = gcm.seal(&*engine, &test.pt);
+                    let sealed = gcm.seal(engine, &test.pt);
                     assert_eq!((&sealed.0[..], &sealed.1[..]), (&test.ct[..], &test.tag[..]), "{context}");
                 }
                 TestResult::Invalid => {
@@ -51,7 +51,7 @@ fn hmac() {
         assert!(tests.len() > 20, "only {} apply to {algorithm:?}", tests.len());
         for test in tests {
             for engine in engines() {
-                let made = common::mac(&*engine, algorithm, &test.key, &test.msg);
+                let made = common::mac(engine, algorithm, &test.key, &test.msg);
                 let len = made.len().min(test.tag.len());
                 assert_eq!(made[..len], test.tag[..len], "test {} on {}", test.tc_id, engine.name());
             }
@@ -68,7 +68,7 @@ fn aes_cbc() {
         let pad = 16 - test.pt.len() % 16;
         let padded = [&test.pt[..], &vec![u8::try_from(pad).expect("at most 16"); pad]].concat();
         for engine in engines() {
-            let made = common::cbc(&*engine, 12, &test.key, &test.nonce, &padded);
+            let made = common::cbc(engine, 12, &test.key, &test.nonce, &padded);
             assert_eq!(made, test.ct[..], "test {} on {}", test.tc_id, engine.name());
         }
     }

@@ -1,17 +1,22 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::sync::Arc;
+#[cfg(ipsec_mb)]
+use std::sync::LazyLock;
 
 use crypto::{Backend, Context, Integrity, Job, Key, KeyMaterial, Layout, Portable, Status, Suite, heap};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-/// Every engine of this build.
-pub(crate) fn engines() -> Vec<Arc<dyn Backend>> {
-    let mut engines: Vec<Arc<dyn Backend>> = vec![Arc::new(Portable)];
+/// Every engine of this build; set up, and so self-tested, once.
+pub(crate) fn engines() -> Vec<&'static dyn Backend> {
     #[cfg(ipsec_mb)]
-    engines.push(Arc::new(crypto::IpsecMb::new().expect("ipsec-mb can be set up")));
-    engines
+    static IPSEC_MB: LazyLock<crypto::IpsecMb> =
+        LazyLock::new(|| crypto::IpsecMb::new().expect("ipsec-mb can be set up"));
+    vec![
+        &Portable,
+        #[cfg(ipsec_mb)]
+        &*IPSEC_MB,
+    ]
 }
 
 /// A vector file of `tests/vectors`.
