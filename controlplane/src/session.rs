@@ -84,20 +84,29 @@ impl Session {
     pub(crate) fn receive(&mut self, engine: &mut Engine, now: Time) -> Result<(), SessionError> {
         self.end.drain_doorbell()?;
         self.unfinished = false;
-        for _ in 0..MESSAGES {
-            let Some(completion) = self.end.receive_completion()? else { break };
-            engine.handle_completion(completion, now);
-        }
-        let mut events = 0;
-        while events < MESSAGES {
-            let Some(event) = self.end.receive_event()? else { break };
-            engine.handle_event(event, now);
-            events += 1;
-        }
-        self.unfinished |= events == MESSAGES;
+        self.completions(engine, now)?;
+        self.events(engine, now)?;
         for (class, budget) in BUDGET {
             self.punts(class, budget, engine, now)?;
         }
+        Ok(())
+    }
+
+    fn completions(&mut self, engine: &mut Engine, now: Time) -> Result<(), SessionError> {
+        for _ in 0..MESSAGES {
+            let Some(completion) = self.end.receive_completion()? else { return Ok(()) };
+            engine.handle_completion(completion, now);
+        }
+        self.unfinished = true;
+        Ok(())
+    }
+
+    fn events(&mut self, engine: &mut Engine, now: Time) -> Result<(), SessionError> {
+        for _ in 0..MESSAGES {
+            let Some(event) = self.end.receive_event()? else { return Ok(()) };
+            engine.handle_event(event, now);
+        }
+        self.unfinished = true;
         Ok(())
     }
 

@@ -150,8 +150,9 @@ pub struct Diagnosis {
     pub count: u64,
     /// Stable name, e.g. `PskMismatch`.
     pub code: String,
-    /// The exchange in which it happened, e.g. `IKE_AUTH`.
-    pub exchange: String,
+    /// Where the rule stands, e.g. `RFC 7296 section 2.15`.
+    #[serde(default)]
+    pub rfc: String,
     pub message: String,
     /// The parameter at fault, its value here and as it stood on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -204,7 +204,7 @@ impl Engine {
             age_secs: now.since(failure.at).as_secs(),
             count: failure.count,
             code: format!("{:?}", d.code),
-            exchange: d.rfc.clone(),
+            rfc: d.rfc.clone(),
             message: side.to_owned(),
             parameter: some(&d.parameter),
             ours: some(&d.ours),
