@@ -327,3 +327,71 @@ fn half_open_ike_sas_are_bounded_and_end() {
     world.run(40);
     assert_eq!(world.sides[B].ike_sas().len(), 1);
 }
+
+/// A response to IKE_SA_INIT that says only this.
+fn only(request: &Datagram, notify: ike::wire::NotifyPayload) -> Datagram {
+    use ike::wire::{Message, Payload};
+    let mut header = Message::decode(&request.payload).unwrap().header;
+    (header.flags.initiator, header.flags.response) = (false, true);
+    let payload = Message { header, payloads: vec![Payload::Notify(notify)] }.encode().unwrap();
+    Datagram { vrf: 0, local: request.local, remote: request.remote, payload }
+}
+
+#[test]
+fn a_cookie_is_sent_back_first_under_the_same_message_id() {
+    use ike::wire::iana::NotifyType;
+    use ike::wire::{Message, NotifyPayload, Payload};
+    let mut world = World::new(connection(A), connection(B));
+    let now = world.now;
+    world.sides[A].manager.handle_timeout(now);
+    let first = world.sides[A].manager.poll_transmit().unwrap();
+    let cookie = only(&first, NotifyPayload::new(NotifyType::COOKIE, [7; 40]));
+    world.sides[A].manager.handle_message(cookie, now);
+    let second = world.sides[A].manager.poll_transmit().unwrap();
+    let (before, after) =
+        (Message::decode(&first.payload).unwrap(), Message::decode(&second.payload).unwrap());
+    assert!(
+        matches!(&after.payloads[0], Payload::Notify(n) if n.notify_type == NotifyType::COOKIE && n.data == [7; 40])
+    );
+    assert_eq!(after.payloads[1..], before.payloads);
+    assert_eq!(after.header, before.header);
+    // The peer, which knows nothing of it, goes on; AUTH covers the request with the cookie.
+    let now = world.now;
+    let arriving = Datagram { vrf: 0, local: second.remote, remote: second.local, payload: second.payload };
+    world.sides[B].manager.handle_message(arriving, now);
+    world.run(5);
+    world.assert_up();
+}
+
+#[test]
+fn endless_new_beginnings_end() {
+    use ike::wire::NotifyPayload;
+    use ike::wire::iana::NotifyType;
+    let mut world = World::new(connection(A), connection(B));
+    let now = world.now;
+    world.sides[A].manager.handle_timeout(now);
+    for n in 0..10 {
+        let Some(request) = world.sides[A].manager.poll_transmit() else {
+            assert!(world.sides[A].ike_sas().is_empty());
+            return;
+        };
+        let cookie = only(&request, NotifyPayload::new(NotifyType::COOKIE, [n; 40]));
+        world.sides[A].manager.handle_message(cookie, now);
+    }
+    panic!("still trying");
+}
+
+#[test]
+fn a_group_we_did_not_offer_is_not_taken() {
+    use ike::wire::NotifyPayload;
+    use ike::wire::iana::NotifyType;
+    let mut world = World::new(connection(A), connection(B));
+    let now = world.now;
+    world.sides[A].manager.handle_timeout(now);
+    let request = world.sides[A].manager.poll_transmit().unwrap();
+    let weaker = only(&request, NotifyPayload::new(NotifyType::INVALID_KE_PAYLOAD, [0, 1]));
+    world.sides[A].manager.handle_message(weaker, now);
+    world.drain(A);
+    let diagnosis = world.sides[A].failures()[0];
+    assert_eq!((diagnosis.code, diagnosis.theirs.as_str()), (Code::DhGroupMismatch, "MODP-768 (group 1)"));
+}
