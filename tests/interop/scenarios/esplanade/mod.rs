@@ -9,6 +9,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("esplanade/tap", |lab| traffic(lab, Devices::Tap, 1)).chosen(),
         Scenario::new("esplanade/af-packet", |lab| traffic(lab, Devices::AfPacket, 1)),
+        Scenario::new("esplanade/two-workers", |lab| traffic(lab, Devices::Tap, 2)),
     ]
 }
 

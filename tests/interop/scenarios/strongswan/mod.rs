@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use esplanade::lab::{Lab, SiteOptions, SwanOptions};
 use std::time::Duration;
 
@@ -114,18 +114,33 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     }
     all.push(Scenario::new("strongswan/peer-deletes", peer_deletes));
     all.push(Scenario::new("strongswan/we-delete", we_delete));
+    all.push(Scenario::new("strongswan/starts-on-traffic", starts_on_traffic));
+    all.extend(refusals());
+    all
+}
+
+/// What must not come up, who asks for it, and the code of the diagnosis on our side. Where the peer refuses us, it does not say
+/// more than that it does; where we refuse, we know why.
+fn refusals() -> Vec<Scenario> {
     let wrong_psk = SwanOptions { psk: "another-key".into(), ..SwanOptions::default() };
     let other_suite = SwanOptions { ike: "aes256-sha512-modp4096".into(), ..SwanOptions::default() };
     let other_nets = SwanOptions { local_ts: "10.9.0.0/24".into(), ..SwanOptions::default() };
-    for (options, code) in [
-        (wrong_psk, "PskMismatch"),
-        (other_suite, "AlgorithmMismatch"),
-        (other_nets, "TrafficSelectorMismatch"),
-    ] {
-        let refused = move |lab: &Lab| refused(lab, &options, code);
-        all.push(Scenario::new(format!("strongswan/refused/{code}"), refused));
-    }
-    all
+    let rows = [
+        ("wrong-psk", &wrong_psk, Initiator::Us, "AuthenticationFailed"),
+        ("wrong-psk", &wrong_psk, Initiator::Peer, "PskMismatch"),
+        ("no-common-proposal", &other_suite, Initiator::Us, "ProposalMismatch"),
+        ("no-common-proposal", &other_suite, Initiator::Peer, "EncryptionAlgorithmMismatch"),
+        ("no-common-selector", &other_nets, Initiator::Us, "TrafficSelectorMismatch"),
+        ("no-common-selector", &other_nets, Initiator::Peer, "TrafficSelectorMismatch"),
+    ];
+    let scenario = |(what, options, initiator, code): (&str, &SwanOptions, Initiator, &'static str)| {
+        let who = if initiator == Initiator::Us { "we-initiate" } else { "peer-initiates" };
+        let options = options.clone();
+        Scenario::new(format!("strongswan/refused/{what}/{who}"), move |lab| {
+            refused(lab, &options, initiator, code)
+        })
+    };
+    rows.into_iter().map(scenario).collect()
 }
 
 fn traffic(lab: &Lab, suite: Suite, initiator: Initiator) -> Result<String> {
@@ -160,16 +175,35 @@ fn rekey(lab: &Lab, start: impl Fn(&Scene<'_>) -> Result<String> + Sync) -> Resu
     Ok("no packet lost".into())
 }
 
+/// The peer deletes the tunnel: our SAs go, nothing leaks, and the next packet brings a new one up.
 fn peer_deletes(lab: &Lab) -> Result<String> {
     let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(DEFAULT.swan())))?;
     scene.establish(Initiator::Peer)?;
     scene.ping(5)?;
+    let before = scene.spis()?;
     scene.peer.swanctl(&["--terminate", "--ike", "t"])?;
     lab.wait_for("our SAs to be gone", Duration::from_secs(10), || {
         Ok(scene.site.gateway.sas()?.is_empty().then_some(()))
     })?;
-    ensure!(scene.try_ping(5)?.received == 0, "packets passed without an SA");
+    scene.explain(wakes_the_tunnel(lab, &scene))?;
+    ensure!(scene.spis()? != before, "the SPIs are those of the deleted SA");
+    scene.finish().map(|()| "re-established on traffic".into())
+}
+
+/// Nobody initiates: the first packet does.
+fn starts_on_traffic(lab: &Lab) -> Result<String> {
+    let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(DEFAULT.swan())))?;
+    ensure!(scene.site.gateway.sas()?.is_empty(), "it negotiated without traffic");
+    scene.explain(wakes_the_tunnel(lab, &scene))?;
     scene.finish().map(|()| String::new())
+}
+
+/// Pings until one comes back, then expects all of them to.
+fn wakes_the_tunnel(lab: &Lab, scene: &Scene<'_>) -> Result<()> {
+    lab.wait_for("a tunnel on traffic", Duration::from_secs(10), || {
+        Ok((scene.try_ping(1)?.received == 1).then_some(()))
+    })?;
+    scene.ping(10)
 }
 
 fn we_delete(lab: &Lab) -> Result<String> {
@@ -184,14 +218,16 @@ fn we_delete(lab: &Lab) -> Result<String> {
 }
 
 /// A negotiation that must fail, with its reason named on our side.
-fn refused(lab: &Lab, options: &SwanOptions, code: &str) -> Result<String> {
+fn refused(lab: &Lab, options: &SwanOptions, initiator: Initiator, code: &str) -> Result<String> {
     let scene = Scene::set(lab, &DEFAULT.site(), &With::StrongSwan(Box::new(options.clone())))?;
-    ensure!(scene.site.gateway.command(&["initiate", "site"]).is_err(), "it should have been refused");
+    let asked = match initiator {
+        Initiator::Us => scene.site.gateway.command(&["initiate", "site"]).map(drop),
+        Initiator::Peer => scene.peer.initiate(),
+    };
+    ensure!(asked.is_err(), "it should have been refused");
     let diagnoses = scene.site.gateway.command(&["show", "diagnoses"])?;
-    scene.explain(if diagnoses.contains(code) {
-        Ok(())
-    } else {
-        Err(anyhow::anyhow!("no {code} in: {diagnoses}"))
-    })?;
-    Ok(diagnoses.lines().nth(1).unwrap_or_default().trim().to_owned())
+    scene.explain(
+        diagnoses.contains(code).then_some(()).with_context(|| format!("no {code} in: {diagnoses}")),
+    )?;
+    Ok(code.to_owned())
 }
