@@ -174,6 +174,7 @@ impl<'a> Job<'a> {
     }
 
     /// Where the tag is, or goes to.
+    #[cfg(ipsec_mb)]
     #[inline]
     pub(crate) fn tag(&mut self) -> &mut [u8] {
         &mut self.buffer[self.tag_at..self.tag_at + self.key.sizes.icv_len]
