@@ -2,10 +2,15 @@
 
 mod common;
 
-use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of, protocol, to_port};
+use common::frames::{FORTH, HOST_MAC, Ip, PEER_MAC, ethernet, forwarded, ip_of, protocol, to_port};
 use common::setup::{ChildSa, FIRST, SECOND, tables};
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::Suite;
+use esplanade_dataplane::shared::{Direction, ExceptionKind, Limit, Notice};
+use esplanade_dataplane::worker::counters::Figure;
+use packet::DropReason;
+use packet::headers::checksum;
+use packet::sad::{Lifetime, LimitKind};
 
 /// Both gateways, with `sa` and its mirror installed.
 fn pair(sa: &ChildSa, workers: usize) -> (Gateway, Gateway) {
@@ -200,8 +205,60 @@ fn limits_and_moves_are_told_once() {
     second.assert_balanced();
 }
 
-use common::frames::Ip;
-use esplanade_dataplane::shared::{Direction, ExceptionKind, Limit, Notice};
-use esplanade_dataplane::worker::counters::Figure;
-use packet::DropReason;
-use packet::sad::{Lifetime, LimitKind};
+/// A SYN that offers an MSS of 1460.
+fn syn(ip: Ip) -> Vec<u8> {
+    let mut segment = vec![0x10, 0, 0x20, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0];
+    segment.extend([2, 4, 0x05, 0xb4]);
+    let sum = tcp_sum(&ip, &segment);
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+    ip.packet(6, &segment)
+}
+
+fn tcp_sum(ip: &Ip, segment: &[u8]) -> u16 {
+    let len = u16::try_from(segment.len()).expect("short");
+    let (src, dst) = (ip.src.into(), ip.dst.into());
+    !checksum::fold(checksum::pseudo_header(src, dst, 6, len) + checksum::sum(segment))
+}
+
+#[test]
+fn a_syn_is_clamped_to_what_fits_the_tunnel() {
+    let sa = ChildSa::new(aes_gcm());
+    let (mut first, mut second) = pair(&sa, 1);
+    let mss = first.tables.sad().entry(sa.spi()).expect("installed").mss;
+    assert!(mss > 1000 && mss < 1460, "{mss}");
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &syn(FORTH))]);
+    let opened = second.feed(0, WAN, &[to_port(WAN, ip_of(&sealed[0].1))]);
+    let segment = &ip_of(&opened[0].1)[20..];
+    assert_eq!(segment[20..24], [&[2, 4], &mss.to_be_bytes()[..]].concat());
+    assert_eq!(tcp_sum(&FORTH, segment), 0, "the checksum still holds");
+}
+
+#[test]
+fn a_tunnel_of_ones_own_mtu_is_respected() {
+    let sa = ChildSa::new(aes_gcm());
+    let mut gateway = Gateway::new(1, tables(sa.side, |tunnel| (tunnel.mtu, tunnel.mss) = (1000, 800)));
+    sa.install(&mut gateway.tables, &*gateway.engine);
+    let entry = gateway.tables.sad().entry(sa.spi()).expect("installed");
+    assert_eq!((entry.inner_mtu, entry.mss), (1000, 800));
+    assert!(gateway.feed(0, LAN, &[to_port(LAN, &FORTH.udp(1, 2, 973))]).is_empty());
+    assert_eq!(gateway.feed(0, LAN, &[to_port(LAN, &FORTH.udp(1, 2, 972))]).len(), 1);
+    gateway.assert_balanced();
+}
+
+#[test]
+fn marks_are_copied_out_and_congestion_comes_back_in() {
+    let sa = ChildSa::new(aes_gcm());
+    let (mut first, mut second) = pair(&sa, 1);
+    // DSCP EF, ECN-capable.
+    let marked = Ip { tos: 0xb8 | 2, ..FORTH };
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &marked.ping(30))]);
+    let mut outer = ip_of(&sealed[0].1).to_vec();
+    assert_eq!((outer[1], outer[6]), (0xb8 | 2, 0x40), "DSCP, ECN and DF");
+    outer[1] |= 3;
+    outer[10..12].fill(0);
+    let sum = checksum::checksum(&outer[..20]);
+    outer[10..12].copy_from_slice(&sum.to_be_bytes());
+    let opened = second.feed(0, WAN, &[to_port(WAN, &outer)]);
+    let congested = Ip { tos: 0xb8 | 3, ..FORTH };
+    assert_eq!(ip_of(&opened[0].1), forwarded(&forwarded(&congested.ping(30))));
+}

@@ -6,13 +6,12 @@ use packet::DropReason;
 use packet::decide::Ingress;
 use packet::esp::decap::{self, Opened};
 use packet::esp::{Encap, Verdict};
-use packet::headers::protocol;
-use packet::headers::tcp;
 use packet::sad::{Charge, SpiLookup};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Incoming, Inner, Onward, Opening};
 use super::early::EarlyPacket;
+use super::outbound::clamp_mss;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::shared::{Direction, Handoff, HandoffWork, Limit, Notice, Tables};
@@ -170,9 +169,7 @@ impl<B: Buffer> Pipeline<B> {
         };
         let flow = inner.flow;
         // What the peer's side may send must also fit our way back to it.
-        if flow.protocol == protocol::TCP && !flow.fragment && entry.mss != 0 {
-            tcp::clamp_mss(&mut packet.data_mut()[usize::from(flow.header_len)..], entry.mss);
-        }
+        clamp_mss(&mut packet, &flow, entry.mss);
         let ingress = Ingress::Tunnel(entry.tunnel);
         self.decide(tables, onward, Inner { packet, from, vrf: tunnel.inner_vrf, ingress, flow }, tx);
     }

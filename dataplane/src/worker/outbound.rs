@@ -64,9 +64,7 @@ impl<B: Buffer> Pipeline<B> {
         if *ingress != Ingress::Own {
             headers::decrement_hop_limit(packet.data_mut());
         }
-        if flow.protocol == protocol::TCP && !flow.fragment {
-            tcp::clamp_mss(&mut packet.data_mut()[usize::from(flow.header_len)..], mss(entry.mss, flow));
-        }
+        clamp_mss(packet, flow, entry.mss);
         // 2. Volume and sequence number.
         self.charge(child, flow.len)?;
         let seq = self.issue(child)?;
@@ -117,10 +115,17 @@ impl<B: Buffer> Pipeline<B> {
     }
 }
 
-/// The MSS to clamp to: the option says nothing of the IP header, and that of IPv6 is 20 bytes longer.
+/// Lowers the MSS that a TCP SYN offers to what fits the tunnel. `over_v4` is that of a packet over IPv4, 0 if
+/// unknown; the option says nothing of the IP header, and that of IPv6 is 20 bytes longer.
 #[inline]
-fn mss(over_v4: u16, flow: &Flow) -> u16 {
-    if flow.dst.is_ipv4() { over_v4 } else { over_v4.saturating_sub(20) }
+pub(super) fn clamp_mss<B: Buffer>(packet: &mut B, flow: &Flow, over_v4: u16) {
+    if flow.protocol != protocol::TCP || flow.fragment || over_v4 == 0 {
+        return;
+    }
+    let mss = if flow.dst.is_ipv4() { over_v4 } else { over_v4.saturating_sub(20) };
+    if let Some(segment) = packet.data_mut().get_mut(usize::from(flow.header_len)..) {
+        tcp::clamp_mss(segment, mss);
+    }
 }
 
 /// Where the SA's packets leave: remembered for as long as the snapshot is the same.

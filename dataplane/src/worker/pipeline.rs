@@ -223,11 +223,11 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Gives a packet to the worker that owns its SA.
     pub(super) fn hand_over(&mut self, owner: u16, handoff: Handoff<B>) {
-        let shared = Arc::clone(&self.shared);
-        let Some(mailbox) = shared.mailboxes.get(usize::from(owner)) else {
-            return self.drop(handoff.packet, handoff.interface, DropReason::HandoffFull);
+        let pushed = match self.shared.mailboxes.get(usize::from(owner)) {
+            Some(mailbox) => mailbox.handoff.push(handoff),
+            None => Err(handoff),
         };
-        match mailbox.handoff.push(handoff) {
+        match pushed {
             Ok(()) => {
                 self.counters.add(Figure::HandedOver, 1);
                 self.handed |= 1 << owner;
