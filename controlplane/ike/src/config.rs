@@ -1,6 +1,7 @@
 //! What the control plane wants negotiated.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -332,7 +333,44 @@ impl fmt::Display for Identity {
     }
 }
 
+fn seconds(lifetime: Option<Duration>) -> u64 {
+    lifetime.map_or(0, |lifetime| lifetime.as_secs())
+}
+
 impl Connection {
+    /// Stands for everything SAs are negotiated from; the same over restarts and releases.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Sha256::new();
+        let mut add = |field: &str, value: &dyn fmt::Display| hash.update(format!("{field}={value};"));
+        add("vrf", &self.outer_vrf);
+        add("local", &self.local);
+        add("remote", &self.remote.map(|addr| addr.to_string()).unwrap_or_default());
+        add("local-id", &self.local_id);
+        add("remote-id", &self.remote_id);
+        add("nat-t", &self.nat_traversal);
+        add("encap", &self.force_encap);
+        for p in &self.ike_proposals {
+            let IkeProposal { encryption, key_bits, integrity, prf, group } = p;
+            add("ike", &format_args!("{}/{key_bits}/{}/{}/{}", encryption.0, integrity.0, prf.0, group.0));
+        }
+        add("ike-life", &seconds(self.ike_lifetime));
+        let child = &self.child;
+        for p in &child.proposals {
+            let EspProposal { encryption, key_bits, integrity, group, esn } = p;
+            let group = group.map_or(0, |group| group.0);
+            add("esp", &format_args!("{}/{key_bits}/{}/{group}/{esn}", encryption.0, integrity.0));
+        }
+        child.local_ts.iter().for_each(|ts| add("local-ts", ts));
+        child.remote_ts.iter().for_each(|ts| add("remote-ts", ts));
+        add("life", &seconds(child.lifetime));
+        let Limits { soft_bytes, hard_bytes, soft_packets, hard_packets } = child.limits;
+        add("limits", &format_args!("{soft_bytes}/{hard_bytes}/{soft_packets}/{hard_packets}"));
+        add("window", &child.replay_window);
+        add("keepalive", &child.keepalive_secs);
+        hash.update(self.psk.secret().expose());
+        u64::from_be_bytes(hash.finalize()[..8].try_into().expect("eight bytes"))
+    }
+
     /// Where our first message goes, if the peer's address is known.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.remote.map(|addr| SocketAddr::new(addr, IKE_PORT))

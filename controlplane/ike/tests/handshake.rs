@@ -331,9 +331,9 @@ fn half_open_ike_sas_are_bounded_and_end() {
 /// A response to IKE_SA_INIT that says only this.
 fn only(request: &Datagram, notify: ike::wire::NotifyPayload) -> Datagram {
     use ike::wire::{Message, Payload};
-    let mut header = Message::decode(&request.payload).unwrap().header;
+    let mut header = Message::decode(&request.payload).expect("a message").header;
     (header.flags.initiator, header.flags.response) = (false, true);
-    let payload = Message { header, payloads: vec![Payload::Notify(notify)] }.encode().unwrap();
+    let payload = Message { header, payloads: vec![Payload::Notify(notify)] }.encode().expect("short");
     Datagram { vrf: 0, local: request.local, remote: request.remote, payload }
 }
 

@@ -39,6 +39,48 @@ fn each_side_rekeys_the_child() {
     }
 }
 
+/// CREATE_CHILD_SA too asks for another group with INVALID_KE_PAYLOAD, and the SPI stays the same.
+#[test]
+fn rekeys_agree_on_a_group() {
+    use ike::wire::iana::KeId;
+    let groups = |mut c: Connection, ids: [u16; 2]| {
+        c.child.proposals = ids.map(|id| EspProposal { group: Some(KeId(id)), ..esp_quick() }).to_vec();
+        c.ike_proposals = ids.map(|id| IkeProposal { group: KeId(id), ..ike_quick() }).to_vec();
+        c
+    };
+    let mut world = World::new(groups(connection(A), [19, 31]), groups(connection(B), [31, 20]));
+    world.run(2);
+    for by in [A, B] {
+        let old = spi(&world, by);
+        world.command(by, Command::RekeyChild(old));
+        world.run(3);
+        world.assert_up();
+        assert_ne!(spi(&world, by), old);
+        let ike_sa = world.sides[by].ike_sa();
+        world.command(by, Command::RekeyIke(ike_sa.id));
+        world.run(3);
+        world.assert_up();
+        assert_ne!(world.sides[by].ike_sa().initiator_spi, ike_sa.initiator_spi);
+    }
+    assert!(world.sides.iter().all(|s| s.failures().is_empty()));
+}
+
+#[test]
+fn pfs_wanted_by_one_side_only_fails_at_the_rekey_and_says_so() {
+    let mut b = connection(B);
+    b.child.proposals[0].group = None;
+    let mut world = World::new(connection(A), b);
+    world.run(2);
+    world.assert_up();
+    let old = spi(&world, A);
+    world.command(A, Command::RekeyChild(old));
+    world.run(1);
+    world.assert_up();
+    assert_eq!(spi(&world, A), old, "the old one stays");
+    assert_eq!(world.sides[A].failures()[0].code, Code::ProposalMismatch);
+    assert_eq!(world.sides[B].failures()[0].code, Code::PfsMismatch);
+}
+
 /// The responder's new inbound SA is installed before its answer leaves; its outbound SA is switched by the
 /// delete of the old one.
 #[test]
@@ -245,6 +287,22 @@ fn a_changed_connection_is_negotiated_again_an_equal_one_is_left_alone() {
     world.run(10);
     world.assert_up();
     assert_eq!(world.sides[A].child().sa.replay_window, 64);
+}
+
+#[test]
+fn a_connection_that_changed_while_no_process_ran_is_negotiated_again() {
+    let mut world = up();
+    let before = spi(&world, A);
+    let now = world.now;
+    world.sides[A].restart(now);
+    world.run(5);
+    assert_eq!(spi(&world, A), before);
+    world.sides[A].connection.child.replay_window = 64;
+    let now = world.now;
+    world.sides[A].restart(now);
+    world.run(10);
+    world.assert_up();
+    assert_ne!(spi(&world, A), before);
 }
 
 #[test]

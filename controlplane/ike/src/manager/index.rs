@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::command::{IkeSaId, RequestId, Spi};
+use crate::config::ConnectionKey;
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::wire::IkeSpi;
@@ -14,6 +15,7 @@ type First = (SocketAddr, IkeSpi);
 /// What one IKE SA has in the maps.
 #[derive(Debug, Default)]
 struct Entry {
+    connection: Option<ConnectionKey>,
     spi: IkeSpi,
     first: Option<First>,
     children: Vec<Spi>,
@@ -25,6 +27,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: BTreeMap<IkeSaId, Entry>,
+    by_connection: BTreeSet<(ConnectionKey, IkeSaId)>,
     by_spi: BTreeMap<IkeSpi, IkeSaId>,
     half_open: BTreeMap<First, IkeSaId>,
     by_child: BTreeMap<Spi, IkeSaId>,
@@ -38,12 +41,14 @@ impl Index {
         self.remove(id);
         let half_open = matches!(sa.phase, Phase::HalfOpen(_));
         let entry = Entry {
+            connection: sa.core.key,
             spi: sa.core.our_spi(),
             first: half_open.then_some((sa.core.path.remote, sa.core.spis.initiator)),
             children: sa.child_spis().collect(),
             requests: sa.awaited_requests(),
             deadline: sa.next_timeout(),
         };
+        self.by_connection.extend(entry.connection.map(|key| (key, id)));
         self.by_spi.insert(entry.spi, id);
         self.half_open.extend(entry.first.map(|first| (first, id)));
         self.by_child.extend(entry.children.iter().map(|spi| (*spi, id)));
@@ -60,6 +65,9 @@ impl Index {
                 map.remove(key);
             }
         }
+        entry.connection.iter().for_each(|key| {
+            self.by_connection.remove(&(*key, id));
+        });
         unlink(&mut self.by_spi, &entry.spi, id);
         entry.first.iter().for_each(|first| unlink(&mut self.half_open, first, id));
         entry.children.iter().for_each(|spi| unlink(&mut self.by_child, spi, id));
@@ -67,6 +75,11 @@ impl Index {
         entry.deadline.iter().for_each(|at| {
             self.deadlines.remove(&(*at, id));
         });
+    }
+
+    /// The IKE SAs of a connection, oldest first.
+    pub(super) fn of_connection(&self, key: ConnectionKey) -> impl Iterator<Item = IkeSaId> {
+        self.by_connection.range((key, IkeSaId(0))..=(key, IkeSaId(u64::MAX))).map(|(_, id)| *id)
     }
 
     pub(super) fn by_our_spi(&self, spi: IkeSpi) -> Option<IkeSaId> {

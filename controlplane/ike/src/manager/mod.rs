@@ -81,7 +81,7 @@ impl IkeManager {
     }
 
     /// Adds or replaces a connection. A change of what its SAs were negotiated from deletes and
-    /// renegotiates them; an equal connection is left alone. Proposals with an algorithm that we do not
+    /// renegotiates them; name, start and DPD timeout change at once without that. Proposals with an algorithm that we do not
     /// have are left out.
     pub fn set_connection(&mut self, mut connection: Connection, now: Time) {
         connection.ike_proposals.retain(|p| p.suite().is_some());
@@ -91,9 +91,9 @@ impl IkeManager {
             return;
         }
         self.pacing.set_wanted(key, connection.start == Start::Immediate);
-        if self.connections.insert(key, connection).is_some() {
-            self.delete_all(key, now);
-        }
+        let fingerprint = connection.fingerprint();
+        self.connections.insert(key, connection);
+        self.delete_where(key, now, |sa| sa.core.fingerprint != fingerprint);
         self.pacing.retry(key, now);
     }
 
@@ -104,13 +104,14 @@ impl IkeManager {
         self.connections.remove(&key);
     }
 
-    /// Takes back one snapshot. Its connection must be set already.
+    /// Takes back one snapshot. Its connection must be set already; if that changed since, the IKE SA is
+    /// deleted by an exchange and negotiated again.
     pub fn restore(&mut self, snapshot: &[u8], now: Time) -> Result<(), RestoreError> {
         let sa = IkeSa::from_snapshot(snapshot).map_err(|e| RestoreError::Unreadable(e.to_string()))?;
         if let Some(key) = sa.core.key.filter(|key| !self.connections.contains_key(key)) {
             return Err(RestoreError::UnknownConnection(key));
         }
-        let id = sa.core.id;
+        let (id, sa_key) = (sa.core.id, sa.core.key);
         if self.sas.contains_key(&id) {
             return Err(RestoreError::Duplicate(id));
         }
@@ -119,6 +120,10 @@ impl IkeManager {
         self.ids.request = requests.iter().map(|r| r.0).fold(self.ids.request, u64::max);
         self.sas.insert(id, sa);
         self.touch(id, now, |sa, cx| sa.resume(cx));
+        if let Some(connection) = sa_key.and_then(|key| self.connections.get(&key)) {
+            let (key, fingerprint) = (connection.key, connection.fingerprint());
+            self.delete_where(key, now, |sa| sa.core.id == id && sa.core.fingerprint != fingerprint);
+        }
         Ok(())
     }
 
@@ -267,11 +272,15 @@ impl IkeManager {
     }
 
     fn of_connection(&self, key: ConnectionKey) -> impl Iterator<Item = &IkeSa> {
-        self.sas.values().filter(move |sa| sa.core.key == Some(key))
+        self.index.of_connection(key).filter_map(|id| self.sas.get(&id))
     }
 
     fn delete_all(&mut self, key: ConnectionKey, now: Time) {
-        let ids: Vec<_> = self.of_connection(key).map(|sa| sa.core.id).collect();
+        self.delete_where(key, now, |_| true);
+    }
+
+    fn delete_where(&mut self, key: ConnectionKey, now: Time, doomed: impl Fn(&IkeSa) -> bool) {
+        let ids: Vec<_> = self.of_connection(key).filter(|sa| doomed(sa)).map(|sa| sa.core.id).collect();
         for id in ids {
             self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
         }

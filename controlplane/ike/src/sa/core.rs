@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::timer::{Timer, Timers};
 use super::window::Window;
-use crate::config::{ConnectionKey, NAT_T_PORT};
+use crate::config::{Connection, ConnectionKey, NAT_T_PORT};
 use crate::crypto::{CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Secret, SkCipher};
 use crate::manager::command::{Datagram, Encap, IkeSaId, Outer};
 use crate::manager::context::Ctx;
@@ -68,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) id: IkeSaId,
     /// `None` while a responder does not know whom it talks to.
     pub(crate) key: Option<ConnectionKey>,
+    /// [`Connection::fingerprint`] of what it was negotiated from.
+    pub(crate) fingerprint: u64,
     /// Whether we are the original initiator.
     pub(crate) initiator: bool,
     pub(crate) spis: IkeSpis,
@@ -81,7 +83,13 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(id: IkeSaId, initiator: bool, spis: IkeSpis, path: Path, now: Time) -> Self {
         let (window, timers) = (Window::default(), Timers::default());
-        Self { id, key: None, initiator, spis, path, window, timers, last_heard: now }
+        Self { id, key: None, fingerprint: 0, initiator, spis, path, window, timers, last_heard: now }
+    }
+
+    /// From now on it belongs to a connection.
+    pub(crate) fn belongs_to(&mut self, connection: &Connection) {
+        self.key = Some(connection.key);
+        self.fingerprint = connection.fingerprint();
     }
 
     /// The SPI that messages to us carry as ours.

@@ -31,7 +31,7 @@ impl IkeSa {
         let path = Path { vrf: connection.outer_vrf, local, remote, nat: crate::v2::nat::Nat::default() };
         let spis = IkeSpis { initiator: cx.ike_spi(), responder: IkeSpi::ZERO };
         let mut core = Core::new(cx.ike_sa_id(), true, spis, path, cx.now);
-        core.key = Some(connection.key);
+        core.belongs_to(connection);
         let task = SaInit::new(connection, flow, initial_contact, cx)?;
         send_init(&task, &mut core, connection, cx)?;
         Ok(Self { core, phase: Phase::Init(Box::new(task)) })
@@ -316,7 +316,7 @@ fn accept(
     cx: &mut Ctx<'_>,
 ) -> Phase {
     let Welcome { connection, mut sa, proof, nonces } = welcome;
-    core.key = Some(connection.key);
+    core.belongs_to(connection);
     sa.start_timers(core, connection, cx);
     sa.announce = Some(request.notify(NotifyType::INITIAL_CONTACT).is_some());
     match child_responder::first(request, &connection.child, nonces, proof) {

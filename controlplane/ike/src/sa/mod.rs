@@ -4,6 +4,7 @@ pub(crate) mod answering;
 pub(crate) mod child;
 mod commands;
 pub(crate) mod core;
+mod deadlines;
 pub(crate) mod established;
 mod exchange;
 mod handshake;

@@ -257,7 +257,7 @@ impl ChildExchange {
 
     /// Not created, or created by the peer but of no use to us.
     fn failed(
-        self: Box<Self>,
+        self,
         fault: Fault,
         created: bool,
         core: &Core,
@@ -279,7 +279,7 @@ impl ChildExchange {
         if fault.is_transient() { Outcome::Done } else { Outcome::Fail(fault) }
     }
 
-    pub(crate) fn abandon(self: Box<Self>, cx: &mut Ctx<'_>) {
+    pub(crate) fn abandon(self, cx: &mut Ctx<'_>) {
         if let Some(spi) = self.spi {
             cx.command(SaCommand::ReleaseSpi { spi });
         }

@@ -7,6 +7,7 @@
 
 pub(crate) mod auth_initiator;
 pub(crate) mod auth_responder;
+mod blame;
 pub(crate) mod child_initiator;
 pub(crate) mod child_responder;
 pub(crate) mod collision;

@@ -306,3 +306,6 @@ fn list<'a, T: Display + 'a>(items: impl Iterator<Item = &'a T>) -> String {
     }
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,7 @@ fn successor(
     let keys = IkeKeys::derive_rekey(old.suite.prf, &old.sk_d, &suite, shared, nonces, spis);
     let lowest = collision::lowest_nonce(&nonces.initiator, &nonces.responder);
     let mut new_core = Core::new(cx.ike_sa_id(), initiator, spis, core.path, cx.now);
-    new_core.key = core.key;
+    new_core.belongs_to(connection);
     let protection = Protection::new(suite, &keys, initiator)?;
     let new = Established::new(protection, sa.identities(), lowest.clone(), cx.now);
     new.start_timers(&mut new_core, connection, cx);
