@@ -262,3 +262,40 @@ fn marks_are_copied_out_and_congestion_comes_back_in() {
     let congested = Ip { tos: 0xb8 | 3, ..FORTH };
     assert_eq!(ip_of(&opened[0].1), forwarded(&forwarded(&congested.ping(30))));
 }
+
+/// The pieces of a packet as its sender cuts it.
+fn cut(packet: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let piece = |payload: &[u8], field: u16| {
+        let mut piece = packet[..20].to_vec();
+        let len = u16::try_from(20 + payload.len()).expect("fits");
+        piece[2..4].copy_from_slice(&len.to_be_bytes());
+        piece[6..8].copy_from_slice(&field.to_be_bytes());
+        piece[10..12].fill(0);
+        let sum = checksum::checksum(&piece);
+        piece[10..12].copy_from_slice(&sum.to_be_bytes());
+        [&piece[..], payload].concat()
+    };
+    let offset = u16::try_from(at / 8).expect("fits");
+    [piece(&packet[20..20 + at], 0x2000), piece(&packet[20 + at..], offset)]
+}
+
+#[test]
+fn fragments_of_a_host_are_cut_further_and_all_arrive() {
+    let sa = ChildSa::new(Suite::from_transforms(12, 128, 2).expect("a suite"));
+    let (mut first, mut second) = pair(&sa, 1);
+    for len in [1473, 2000, 2900] {
+        let whole = Ip { dont_fragment: false, ..FORTH }.ping(len);
+        let frames = cut(&whole, 1480).map(|piece| to_port(LAN, &piece));
+        let sealed = first.feed(0, LAN, &frames);
+        let into: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+        let mut payload = vec![0; whole.len() - 20];
+        for (_, frame) in second.feed(0, WAN, &into) {
+            let ip = ip_of(&frame);
+            let offset = usize::from(u16::from_be_bytes([ip[6], ip[7]]) & 0x1fff) * 8;
+            payload[offset..offset + ip.len() - 20].copy_from_slice(&ip[20..]);
+        }
+        assert_eq!(payload, whole[20..], "{len}: {:?} {:?}", first.all_drops(), second.all_drops());
+    }
+    first.assert_balanced();
+    second.assert_balanced();
+}
