@@ -127,6 +127,6 @@ pub(crate) fn check_peer(socket: &OwnedFd) -> Result<(), SessionError> {
 
 /// Reads `bytes` as either datagram of the handshake.
 pub(crate) fn fuzz_handshake(bytes: &[u8]) {
-    let _ = handshake::Hello::decode(bytes);
-    let _ = handshake::Welcome::decode(bytes);
+    let _ = std::hint::black_box(handshake::Hello::decode(bytes));
+    let _ = std::hint::black_box(handshake::Welcome::decode(bytes));
 }

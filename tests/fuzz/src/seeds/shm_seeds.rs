@@ -21,6 +21,9 @@ pub(super) fn all() -> Vec<Seed> {
     }
     seeds.push(named("shm_handshake", "punt", packet_slot(&[3, 0, 1, 0, 1])));
     seeds.push(named("shm_handshake", "inject", packet_slot(&[3, 0])));
+    let opening = [b"ESPLCTRT", &shm::CONTRACT_VERSION.to_le_bytes()[..], &[1]].concat();
+    seeds.push(named("shm_handshake", "welcome", [&opening[..], &[7, 0, 0, 0, 0, 0, 0, 0]].concat()));
+    seeds.push(named("shm_handshake", "hello", opening));
     seeds
 }
 
