@@ -29,7 +29,6 @@ pub(crate) fn test() -> Result<bool> {
         cargo_test(&mut command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]))
     })?;
     timed("rcu model", &mut rcu_model)?;
-    timed("fuzz corpora", &mut fuzz_corpora)?;
     timed("real peers", &mut || run_interop(&["--one-of-each".to_owned()]))?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)
@@ -40,13 +39,6 @@ fn rcu_model() -> Result<Tally> {
     let mut model = command("cargo", &["test", "-p", "rcu", "--locked", "--release", "--test", "model"]);
     model.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", target_dir().join("loom"));
     cargo_test(&mut model)
-}
-
-/// Each fuzz target over its committed corpus, without a fuzzer.
-fn fuzz_corpora() -> Result<Tally> {
-    let mut replay = command("cargo", &["test", "--locked", "--manifest-path", "tests/fuzz/Cargo.toml"]);
-    replay.env("CARGO_TARGET_DIR", target_dir().join("fuzz"));
-    cargo_test(&mut replay)
 }
 
 /// Runs the matrix against real peers with these arguments of its runner.
