@@ -2,6 +2,8 @@
 
 use crate::run::{command, must, output, say};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::process::Command;
 
 /// A named list of Debian packages and what they are for.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,17 @@ fn installed(package: &str) -> bool {
 /// Whether this process may do what root may.
 pub(crate) fn is_root() -> bool {
     output(&mut command("id", &["-u"])).is_ok_and(|uid| uid.trim() == "0")
+}
+
+/// A command that runs as root, by sudo where this process is not; what the laboratory reads from the environment goes along.
+pub(crate) fn privileged<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Command {
+    let mut command = if is_root() {
+        command::<&str>(program, &[])
+    } else {
+        command("sudo", &["--preserve-env=ESPLANADE_GUEST", program])
+    };
+    command.args(args);
+    command
 }
 
 /// Runs apt-get without questions, through sudo where that is needed.
