@@ -31,8 +31,7 @@ pub(crate) fn demo(args: &[String]) -> Result<bool> {
         guest::ensure()?;
     }
     let program = programs.join("esplanade").to_string_lossy().into_owned();
-    let mut demo =
-        if deps::is_root() { command(&program, &["demo"]) } else { command("sudo", &[&program, "demo"]) };
+    let mut demo = deps::privileged(&program, &["demo"]);
     demo.args(args).env("ESPLANADE_GUEST", guest::folder());
     // The demo's standard output is its result: it must not be mixed with this command's own.
     Ok(demo.status()?.success())

@@ -1,7 +1,7 @@
 //! The Linux kernel peer's image: made once, kept beside what cargo builds.
 
 use crate::deps;
-use crate::run::{command, must, root, say, target_dir};
+use crate::run::{must, root, say, target_dir};
 use anyhow::Result;
 use std::path::PathBuf;
 

@@ -52,13 +52,7 @@ fn run_interop(args: &[String]) -> Result<Tally> {
     let programs = build::release()?;
     guest::ensure()?;
     let program = programs.join("interop").to_string_lossy().into_owned();
-    let mut runner = if deps::is_root() {
-        command(&program, args)
-    } else {
-        let mut sudo = command("sudo", &["--preserve-env=ESPLANADE_GUEST", &program]);
-        sudo.args(args);
-        sudo
-    };
+    let mut runner = deps::privileged(&program, args);
     runner.env("ESPLANADE_GUEST", guest::folder());
     counted(&mut runner, |line| {
         let words: Vec<&str> = line.split([' ', ',']).filter(|w| !w.is_empty()).collect();
