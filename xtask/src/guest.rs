@@ -20,9 +20,5 @@ pub(crate) fn ensure() -> Result<()> {
     say("making the Linux kernel peer (a User Mode Linux image, about a minute, once)");
     let script = root().join("tests/interop/guest/build.sh");
     let words = [script.to_string_lossy().into_owned(), folder().to_string_lossy().into_owned()];
-    if deps::is_root() {
-        must(&mut command("bash", &words))
-    } else {
-        must(command("sudo", &["bash"]).args(&words))
-    }
+    must(&mut deps::privileged("bash", &words))
 }
