@@ -1,6 +1,6 @@
 //! Nanoseconds a packet of each engine, for AES-128-GCM and AES-128-CBC with HMAC-SHA1.
 //!
-//! `cargo run --release -p crypto --example speed`. Batches of 32 packets of one SA in warm caches;
+//! `cargo run --release -p bench`. Batches of 32 packets of one SA in warm caches;
 //! the lowest tenth of many short runs, since neighbours steal time.
 
 use std::{hint::black_box, sync::Arc, time::Instant};

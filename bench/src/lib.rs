@@ -1,1 +1,0 @@
-//! Packet-rate and micro-benchmarks.
