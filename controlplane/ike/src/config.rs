@@ -56,7 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             retransmit: Retransmit::default(),
-            max_half_open: 1_000,
+            max_half_open: 256,
             half_open_timeout: Duration::from_secs(30),
             retry: (Duration::from_secs(2), Duration::from_secs(60)),
             linger: Duration::from_secs(10),

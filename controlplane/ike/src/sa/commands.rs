@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{IkeSa, Phase};
+use super::{IkeSa, Phase, Timer};
 use crate::manager::command::{Datagram, Flow, Spi};
 use crate::manager::context::Ctx;
 use crate::sa::child::ChildPhase;
@@ -94,6 +94,15 @@ impl IkeSa {
             Phase::Auth(task) if task.reserving.is_some() => task.reserve(&self.core, cx),
             Phase::Init(_) | Phase::Auth(_) | Phase::HalfOpen(_) | Phase::Closed(_) => {}
             Phase::Established(sa) => {
+                // Nothing could be heard or answered meanwhile: that was our silence, not the peer's.
+                let connection = cx.connection(self.core.key);
+                sa.heard(&mut self.core, connection, cx);
+                if self.core.window.in_flight().is_some() {
+                    sa.watch(&mut self.core, cx);
+                }
+                if self.core.timers.at(Timer::DataPlane).is_some() {
+                    self.core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
+                }
                 sa.repeat_commands(&self.core, cx);
                 for child in &mut sa.children {
                     if matches!(child.phase, ChildPhase::Installed) {

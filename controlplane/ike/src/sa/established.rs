@@ -365,7 +365,9 @@ impl Established {
             new.children = std::mem::take(&mut self.children);
             new.generation = self.generation;
             new.queue = std::mem::take(&mut self.queue);
-            new.queue.retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_)));
+            // A wish to delete the IKE SA is meant for whichever carries the children.
+            new.queue
+                .retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_)));
         }
         self.announce_rekey(successor.core.id, core, cx);
     }

@@ -300,7 +300,10 @@ impl Established {
         cx: &mut Ctx<'_>,
     ) {
         let child = self.children.iter().find(|c| c.install_request() == Some(request)).map(|c| c.spi);
+        // What a failed rekey was to replace: it still wants replacing.
+        let mut old = child.and_then(|spi| self.child(spi)?.replaces);
         if let Some(running) = self.running.take_if(|running| running.reserving == Some(request)) {
+            old = running.task.replaces();
             running.task.abandon(cx);
         } else if let Some(answering) = self
             .answering
@@ -318,6 +321,9 @@ impl Established {
             announce_ready(self, core, cx);
         } else {
             return;
+        }
+        if let Some(old) = old {
+            self.rekey_later(old, cx);
         }
         self.stop_waiting(core);
         let diagnosis = fault.diagnosis(Stage::Child, core.key, cx.connection(core.key));
@@ -342,6 +348,9 @@ impl Established {
         let outcome = match message {
             Ok(response) => running.task.process(&response, core, self, cx),
             Err(fault) => {
+                if let Some(old) = running.task.replaces() {
+                    self.rekey_later(old, cx);
+                }
                 running.task.abandon(cx);
                 Outcome::Fail(fault)
             }

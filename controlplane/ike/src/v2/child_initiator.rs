@@ -13,7 +13,8 @@ use super::{Outcome, Readiness, Task, collision, narrow, offer, sa_init};
 use crate::config::{ChildConfig, EspProposal};
 use crate::crypto::{Group, KeyExchange, Nonces};
 use crate::manager::command::{Flow, RequestId, SaCommand, Spi};
-use crate::manager::context::Ctx;
+use crate::manager::context::{Ctx, Effect};
+use crate::manager::event::Gone;
 use crate::sa::child::{Agreed, reserve_spi};
 use crate::sa::core::Core;
 use crate::sa::established::Established;
@@ -274,6 +275,13 @@ impl ChildExchange {
         if gone && self.rival.is_none() {
             sa.child_vanished(old, core, cx);
             return Outcome::Done;
+        }
+        if sa.child(old).is_none()
+            && !sa.has_child()
+            && let Some(key) = core.key
+        {
+            // The peer deleted it while our rekey was under way (section 2.25.1): nothing is left to rekey.
+            cx.effect(Effect::ChildLost(key, Gone::Peer));
         }
         sa.rekey_later(old, cx);
         if fault.is_transient() { Outcome::Done } else { Outcome::Fail(fault) }

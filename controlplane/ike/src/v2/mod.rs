@@ -70,6 +70,14 @@ pub(crate) enum Task {
 }
 
 impl Task {
+    /// The child that it is to replace.
+    pub(crate) fn replaces(&self) -> Option<Spi> {
+        match self {
+            Self::Child(child) => child.rekeys,
+            Self::RekeyIke(_) | Self::DeleteChild(_) | Self::DeleteIke(_) | Self::Liveness(_) => None,
+        }
+    }
+
     /// The exchange it is.
     pub(crate) fn exchange(&self) -> ExchangeType {
         match self {
