@@ -1,9 +1,11 @@
 //! First stage: where each packet of a burst starts, and what is decided about it at once.
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
 use packet::decide::{Ingress, Outside, classify_outside};
 use packet::flow::Flow;
-use packet::tables::{Interface, Role};
+use packet::tables::{Egress, Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, VrfId};
 
 use super::buffer::Buffer;
@@ -194,10 +196,9 @@ impl<B: Buffer> Pipeline<B> {
             AgentWork::Frame { interface } => {
                 tables.interface(interface).map(Way::Frame).ok_or(DropReason::InterfaceMissing)
             }
-            AgentWork::Neighbour { interface, neighbour } => match tables.interface(interface) {
-                Some(interface) => Ok(Way::Via(packet::tables::Egress { interface, neighbour })),
-                None => Err(DropReason::InterfaceMissing),
-            },
+            AgentWork::Neighbour { interface, neighbour } => {
+                waited_way(tables, interface, neighbour, packet.data())
+            }
             AgentWork::Own { vrf } => own_way(tables, vrf, packet.data()),
             AgentWork::Forward { vrf } => match Flow::parse(packet.data()) {
                 Ok(flow) => {
@@ -212,6 +213,25 @@ impl<B: Buffer> Pipeline<B> {
             Err(reason) => self.drop(packet, None, reason),
         }
     }
+}
+
+/// The way of a packet that waited for its neighbour. The interface may have become an outside one since it was decided about:
+/// that emits only what is ours (ESP, IKE, ICMP) and what a bypass entry names.
+fn waited_way<'t>(
+    tables: &'t Tables,
+    interface: InterfaceId,
+    neighbour: IpAddr,
+    packet: &[u8],
+) -> Result<Way<'t>, DropReason> {
+    let interface = tables.interface(interface).ok_or(DropReason::InterfaceMissing)?;
+    if interface.role == Role::Outside {
+        let flow = Flow::parse(packet)?;
+        let vrf = tables.vrf(interface.vrf).ok_or(DropReason::VrfMissing)?;
+        if !vrf.is_local(flow.src) && !vrf.bypass.allows(&flow) {
+            return Err(DropReason::CleartextRefused);
+        }
+    }
+    Ok(Way::Via(Egress { interface, neighbour }))
 }
 
 /// The way of a packet of our own that goes in clear; only our own addresses may be its source.

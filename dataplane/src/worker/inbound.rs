@@ -47,7 +47,8 @@ impl<B: Buffer> Pipeline<B> {
                 let Incoming { packet, interface, outer, esp, .. } = incoming;
                 let notice =
                     Notice::InvalidSpi { vrf: interface.vrf, src: outer.src, dst: outer.dst, spi: esp.spi };
-                self.tell_once(2 << 40 | u64::from(esp.spi), notice);
+                // Few keys for all the SPIs that a stranger can invent: they must not crowd out other notices.
+                self.tell_once(2 << 40 | u64::from(esp.spi & 7), notice);
                 self.drop(packet, from, DropReason::SpiInvalid);
             }
         }

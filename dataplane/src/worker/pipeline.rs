@@ -92,10 +92,10 @@ impl<B: Buffer> Pipeline<B> {
         let version = tables.version();
         let early = std::iter::from_fn(|| self.early.due(version)).take(EARLY_SHARE);
         arrivals.extend(early.map(Arrival::Early).take(arrivals.remaining_capacity()));
-        self.counters.set(Figure::Held, self.early.len() as u64);
         while let Some(early) = self.early.expired(now) {
             self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
         }
+        self.counters.set(Figure::Held, self.early.len() as u64);
     }
 
     /// Takes a burst through all stages; `now` is in ticks. When it returns every packet is sent, handed
@@ -244,6 +244,9 @@ impl<B: Buffer> Pipeline<B> {
         vrf: VrfId,
         kind: ExceptionKind,
     ) {
+        if !self.has_room_for(kind) {
+            return self.drop(packet, interface, DropReason::ExceptionFull);
+        }
         let exception = Exception { packet, interface, vrf, kind };
         match self.mailbox().exceptions.push(exception) {
             Ok(()) => self.counters.add(Figure::ToAgent, 1),
@@ -251,9 +254,19 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
+    /// The last quarter of the queue is for what must not be starved: known IKE peers and neighbour discovery.
+    fn has_room_for(&self, kind: ExceptionKind) -> bool {
+        let queue = &self.mailbox().exceptions;
+        matches!(kind, ExceptionKind::Arp | ExceptionKind::Ike { known: true })
+            || queue.len() < queue.capacity() * 3 / 4
+    }
+
     /// Counts a packet as dropped and lends it to the agent for an ICMP answer; without room there is none.
     fn drop_with_answer(&mut self, inner: Inner<B>, kind: ExceptionKind, reason: DropReason) {
         self.counters.drop(inner.from, reason);
+        if !self.has_room_for(kind) {
+            return;
+        }
         let exception = Exception { packet: inner.packet, interface: inner.from, vrf: inner.vrf, kind };
         drop(self.mailbox().exceptions.push(exception));
     }
