@@ -52,11 +52,13 @@ struct Daemon {
     /// When it ended, if it did.
     ended: Option<Instant>,
     started: Instant,
+    /// It ran before: if it now ends at once, that must not take the other one down.
+    restarted: bool,
 }
 
 impl Daemon {
     fn start(name: &'static str, config: &Path) -> Result<Self> {
-        Ok(Self { name, child: spawn(name, config)?, ended: None, started: Instant::now() })
+        Ok(Self { name, child: spawn(name, config)?, ended: None, started: Instant::now(), restarted: false })
     }
 
     /// Starts the daemon again a second after it ended: each process restarts alone.
@@ -64,14 +66,15 @@ impl Daemon {
         if self.ended.is_none()
             && let Some(status) = self.child.try_wait()?
         {
-            if self.started.elapsed() < PAUSE {
+            if !self.restarted && self.started.elapsed() < PAUSE {
                 bail!("{} ended at once ({status}): its message is above", self.name);
             }
             eprintln!("esplanade up: {} ended ({status}); starting it again", self.name);
             self.ended = Some(Instant::now());
         }
         if self.ended.is_some_and(|at| at.elapsed() >= PAUSE) {
-            *self = Self::start(self.name, config)?;
+            self.child = spawn(self.name, config)?;
+            (self.ended, self.restarted) = (None, true);
         }
         Ok(())
     }
