@@ -108,17 +108,9 @@ fn ports(ports: &[Port]) -> String {
             (true, 0) => "up".to_owned(),
             (true, speed) => format!("up, {speed} Mbit/s"),
         };
-        [
-            p.name.clone(),
-            p.device.clone(),
-            p.driver.clone(),
-            p.mac.clone(),
-            link,
-            p.mtu.to_string(),
-            p.queues.to_string(),
-        ]
+        [p.name.clone(), p.driver.clone(), p.mac.clone(), link, p.mtu.to_string(), p.queues.to_string()]
     };
-    table(["port", "device", "driver", "MAC", "link", "MTU", "queues"], ports.iter().map(row))
+    table(["port", "driver", "MAC", "link", "MTU", "queues"], ports.iter().map(row))
 }
 
 fn errors(reasons: &[DropCounter]) -> String {

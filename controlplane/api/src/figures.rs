@@ -61,8 +61,6 @@ pub struct Port {
     pub id: u16,
     /// Name from `[dataplane]`.
     pub name: String,
-    /// PCI address or vdev string.
-    pub device: String,
     pub driver: String,
     /// Ethernet address, `aa:bb:cc:dd:ee:ff`.
     pub mac: String,

@@ -278,7 +278,6 @@ impl Engine {
         let port = |p: &PortRecord| Port {
             id: p.id.0,
             name: p.name.as_str().to_owned(),
-            device: String::new(),
             driver: p.driver.as_str().to_owned(),
             mac: mac(p.mac),
             up: p.link_up,
