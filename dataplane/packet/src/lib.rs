@@ -4,9 +4,11 @@
 //! type `K`, time is an argument. What a worker needs for one burst is one [`tables::Tables`] snapshot:
 //!
 //! ```text
-//! rx ─ headers::ethernet ─┬ inside  ─ flow::Flow::parse ─ decide::decide_inside ─┬ Encapsulate ─ esp::encap
-//!                         └ outside ─ decide::classify_outside ─┬ Esp ─ esp::decap ─ decide::decide_decapsulated
-//!                                                               └ Ike, Icmp, Bypass, Drop
+//! rx ─ headers::ethernet ─ flow::Flow ─┬ inside ── decide::decide_inner ─┬ Encapsulate ─ esp::encap
+//!                                      │                  ▲              └ Forward, Local, ICMP, Drop
+//!                                      │             esp::decap
+//!                                      │                  │ Esp
+//!                                      └ outside ─ decide::classify_outside ─ Ike, Icmp, Bypass, Drop
 //! ```
 //!
 //! The configuration is immutable inside a snapshot and shared between snapshots ([`persist`]); what a

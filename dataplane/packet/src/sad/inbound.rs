@@ -36,6 +36,9 @@ pub struct InboundSa<K> {
     owner: AtomicU16,
 }
 
+// What a packet of a random SA drags into the cache; 40 bytes stand for a key handle.
+const _: () = assert!(size_of::<InboundSa<[u64; 5]>>() <= 256 && align_of::<InboundSa<u64>>() == 64);
+
 impl<K> InboundSa<K> {
     /// A fresh SA owned by `worker`.
     #[must_use]

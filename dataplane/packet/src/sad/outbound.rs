@@ -44,6 +44,9 @@ pub struct OutboundSa<K> {
     owner: AtomicU16,
 }
 
+// What a packet of a random SA drags into the cache; 40 bytes stand for a key handle.
+const _: () = assert!(size_of::<OutboundSa<[u64; 5]>>() <= 256 && align_of::<OutboundSa<u64>>() == 64);
+
 impl<K> OutboundSa<K> {
     /// A fresh SA owned by `worker`.
     #[must_use]

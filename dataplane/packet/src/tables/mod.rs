@@ -6,7 +6,9 @@
 
 mod apply;
 mod change;
+mod interfaces;
 mod objects;
+mod routing;
 mod sas;
 mod vrf;
 

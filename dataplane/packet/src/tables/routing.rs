@@ -1,0 +1,169 @@
+//! Changes of next hops, routes, policy routes, bypass entries and tunnels.
+
+use super::apply::{MTU, check_host, in_range, in_range_u32, in_use, same_family};
+use super::change::ChangeError;
+use super::objects::{NextHop, NextHopKind, Tunnel};
+use super::{MAX_ID, Tables, Vrf};
+use crate::esp::DscpPolicy;
+use crate::ids::{NextHopId, TunnelId, VrfId};
+use crate::policy::{Bypass, PolicyRoute};
+use crate::prefix::Prefix;
+use std::sync::Arc;
+
+impl<K> Tables<K> {
+    pub(super) fn put_next_hop(&mut self, next_hop: NextHop) -> Result<(), ChangeError> {
+        let id = next_hop.id;
+        in_range_u32("next hop id", id.0, 0..=MAX_ID - 1)?;
+        match &next_hop.kind {
+            NextHopKind::Tunnels(group) => {
+                let members = u16::try_from(group.tunnels.len()).unwrap_or(u16::MAX);
+                in_range("tunnels of a next hop", members, 1..=16)?;
+                let all = u16::MAX >> (16 - members);
+                in_range("active bitmap", group.active, 0..=all)?;
+                group.tunnels.iter().try_for_each(|tunnel| self.need_tunnel(*tunnel).map(drop))?;
+            }
+            NextHopKind::Interface { interface, gateway } => {
+                self.need_interface(*interface)?;
+                gateway.map_or(Ok(()), |gateway| check_host("gateway", gateway))?;
+                self.stale = true;
+            }
+            NextHopKind::Local | NextHopKind::Discard => {}
+        }
+        self.next_hops.insert(id.index(), next_hop);
+        Ok(())
+    }
+
+    pub(super) fn delete_next_hop(&mut self, id: NextHopId) -> Result<(), ChangeError> {
+        self.need_next_hop(id)?;
+        let uses = self.next_hop_uses.lookup(id.index()).copied().unwrap_or(0);
+        if uses != 0 {
+            return Err(in_use("next hop", id.0, "routes, as many as", uses));
+        }
+        self.next_hops.remove(id.index());
+        self.next_hop_uses.remove(id.index());
+        Ok(())
+    }
+
+    pub(super) fn put_route(
+        &mut self,
+        vrf: VrfId,
+        prefix: Prefix,
+        next_hop: NextHopId,
+    ) -> Result<(), ChangeError> {
+        self.need_next_hop(next_hop)?;
+        let old = self.vrf_mut(vrf).put_route(prefix, next_hop);
+        self.count_use(next_hop, old);
+        self.note_outer_change(vrf);
+        Ok(())
+    }
+
+    pub(super) fn delete_route(&mut self, vrf: VrfId, prefix: Prefix) -> Result<(), ChangeError> {
+        let missing = ChangeError::RouteMissing { vrf, prefix };
+        if self.vrf(vrf).is_none() {
+            return Err(missing);
+        }
+        let old = self.vrf_mut(vrf).delete_route(prefix).ok_or(missing)?;
+        self.release_use(old);
+        self.prune_vrf(vrf);
+        self.note_outer_change(vrf);
+        Ok(())
+    }
+
+    pub(super) fn put_policy_route(&mut self, vrf: VrfId, route: PolicyRoute) -> Result<(), ChangeError> {
+        same_family("policy route", route.src, route.dst)?;
+        self.need_next_hop(route.next_hop)?;
+        let old = self.vrf_mut(vrf).policy.insert(route);
+        self.count_use(route.next_hop, old.map(|old| old.next_hop));
+        Ok(())
+    }
+
+    pub(super) fn delete_policy_route(
+        &mut self,
+        vrf: VrfId,
+        priority: u32,
+        src: Prefix,
+        dst: Prefix,
+    ) -> Result<(), ChangeError> {
+        let missing = ChangeError::Missing { object: "policy route with priority", id: priority };
+        if self.vrf(vrf).is_none() {
+            return Err(missing);
+        }
+        let old = self.vrf_mut(vrf).policy.remove(priority, src, dst).ok_or(missing)?;
+        self.release_use(old.next_hop);
+        self.prune_vrf(vrf);
+        Ok(())
+    }
+
+    pub(super) fn put_bypass(&mut self, vrf: VrfId, entry: Bypass) -> Result<(), ChangeError> {
+        same_family("bypass", entry.src, entry.dst)?;
+        self.vrf_mut(vrf).bypass.insert(entry);
+        Ok(())
+    }
+
+    pub(super) fn delete_bypass(&mut self, vrf: VrfId, entry: &Bypass) -> Result<(), ChangeError> {
+        let there = self.vrf(vrf).is_some_and(|vrf| vrf.bypass.entries().contains(entry));
+        if !there {
+            return Err(ChangeError::Missing { object: "bypass entry in VRF", id: vrf.0.into() });
+        }
+        self.vrf_mut(vrf).bypass.remove(entry);
+        self.prune_vrf(vrf);
+        Ok(())
+    }
+
+    pub(super) fn put_tunnel(&mut self, tunnel: Tunnel) -> Result<(), ChangeError> {
+        in_range_u32("tunnel id", tunnel.id.0, 0..=MAX_ID - 1)?;
+        if tunnel.mtu != 0 {
+            in_range("tunnel mtu", tunnel.mtu, MTU)?;
+        }
+        if tunnel.mss != 0 {
+            in_range("tunnel mss", tunnel.mss, 216..=9176)?;
+        }
+        if let DscpPolicy::Fixed(dscp) = tunnel.dscp {
+            in_range("tunnel dscp", dscp.into(), 0..=63)?;
+        }
+        self.tunnels.insert(tunnel.id.index(), tunnel);
+        self.stale = true;
+        Ok(())
+    }
+
+    pub(super) fn delete_tunnel(&mut self, id: TunnelId) -> Result<(), ChangeError> {
+        self.need_tunnel(id)?;
+        let names = |next_hop: &&NextHop| matches!(&next_hop.kind, NextHopKind::Tunnels(group) if group.tunnels.contains(&id));
+        if let Some(next_hop) = self.next_hops().find(names) {
+            return Err(in_use("tunnel", id.0, "next hop", next_hop.id.0));
+        }
+        if let Some(spi) = self.children(id).iter().find(|spi| self.is_installed(**spi)) {
+            return Err(in_use("tunnel", id.0, "SPI", spi.value()));
+        }
+        self.tunnels.remove(id.index());
+        Ok(())
+    }
+
+    pub(super) fn vrf_mut(&mut self, id: VrfId) -> &mut Vrf {
+        Arc::make_mut(self.vrfs.entry_or_insert_with(id.index(), Arc::default))
+    }
+
+    pub(super) fn prune_vrf(&mut self, id: VrfId) {
+        if self.vrf(id).is_some_and(Vrf::is_empty) {
+            self.vrfs.remove(id.index());
+        }
+    }
+
+    fn count_use(&mut self, new: NextHopId, old: Option<NextHopId>) {
+        *self.next_hop_uses.entry_or_insert_with(new.index(), || 0) += 1;
+        if let Some(old) = old {
+            self.release_use(old);
+        }
+    }
+
+    fn release_use(&mut self, old: NextHopId) {
+        if let Some(uses) = self.next_hop_uses.lookup_mut(old.index()) {
+            *uses = uses.saturating_sub(1);
+        }
+    }
+
+    /// Routes matter to SAs only in VRFs where some SA has its peer.
+    fn note_outer_change(&mut self, vrf: VrfId) {
+        self.stale |= self.peers.lookup(vrf.index()).is_some_and(|peers| !peers.is_empty());
+    }
+}
