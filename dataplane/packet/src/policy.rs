@@ -85,8 +85,10 @@ pub struct Bypass {
 }
 
 impl Bypass {
+    /// True if the packet is traffic of this entry or a reply to it.
     #[inline]
-    fn allows(&self, flow: &Flow) -> bool {
+    #[must_use]
+    pub fn allows(&self, flow: &Flow) -> bool {
         let (src_port, dst_port) = flow.selector_ports();
         let out = self.src.contains(flow.src) && self.dst.contains(flow.dst) && self.ports.contains(dst_port);
         let reply =

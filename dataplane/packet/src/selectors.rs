@@ -114,12 +114,43 @@ impl TrafficSelector {
         Self { protocol: 0, ports: PortRange::ANY, addresses: prefix.into() }
     }
 
+    /// The first thing that keeps the selector from matching; `None` if it matches.
+    fn mismatch(&self, address: IpAddr, protocol: u8, port: Option<u16>) -> Option<Field> {
+        if !self.addresses.contains(address) {
+            Some(Field::Address)
+        } else if self.protocol != 0 && self.protocol != protocol {
+            Some(Field::Protocol)
+        } else {
+            (!self.ports.contains(port)).then_some(Field::Port)
+        }
+    }
+
     #[inline]
     fn matches(&self, address: IpAddr, protocol: u8, port: Option<u16>) -> bool {
         self.addresses.contains(address)
             && (self.protocol == 0 || self.protocol == protocol)
             && self.ports.contains(port)
     }
+}
+
+/// A field of a selector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    /// The address range.
+    Address,
+    /// The protocol.
+    Protocol,
+    /// The port range, or ICMP type and code.
+    Port,
+}
+
+/// Which side of a selector pair refuses a packet, and by which field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mismatch {
+    /// Our side: outbound, the packet's source.
+    Local(Field),
+    /// The peer's side: outbound, the packet's destination.
+    Remote(Field),
 }
 
 /// What a CHILD_SA carries, seen from our side.
@@ -144,6 +175,14 @@ impl SelectorPair {
     pub fn matches_outbound(&self, flow: &Flow) -> bool {
         let (src, dst) = flow.selector_ports();
         self.local.matches(flow.src, flow.protocol, src) && self.remote.matches(flow.dst, flow.protocol, dst)
+    }
+
+    /// What keeps the SA from carrying this packet to the peer: `None` exactly if it may.
+    #[must_use]
+    pub fn mismatch_outbound(&self, flow: &Flow) -> Option<Mismatch> {
+        let (src, dst) = flow.selector_ports();
+        let local = self.local.mismatch(flow.src, flow.protocol, src).map(Mismatch::Local);
+        local.or_else(|| self.remote.mismatch(flow.dst, flow.protocol, dst).map(Mismatch::Remote))
     }
 
     /// True if the peer may have sent this packet on the SA.

@@ -1,5 +1,6 @@
 //! Inner packets: from an inside interface, out of a tunnel, or a bypass of an outside interface.
 
+use super::explain::{Blind, Step, Watcher};
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
 use crate::ids::{TunnelId, VrfId};
@@ -69,7 +70,19 @@ pub fn decide_inner<'t, K>(
     flow: &Flow,
     ingress: Ingress,
 ) -> Outcome<'t, K> {
-    match decide(tables, vrf, flow, ingress) {
+    decide_watched(tables, vrf, flow, ingress, &mut Blind)
+}
+
+/// As [`decide_inner`], step by step before the eyes of a watcher.
+#[inline]
+pub(super) fn decide_watched<'t, K>(
+    tables: &'t Tables<K>,
+    vrf: VrfId,
+    flow: &Flow,
+    ingress: Ingress,
+    watcher: &mut impl Watcher,
+) -> Outcome<'t, K> {
+    match decide(tables, vrf, flow, ingress, watcher) {
         Ok(outcome) => outcome,
         Err(reason) => Outcome::Drop(reason),
     }
@@ -81,26 +94,33 @@ fn decide<'t, K>(
     vrf: VrfId,
     flow: &Flow,
     ingress: Ingress,
+    watcher: &mut impl Watcher,
 ) -> Result<Outcome<'t, K>, DropReason> {
     check_addresses(flow)?;
     let vrf = tables.vrf(vrf).ok_or(DropReason::VrfMissing)?;
+    watcher.see(|| Step::policy(vrf, flow));
     let target = match vrf.policy.lookup(flow.src, flow.dst) {
         // A policy route does not hide our own addresses.
         Some(next_hop) if !vrf.is_local(flow.dst) => RouteTarget::NextHop(next_hop),
-        _ => *vrf.route(flow.dst).ok_or(DropReason::NoRoute)?,
+        _ => {
+            watcher.see(|| Step::routes(vrf, flow.dst));
+            *vrf.route(flow.dst).ok_or(DropReason::NoRoute)?
+        }
     };
     let next_hop = match target {
         RouteTarget::Local(_) => return Ok(Outcome::Local),
         RouteTarget::Connected(interface) => {
-            return forward(vrf, flow, ingress, tables.egress_on(interface, flow.dst)?);
+            return forward(vrf, flow, ingress, tables.egress_on(interface, flow.dst)?, watcher);
         }
         RouteTarget::NextHop(id) => tables.next_hop(id).ok_or(DropReason::NextHopMissing)?,
     };
+    watcher.see(|| Step::NextHop(next_hop.clone()));
     match &next_hop.kind {
         NextHopKind::Tunnels(_) if ingress == Ingress::Outside => Err(DropReason::CleartextProtected),
-        NextHopKind::Tunnels(group) => encapsulate(tables, flow, ingress, group),
+        NextHopKind::Tunnels(group) => encapsulate(tables, flow, ingress, group, watcher),
         NextHopKind::Interface { interface, gateway } => {
-            forward(vrf, flow, ingress, tables.egress_on(*interface, gateway.unwrap_or(flow.dst))?)
+            let egress = tables.egress_on(*interface, gateway.unwrap_or(flow.dst))?;
+            forward(vrf, flow, ingress, egress, watcher)
         }
         NextHopKind::Local => Ok(Outcome::Local),
         NextHopKind::Discard => Err(DropReason::RouteDiscard),
@@ -131,8 +151,10 @@ fn forward<'t, K>(
     flow: &Flow,
     ingress: Ingress,
     egress: Egress<'t>,
+    watcher: &mut impl Watcher,
 ) -> Result<Outcome<'t, K>, DropReason> {
     let crosses_outside = egress.interface.role == Role::Outside || ingress == Ingress::Outside;
+    watcher.see(|| Step::egress(vrf, flow, egress, crosses_outside));
     if crosses_outside && !vrf.bypass.allows(flow) {
         return Err(match (ingress, egress.interface.role) {
             (Ingress::Outside, Role::Inside) => DropReason::CleartextProtected,
@@ -143,6 +165,7 @@ fn forward<'t, K>(
     if is_broadcast(&egress, flow.dst) {
         return Err(DropReason::MartianDestination);
     }
+    watcher.see(|| Step::limits(flow, ingress, egress.interface.mtu));
     if expires(flow, ingress) {
         return Ok(Outcome::TimeExceeded);
     }
@@ -160,14 +183,18 @@ fn encapsulate<'t, K>(
     flow: &Flow,
     ingress: Ingress,
     group: &TunnelGroup,
+    watcher: &mut impl Watcher,
 ) -> Result<Outcome<'t, K>, DropReason> {
+    watcher.see(|| Step::group(group, flow));
     let Some(id) = group.choose(flow) else { return wake(tables, group) };
+    watcher.see(|| Step::children(tables, id, flow));
     let children = tables.children(id);
     let found = children.iter().find_map(|spi| {
         let child = tables.child(*spi)?;
         child.entry.selectors.iter().any(|pair| pair.matches_outbound(flow)).then_some(child)
     });
     let Some(child) = found else { return no_child(tables, id) };
+    watcher.see(|| Step::limits(flow, ingress, child.entry.inner_mtu));
     if expires(flow, ingress) {
         return Ok(Outcome::TimeExceeded);
     }
@@ -199,7 +226,7 @@ fn no_child<'t, K>(tables: &Tables<K>, id: TunnelId) -> Result<Outcome<'t, K>, D
 
 /// True if forwarding would bring the hop limit to 0 (RFC 1812 section 5.3.1).
 #[inline]
-fn expires(flow: &Flow, ingress: Ingress) -> bool {
+pub(super) fn expires(flow: &Flow, ingress: Ingress) -> bool {
     flow.hop_limit <= 1 && ingress != Ingress::Own
 }
 

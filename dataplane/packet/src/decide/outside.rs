@@ -1,6 +1,7 @@
 //! Packets that arrive on an outside interface.
 
-use super::inner::{Ingress, Outcome, decide_inner};
+use super::explain::{Blind, Step, Watcher};
+use super::inner::{Ingress, Outcome, decide_watched};
 use crate::drop_reason::DropReason;
 use crate::esp::decap::EspPacket;
 use crate::flow::Flow;
@@ -42,8 +43,22 @@ pub fn classify_outside<'t, K>(
     packet: &[u8],
     flow: &Flow,
 ) -> Outside<'t, K> {
-    if !tables.is_local(interface.vrf, flow.dst) {
-        return match decide_inner(tables, interface.vrf, flow, Ingress::Outside) {
+    classify_watched(tables, interface, packet, flow, &mut Blind)
+}
+
+/// As [`classify_outside`], step by step before the eyes of a watcher.
+#[inline]
+pub(super) fn classify_watched<'t, K>(
+    tables: &'t Tables<K>,
+    interface: &Interface,
+    packet: &[u8],
+    flow: &Flow,
+    watcher: &mut impl Watcher,
+) -> Outside<'t, K> {
+    let for_us_here = tables.is_local(interface.vrf, flow.dst);
+    watcher.see(|| Step::Arrival { interface: interface.id, vrf: interface.vrf, for_us: for_us_here });
+    if !for_us_here {
+        return match decide_watched(tables, interface.vrf, flow, Ingress::Outside, watcher) {
             Outcome::Drop(DropReason::NoRoute | DropReason::RouteDiscard | DropReason::VrfMissing) => {
                 Outside::Drop(DropReason::NotForUs)
             }

@@ -44,6 +44,16 @@ impl Vrf {
         self.routes.exact(prefix)
     }
 
+    /// Every prefix that contains `destination`, longest first, with where it leads: one lookup per length, for
+    /// explanations.
+    pub fn covering(&self, destination: IpAddr) -> impl Iterator<Item = (Prefix, RouteTarget)> {
+        let longest = Prefix::host(destination).len();
+        (0..=longest).rev().filter_map(move |len| {
+            let prefix = Prefix::containing(destination, len).ok()?;
+            Some((prefix, *self.target(prefix)?))
+        })
+    }
+
     /// Visits the configured routes, those kept aside among them.
     pub fn for_each_route(&self, mut visit: impl FnMut(Prefix, NextHopId)) {
         self.routes.for_each(|prefix, target| {
