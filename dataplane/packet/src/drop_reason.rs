@@ -44,10 +44,10 @@ drop_reasons! {
     Ipv4Checksum = "ipv4_checksum", "The IPv4 header checksum is wrong; look for a faulty link or broken checksum offload.";
     Ipv4SourceRoute = "ipv4_source_route", "The packet carries a source route option, which is never honoured; remove it at the sender.";
     Ipv6HeaderInvalid = "ipv6_header_invalid", "Version, payload length or extension headers of the IPv6 packet are wrong; check the sender.";
-    Ipv6NotForwarded = "ipv6_not_forwarded", "Inner IPv6 is not forwarded yet; send IPv4 through the tunnel.";
     MartianSource = "martian_source", "The source address can never send (loopback, multicast, broadcast or unspecified); check the sender.";
     MartianDestination = "martian_destination", "The destination address is never routed (loopback, reserved, unspecified or broadcast); check the sender.";
     MulticastDestination = "multicast_destination", "Multicast is not forwarded; use unicast or a GRE tunnel between the sites.";
+    LinkLocal = "link_local", "A link-local IPv6 address means nothing beyond its link; let the sender use a global or unique local address.";
     TtlExpired = "ttl_expired", "The time to live ran out here; look for a routing loop (traceroute causes a few).";
     // The forwarding decision.
     VrfMissing = "vrf_missing", "The VRF of the packet has no tables; put an interface, address or route into it.";
@@ -68,7 +68,7 @@ drop_reasons! {
     FragmentUnsupported = "fragment_unsupported", "The packet would have to be fragmented, which is not done; lower the sender's MTU or let it set DF.";
     // The neighbour.
     NeighbourPending = "neighbour_pending", "The neighbour is being resolved and its hold queue is full; persists only if it does not answer.";
-    NeighbourFailed = "neighbour_failed", "The neighbour does not answer ARP; check that it is up and in this VLAN.";
+    NeighbourFailed = "neighbour_failed", "The neighbour does not answer ARP or neighbour discovery; check that it is up and in this VLAN.";
     // ESP inbound.
     OuterFragment = "outer_fragment", "An outer packet arrived in fragments, which are not reassembled; lower the peer's tunnel MTU.";
     OuterMismatch = "outer_mismatch", "The ESP packet came to another address or VRF than its SA belongs to; check the peer's configuration.";

@@ -6,7 +6,7 @@ use crate::flow::Flow;
 use crate::ids::{TunnelId, VrfId};
 use crate::sad::Child;
 use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup, Vrf};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How an inner packet came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,12 +127,20 @@ fn decide<'t, K>(
     }
 }
 
-/// Refuses addresses that are never forwarded (RFC 1122 section 3.2.1.3, RFC 1812 section 5.3.7).
+/// Refuses addresses that are never forwarded (RFC 1122 section 3.2.1.3, RFC 1812 section 5.3.7, RFC 4291
+/// section 2.5).
 #[inline]
 fn check_addresses(flow: &Flow) -> Result<(), DropReason> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.src, flow.dst) else {
-        return Err(DropReason::Ipv6NotForwarded);
-    };
+    match (flow.src, flow.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => check_v4(src, dst),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => check_v6(src, dst),
+        // No packet has addresses of two families.
+        _ => Err(DropReason::MartianSource),
+    }
+}
+
+#[inline]
+fn check_v4(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
     let [s, ..] = src.octets();
     let [d, ..] = dst.octets();
     if s == 0 || s == 127 || s >= 224 {
@@ -143,6 +151,25 @@ fn check_addresses(flow: &Flow) -> Result<(), DropReason> {
         224..240 => Err(DropReason::MulticastDestination),
         _ => Ok(()),
     }
+}
+
+#[inline]
+fn check_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Result<(), DropReason> {
+    // On the wire an IPv4 address in an IPv6 header is an attempt to get around a filter (RFC 4942 section 2.2).
+    let nobody = |a: Ipv6Addr| a.is_unspecified() || a.is_loopback() || a.to_ipv4_mapped().is_some();
+    if nobody(src) || src.is_multicast() {
+        return Err(DropReason::MartianSource);
+    }
+    if nobody(dst) {
+        return Err(DropReason::MartianDestination);
+    }
+    if dst.is_multicast() {
+        return Err(DropReason::MulticastDestination);
+    }
+    if src.is_unicast_link_local() || dst.is_unicast_link_local() {
+        return Err(DropReason::LinkLocal);
+    }
+    Ok(())
 }
 
 /// In clear, out of an interface.
@@ -236,14 +263,15 @@ fn oversize(flow: &Flow, mtu: u16) -> Option<u16> {
     (flow.len > mtu).then_some(mtu)
 }
 
-/// True for the directed broadcast address of a subnet on the egress (RFC 2644: not forwarded).
+/// True for the directed broadcast address of a subnet on the egress (RFC 2644: not forwarded). IPv6 has none.
 fn is_broadcast(egress: &Egress<'_>, destination: IpAddr) -> bool {
-    egress.interface.addresses.iter().any(|a| {
-        let subnet = a.subnet();
-        subnet.len() < 31
-            && subnet.contains(destination)
-            && (destination == subnet.last() || destination == subnet.address())
-    })
+    destination.is_ipv4()
+        && egress.interface.addresses.iter().any(|a| {
+            let subnet = a.subnet();
+            subnet.len() < 31
+                && subnet.contains(destination)
+                && (destination == subnet.last() || destination == subnet.address())
+        })
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! Every inner packet: VRF → policy routes → longest prefix → next hop → CHILD_SA by selector. What
 //! arrives on an outside interface is ESP, IKE or ICMP for us, a bypass, or dropped.
 
+mod discovery;
 pub mod explain;
 mod inner;
 mod outside;
 
+pub use discovery::{is_neighbour_discovery, own_addresses};
 pub use explain::{Explanation, Verdict, explain_inner, explain_outside};
 pub use inner::{FragmentTo, Ingress, Outcome, decide_inner};
 pub use outside::{Outside, classify_outside};

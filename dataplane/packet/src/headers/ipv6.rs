@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 
 /// Length of the fixed header, bytes.
 pub const HEADER_LEN: usize = 40;
+/// The least MTU of a link, bytes (RFC 8200 section 5).
+pub const MIN_MTU: u16 = 1280;
 /// The most extension headers we walk.
 const MAX_EXTENSIONS: usize = 8;
 

@@ -166,8 +166,57 @@ fn martians_are_named() {
         let flow = flow(&udp(src, "10.2.0.9", (1, 2), b""));
         assert_eq!(decide(&tables, &flow, Ingress::Inside), "martian_source");
     }
-    let v6 = flow(&ipv6("2001:db8::1", "2001:db8::2", 17, &[0; 8]));
-    assert_eq!(decide(&tables, &v6, Ingress::Inside), "ipv6_not_forwarded");
+}
+
+/// [`gateway`] with an IPv6 network on each side of the tunnel.
+fn dual_stack() -> Tables<u32> {
+    let mut tables = gateway();
+    let selector = SelectorPair::between(prefix("2001:db8:1::/64"), prefix("2001:db8:2::/64"));
+    apply(
+        &mut tables,
+        [
+            address(INSIDE, "2001:db8:1::1", 64),
+            Change::PutRoute { vrf: INNER, prefix: prefix("2001:db8:2::/64"), next_hop: GROUP },
+            Change::AddSelector { spi: spi(0x1_0001), selector },
+        ],
+    );
+    tables
+}
+
+#[test]
+fn ipv6_follows_the_same_decision() {
+    let tables = dual_stack();
+    let v6 = |dst: &str| flow(&ipv6("2001:db8:1::9", dst, 17, &[0; 8]));
+    let inside = |dst: &str| decide(&tables, &v6(dst), Ingress::Inside);
+    assert_eq!(inside("2001:db8:2::9"), "sa 00010001");
+    assert_eq!(inside("2001:db8:1::77"), "forward 1 to 2001:db8:1::77");
+    assert_eq!(inside("2001:db8:1::1"), "local");
+    assert_eq!(inside("2001:db8:3::9"), "no_route");
+    let large = Flow { len: 1447, ..v6("2001:db8:2::9") };
+    assert_eq!(decide(&tables, &large, Ingress::Inside), "too big 1446", "no router fragments IPv6");
+    let last = Flow { hop_limit: 1, ..v6("2001:db8:2::9") };
+    assert_eq!(decide(&tables, &last, Ingress::Inside), "time exceeded");
+}
+
+#[test]
+fn ipv6_martians_are_named() {
+    let tables = dual_stack();
+    let verdict = |src, dst| decide(&tables, &flow(&ipv6(src, dst, 17, &[0; 8])), Ingress::Inside);
+    let (src, dst) = ("2001:db8:1::9", "2001:db8:2::9");
+    for (dst, reason) in [
+        ("::", "martian_destination"),
+        ("::1", "martian_destination"),
+        ("::ffff:10.2.0.9", "martian_destination"),
+        ("ff02::1", "multicast_destination"),
+        ("ff0e::1", "multicast_destination"),
+        ("fe80::1", "link_local"),
+    ] {
+        assert_eq!(verdict(src, dst), reason, "{dst}");
+    }
+    for src in ["::", "::1", "::ffff:10.1.0.9", "ff02::1"] {
+        assert_eq!(verdict(src, dst), "martian_source", "{src}");
+    }
+    assert_eq!(verdict("fe80::9", dst), "link_local");
 }
 
 #[test]
