@@ -270,7 +270,7 @@ pub enum AgentWork {
 /// A packet that the worker leaves to the agent.
 #[derive(Debug)]
 pub struct Exception<B> {
-    /// A frame for [`ExceptionKind::Arp`], else an IP packet.
+    /// A frame for [`ExceptionKind::Arp`] and [`ExceptionKind::Ndp`], else an IP packet.
     pub packet: B,
     /// Where it came in; `None` if we made it.
     pub interface: Option<InterfaceId>,
@@ -286,6 +286,8 @@ pub struct Exception<B> {
 pub enum ExceptionKind {
     /// An ARP frame.
     Arp,
+    /// A frame of IPv6 neighbour discovery for us.
+    Ndp,
     /// IKE for us, on an outside interface.
     Ike {
         /// From a known peer or for one of our SPIs.

@@ -8,7 +8,7 @@ use packet::esp::Encap;
 use packet::headers::arp::{Arp, ArpOperation};
 use packet::headers::icmpv4::IcmpError;
 use packet::neighbour::{Neighbour, NeighbourState};
-use packet::tables::Change;
+use packet::tables::{Change, Interface};
 use packet::{DropReason, InterfaceId, MacAddr, VrfId};
 use shm::message as contract;
 use shm::message::{Punt, PuntClass};
@@ -17,7 +17,7 @@ use super::control::Delivery;
 use super::environment::Environment;
 use super::figures::AgentFigure;
 use super::neighbours::{Action, Key};
-use super::{Agent, arp, hints, icmp};
+use super::{Agent, arp, hints, icmp, ndp};
 use crate::shared::{AgentWork, Exception, ExceptionKind, FromAgent, Notice};
 use crate::worker::buffer::Buffer;
 
@@ -51,6 +51,7 @@ impl<E: Environment> Agent<E> {
         let from = Origin { interface, vrf };
         match kind {
             ExceptionKind::Arp => self.handle_arp(packet.data(), interface, now),
+            ExceptionKind::Ndp => self.handle_ndp(packet.data(), interface, now),
             ExceptionKind::Ike { known: true } => self.punt(PuntClass::IkeKnown, from, &packet, now),
             ExceptionKind::Ike { known: false } => self.punt(PuntClass::IkeNew, from, &packet, now),
             ExceptionKind::Icmp => {
@@ -157,10 +158,9 @@ impl<E: Environment> Agent<E> {
 
     fn resolve(&mut self, key: Key, held: Held<E::Packet>, now: Duration) {
         let (id, address) = key;
-        // Neighbour discovery for IPv6 is not done yet, and nothing can be asked without an address.
-        let askable = address.is_ipv4()
-            && self.tables.interface(id).is_some_and(|interface| interface.source_for(address).is_some());
-        if !askable {
+        // Nothing can be asked without an address of the same family.
+        let askable = |interface: &Interface| interface.source_for(address).is_some();
+        if !self.tables.interface(id).is_some_and(askable) {
             return self.counters.drop(held.interface, DropReason::NeighbourFailed);
         }
         let mut actions = Vec::new();
@@ -198,12 +198,17 @@ impl<E: Environment> Agent<E> {
 
     fn request_neighbour(&mut self, (id, address): Key, known: Option<MacAddr>) {
         let Some((interface, mac)) = self.interface_and_mac(id) else { return };
-        let (Some(IpAddr::V4(source)), IpAddr::V4(target)) = (interface.source_for(address), address) else {
-            return;
+        let (frame, figure) = match (address, interface.source_for(address)) {
+            (IpAddr::V4(target), Some(IpAddr::V4(source))) => {
+                (Some(arp::request(interface, mac, source, target, known)), AgentFigure::ArpRequests)
+            }
+            (IpAddr::V6(target), _) => {
+                (ndp::solicitation(interface, mac, target, known), AgentFigure::NdpRequests)
+            }
+            (IpAddr::V4(_), _) => return,
         };
-        let frame = arp::request(interface, mac, source, target, known);
-        if self.send(&frame, AgentWork::Frame { interface: id }) {
-            self.figures().add(AgentFigure::ArpRequests, 1);
+        if frame.is_some_and(|frame| self.send(&frame, AgentWork::Frame { interface: id })) {
+            self.figures().add(figure, 1);
         }
     }
 
@@ -214,19 +219,21 @@ impl<E: Environment> Agent<E> {
         }
     }
 
-    /// Tells the neighbours of every IPv4 address that is new, and forgets those that are gone.
+    /// Tells the neighbours of every address that is new, and forgets those that are gone.
     pub(super) fn announce_addresses(&mut self) {
-        let addresses = |interface: &packet::tables::Interface| {
+        let addresses = |interface: &Interface| {
             interface.addresses.iter().map(|a| (interface.id, a.address)).collect::<Vec<_>>()
         };
         let now: std::collections::BTreeSet<_> = self.tables.interfaces().flat_map(addresses).collect();
         for &(id, address) in now.difference(&self.announced) {
-            let IpAddr::V4(address) = address else { continue };
             let Some((interface, mac)) = self.interface_and_mac(id) else { continue };
-            let frame = arp::announcement(interface, mac, address);
+            let (frame, figure) = match address {
+                IpAddr::V4(address) => (arp::announcement(interface, mac, address), AgentFigure::ArpRequests),
+                IpAddr::V6(address) => (ndp::announcement(interface, mac, address), AgentFigure::NdpRequests),
+            };
             if let Some(packet) = self.environment.packet(&frame) {
                 self.outgoing.push(FromAgent { packet, work: AgentWork::Frame { interface: id } });
-                self.page.add_figure(AgentFigure::ArpRequests as usize, 1);
+                self.page.add_figure(figure as usize, 1);
             }
         }
         self.announced = now;
@@ -241,7 +248,7 @@ impl<E: Environment> Agent<E> {
         self.perform(actions);
     }
 
-    fn interface_and_mac(&self, id: InterfaceId) -> Option<(&packet::tables::Interface, MacAddr)> {
+    pub(super) fn interface_and_mac(&self, id: InterfaceId) -> Option<(&Interface, MacAddr)> {
         let interface = self.tables.interface(id)?;
         Some((interface, self.shared.port(interface.port)?.mac))
     }

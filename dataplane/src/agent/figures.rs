@@ -29,7 +29,7 @@ macro_rules! figures {
 }
 
 figures! {
-    Consumed = "agent_consumed", "Packets from the workers that ended here: ARP, and echo requests that were answered.";
+    Consumed = "agent_consumed", "Packets from the workers that ended here: ARP, neighbour discovery, and echo requests that were answered.";
     PuntedIkeKnown = "punted_ike_known", "IKE packets of known peers given to control.";
     PuntedIkeNew = "punted_ike_new", "IKE packets of first contacts given to control.";
     PuntedIcmp = "punted_icmp", "ICMP packets given to control.";
@@ -39,8 +39,10 @@ figures! {
     Neighbours = "neighbours", "Neighbours known or being resolved.";
     ArpRequests = "arp_requests", "ARP requests and announcements sent.";
     ArpReplies = "arp_replies", "ARP requests answered.";
+    NdpRequests = "ndp_solicitations", "IPv6 neighbour solicitations and announcements sent.";
+    NdpReplies = "ndp_advertisements", "IPv6 neighbour solicitations answered.";
     EchoReplies = "icmp_echo_replies", "ICMP echo requests answered.";
-    IcmpErrors = "icmp_errors", "ICMP errors sent: fragmentation needed, time exceeded.";
+    IcmpErrors = "icmp_errors", "ICMP errors sent: fragmentation needed or packet too big, time exceeded.";
     IcmpSuppressed = "icmp_suppressed", "ICMP errors and replies not sent because of their rate limit.";
     Keepalives = "nat_keepalives", "NAT keepalives sent.";
     Injected = "injected", "Packets of control given to a worker.";

@@ -1,10 +1,13 @@
 //! ICMP that the agent makes: answers to echo requests, and errors about packets.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use packet::decide::Ingress;
-use packet::headers::icmpv4::{self, IcmpError, MAX_ERROR_LEN};
+use packet::flow::Flow;
+use packet::headers::icmpv4::{self, IcmpError};
+use packet::headers::icmpv6;
 use packet::headers::ipv4::{Ipv4Repr, Ipv4View, MIN_HEADER_LEN};
+use packet::headers::ipv6::{self, Ipv6Repr, Ipv6View};
 use packet::headers::{checksum, protocol};
 use packet::tables::Role;
 use packet::{InterfaceId, VrfId};
@@ -16,10 +19,43 @@ const ECHO_REQUEST: u8 = 8;
 const ICMP_HEADER_LEN: usize = 8;
 const TTL: u8 = 64;
 
-/// Turns an echo request into its reply, in place (RFC 792). False if the packet is anything else.
+/// Turns an echo request into its reply, in place (RFC 792, RFC 4443 section 4). False if the packet is
+/// anything else.
 ///
 /// Options of the request are not returned: a packet that has any is left to control.
 pub(super) fn answer_echo(packet: &mut [u8]) -> bool {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => answer_v4(packet),
+        Some(6) => answer_v6(packet),
+        _ => false,
+    }
+}
+
+fn answer_v6(packet: &mut [u8]) -> bool {
+    let Ok(ip) = Ipv6View::parse(packet) else { return false };
+    let (src, dst, len) = (ip.src(), ip.dst(), usize::from(ip.total_len()));
+    let Ok(upper) = ip.upper_layer() else { return false };
+    let message = ip.after(upper.offset);
+    let plain = upper.protocol == protocol::ICMPV6 && usize::from(upper.offset) == ipv6::HEADER_LEN;
+    let request = message.len() >= ICMP_HEADER_LEN && message[..2] == [icmpv6::ECHO_REQUEST, 0];
+    if !plain || !request || !icmpv6::is_intact(message, src, dst) {
+        return false;
+    }
+    let repr = Ipv6Repr {
+        traffic_class: ip.traffic_class(),
+        next_header: protocol::ICMPV6,
+        hop_limit: TTL,
+        src: dst,
+        dst: src,
+        payload_len: u16::try_from(len - ipv6::HEADER_LEN).unwrap_or(u16::MAX),
+    };
+    packet[..ipv6::HEADER_LEN].copy_from_slice(&repr.emit());
+    // Exchanging the addresses leaves the sum as it was.
+    turn_into_reply(&mut packet[ipv6::HEADER_LEN..], icmpv6::ECHO_REQUEST, icmpv6::ECHO_REPLY);
+    true
+}
+
+fn answer_v4(packet: &mut [u8]) -> bool {
     let Ok(ip) = Ipv4View::parse(packet) else { return false };
     let (src, dst, len) = (ip.src(), ip.dst(), usize::from(ip.total_len()));
     let plain = ip.protocol() == protocol::ICMP && !ip.is_fragment() && !ip.has_options();
@@ -38,12 +74,16 @@ pub(super) fn answer_echo(packet: &mut [u8]) -> bool {
         payload_len: u16::try_from(len - MIN_HEADER_LEN).unwrap_or(u16::MAX),
     };
     packet[..MIN_HEADER_LEN].copy_from_slice(&repr.emit());
-    let icmp = &mut packet[MIN_HEADER_LEN..len];
-    let sum = u16::from_be_bytes([icmp[2], icmp[3]]);
-    let old = u16::from_be_bytes([ECHO_REQUEST, 0]);
-    icmp[0] = ECHO_REPLY;
-    icmp[2..4].copy_from_slice(&checksum::update(sum, old, 0).to_be_bytes());
+    turn_into_reply(&mut packet[MIN_HEADER_LEN..len], ECHO_REQUEST, ECHO_REPLY);
     true
+}
+
+/// Changes the type of a message of code 0, and its checksum accordingly.
+fn turn_into_reply(icmp: &mut [u8], request: u8, reply: u8) {
+    let sum = u16::from_be_bytes([icmp[2], icmp[3]]);
+    let (old, new) = (u16::from_be_bytes([request, 0]), u16::from_be_bytes([reply, 0]));
+    icmp[0] = reply;
+    icmp[2..4].copy_from_slice(&checksum::update(sum, old, new).to_be_bytes());
 }
 
 /// The error packet about `original`; `None` if none may be sent, or none can be for want of an address.
@@ -55,30 +95,28 @@ pub(super) fn error_about(
     vrf: VrfId,
     interface: Option<InterfaceId>,
 ) -> Option<Vec<u8>> {
-    let sender = Ipv4View::parse(original).ok()?.src();
-    let source = source_towards(tables, vrf, interface, sender)?;
-    let mut out = vec![0; MAX_ERROR_LEN];
-    let len = icmpv4::build_error(error, original, source, &mut out)?;
+    let sender = Flow::parse(original).ok()?.src;
+    let mut out = vec![0; icmpv4::MAX_ERROR_LEN.max(icmpv6::MAX_ERROR_LEN)];
+    let len = match source_towards(tables, vrf, interface, sender)? {
+        IpAddr::V4(source) => icmpv4::build_error(error, original, source, &mut out)?,
+        IpAddr::V6(source) => icmpv6::build_error(error, original, source, &mut out)?,
+    };
     out.truncate(len);
     Some(out)
 }
 
-/// Our address that reports about packets of `sender`: of the interface they came in by, else of any inside
+/// Our address, of the same family, that reports about packets of `sender`: of the interface they came in by, else of any inside
 /// interface of the routing domain, else of any.
 fn source_towards(
     tables: &Tables,
     vrf: VrfId,
     interface: Option<InterfaceId>,
-    sender: Ipv4Addr,
-) -> Option<Ipv4Addr> {
+    sender: IpAddr,
+) -> Option<IpAddr> {
     let ingress = interface.and_then(|id| tables.interface(id)).filter(|interface| interface.vrf == vrf);
     let inside = tables.interfaces().filter(|i| i.vrf == vrf && i.role == Role::Inside);
     let any = tables.interfaces().filter(|i| i.vrf == vrf);
-    let found = ingress.into_iter().chain(inside).chain(any).find_map(|i| i.source_for(IpAddr::V4(sender)));
-    match found? {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
+    ingress.into_iter().chain(inside).chain(any).find_map(|i| i.source_for(sender))
 }
 
 /// Whether answers to what came in this way are forwarded by the one decision; what came to an outside
@@ -94,6 +132,7 @@ pub(super) fn answers_by_decision(ingress: Ingress) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn echo_request(payload: &[u8]) -> Vec<u8> {
         let repr = Ipv4Repr {
@@ -129,6 +168,40 @@ mod tests {
             assert_eq!(checksum::checksum(reply.payload()), 0);
             assert!(!answer_echo(&mut packet), "a reply is not answered");
         }
+    }
+
+    #[test]
+    fn an_ipv6_echo_request_becomes_its_reply() {
+        let mut packet = echo_request_v6(b"odd");
+        assert!(answer_echo(&mut packet));
+        let reply = Ipv6View::parse(&packet).unwrap();
+        assert_eq!((reply.src().to_string(), reply.hop_limit()), ("2001:db8::2".to_owned(), TTL));
+        assert!(icmpv6::is_intact(&packet[40..], reply.src(), reply.dst()));
+        assert_eq!((packet[40], &packet[44..]), (129, &b"\x12\x34\0\x01odd"[..]));
+        assert!(!answer_echo(&mut packet), "a reply is not answered");
+        let mut broken = echo_request_v6(b"odd");
+        broken[50] ^= 1;
+        assert!(!answer_echo(&mut broken));
+    }
+
+    fn echo_request_v6(payload: &[u8]) -> Vec<u8> {
+        let (src, dst) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        let len = u16::try_from(8 + payload.len()).unwrap();
+        let repr = Ipv6Repr {
+            traffic_class: 0,
+            next_header: protocol::ICMPV6,
+            hop_limit: 3,
+            src,
+            dst,
+            payload_len: len,
+        };
+        let mut packet = repr.emit().to_vec();
+        packet.extend([icmpv6::ECHO_REQUEST, 0, 0, 0, 0x12, 0x34, 0, 1]);
+        packet.extend(payload);
+        let pseudo = checksum::pseudo_header(src.into(), dst.into(), protocol::ICMPV6, len);
+        let sum = !checksum::fold(pseudo + checksum::sum(&packet[40..]));
+        packet[42..44].copy_from_slice(&sum.to_be_bytes());
+        packet
     }
 
     #[test]

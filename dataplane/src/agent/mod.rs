@@ -22,6 +22,7 @@ mod hints;
 mod icmp;
 mod keepalive;
 mod lists;
+mod ndp;
 mod neighbours;
 mod periodic;
 mod punts;

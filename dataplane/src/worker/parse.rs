@@ -1,5 +1,6 @@
 //! The first stage: from a frame to an IP packet on an interface.
 
+use packet::decide::is_neighbour_discovery;
 use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::tables::Interface;
@@ -19,6 +20,8 @@ pub(super) enum Parsed {
     },
     /// An ARP frame.
     Arp,
+    /// A frame of IPv6 neighbour discovery for us.
+    Ndp,
 }
 
 /// Finds the interface of a frame that came in on a port with address `mac`, and reads its headers.
@@ -38,27 +41,53 @@ pub(super) fn parse<'t>(
     let interface = tables.interface_on(port, ethernet.vlan);
     let parsed = match interface {
         None => Err(DropReason::VlanUnknown),
-        Some(_) => payload(&ethernet, mac, frame, offset),
+        Some(interface) => payload(interface, &ethernet, mac, frame, offset),
     };
     (interface, parsed)
 }
 
 #[inline]
-fn payload(ethernet: &Ethernet, mac: MacAddr, frame: &[u8], offset: usize) -> Result<Parsed, DropReason> {
-    let arp = ethernet.ethertype == EtherType::Arp;
-    // IP in a group frame is never forwarded (RFC 1812 section 5.3.4); ARP asks by broadcast.
-    if ethernet.dst != mac && !(arp && ethernet.dst.is_multicast()) {
-        let group = ethernet.dst.is_multicast();
-        return Err(if group { DropReason::MulticastDestination } else { DropReason::MacNotOurs });
+fn payload(
+    interface: &Interface,
+    ethernet: &Ethernet,
+    mac: MacAddr,
+    frame: &[u8],
+    offset: usize,
+) -> Result<Parsed, DropReason> {
+    if ethernet.dst != mac {
+        return other_station(interface, ethernet, mac, frame, offset);
     }
-    if arp {
+    if ethernet.ethertype == EtherType::Arp {
         return Ok(Parsed::Arp);
     }
     let flow = Flow::parse(&frame[offset..])?;
     let is_v4 = ethernet.ethertype == EtherType::Ipv4;
     match (is_v4, flow.dst.is_ipv4()) {
+        (false, false) if is_neighbour_discovery(interface, mac, &flow) => Ok(Parsed::Ndp),
         (true, true) | (false, false) => Ok(Parsed::Ip { offset, flow }),
         (true, false) => Err(DropReason::Ipv4HeaderInvalid),
         (false, true) => Err(DropReason::Ipv6HeaderInvalid),
+    }
+}
+
+/// A frame that is not for our port's own address. IP in a group frame is never forwarded (RFC 1812 section
+/// 5.3.4); ARP asks by broadcast, and neighbour discovery by multicast.
+#[cold]
+fn other_station(
+    interface: &Interface,
+    ethernet: &Ethernet,
+    mac: MacAddr,
+    frame: &[u8],
+    offset: usize,
+) -> Result<Parsed, DropReason> {
+    if !ethernet.dst.is_multicast() {
+        return Err(DropReason::MacNotOurs);
+    }
+    match ethernet.ethertype {
+        EtherType::Arp => Ok(Parsed::Arp),
+        EtherType::Ipv6 if is_neighbour_discovery(interface, mac, &Flow::parse(&frame[offset..])?) => {
+            Ok(Parsed::Ndp)
+        }
+        EtherType::Ipv4 | EtherType::Ipv6 => Err(DropReason::MulticastDestination),
     }
 }

@@ -257,7 +257,7 @@ impl<B: Buffer> Pipeline<B> {
     /// The last quarter of the queue is for what must not be starved: known IKE peers and neighbour discovery.
     fn has_room_for(&self, kind: ExceptionKind) -> bool {
         let queue = &self.mailbox().exceptions;
-        matches!(kind, ExceptionKind::Arp | ExceptionKind::Ike { known: true })
+        matches!(kind, ExceptionKind::Arp | ExceptionKind::Ndp | ExceptionKind::Ike { known: true })
             || queue.len() < queue.capacity() * 3 / 4
     }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use packet::headers::checksum::checksum;
+use packet::headers::ipv6::Ipv6Repr;
 use packet::headers::udp;
 use packet::{MacAddr, PortId};
 
@@ -84,6 +85,19 @@ impl Ip {
         message[2..4].copy_from_slice(&sum.to_be_bytes());
         self.packet(1, &message)
     }
+}
+
+/// An IPv6 packet.
+pub fn ipv6(src: &str, dst: &str, hop_limit: u8, next_header: u8, payload: &[u8]) -> Vec<u8> {
+    let repr = Ipv6Repr {
+        traffic_class: 0xb8,
+        next_header,
+        hop_limit,
+        src: src.parse().expect("an address"),
+        dst: dst.parse().expect("an address"),
+        payload_len: u16::try_from(payload.len()).expect("fits"),
+    };
+    [&repr.emit()[..], payload].concat()
 }
 
 /// The packet as it looks after one router: hop limit less one.

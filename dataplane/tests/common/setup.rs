@@ -49,7 +49,7 @@ pub fn address(text: &str) -> IpAddr {
 }
 
 /// One of two gateways that face each other; `FORTH` goes from the first to the second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Side {
     pub outside: &'static str,
     pub inside: &'static str,
@@ -77,6 +77,39 @@ pub const SECOND: Side = Side {
     host: "10.2.0.1",
 };
 
+/// The same gateways with IPv6 outside, inside or both: pairs like [`FIRST`] and [`SECOND`].
+pub const V6_OVER_V4: (Side, Side) = (inside_v6(FIRST), inside_v6(SECOND));
+pub const V4_OVER_V6: (Side, Side) = (outside_v6(FIRST), outside_v6(SECOND));
+pub const V6_OVER_V6: (Side, Side) = (inside_v6(outside_v6(FIRST)), inside_v6(outside_v6(SECOND)));
+
+const fn outside_v6(side: Side) -> Side {
+    let (outside, peer) = match side.outside.as_bytes() {
+        [.., b'1'] => ("2001:db8::1", "2001:db8::2"),
+        _ => ("2001:db8::2", "2001:db8::1"),
+    };
+    Side { outside, peer, ..side }
+}
+
+const fn inside_v6(side: Side) -> Side {
+    let (first, second) = ("2001:db8:1::/64", "2001:db8:2::/64");
+    match side.host.as_bytes() {
+        [_, _, _, b'1', ..] => Side {
+            inside: "2001:db8:1::fe",
+            network: first,
+            peer_network: second,
+            host: "2001:db8:1::1",
+            ..side
+        },
+        _ => Side {
+            inside: "2001:db8:2::fe",
+            network: second,
+            peer_network: first,
+            host: "2001:db8:2::1",
+            ..side
+        },
+    }
+}
+
 /// Interfaces, routes, neighbours and the tunnel of a side; no SA.
 pub fn tables(side: Side, tunnel: impl FnOnce(&mut Tunnel)) -> Tables {
     let mut tables = Tables::new(SlotBits::DEFAULT);
@@ -91,7 +124,10 @@ fn changes(side: Side, configure: impl FnOnce(&mut Tunnel)) -> Vec<Change<Key>> 
     let interface = |id, port, role, vrf| Change::PutInterface { id, port, vlan: None, role, vrf, mtu: 1500 };
     let ours = |interface, ip| Change::PutAddress {
         interface,
-        address: InterfaceAddress { address: address(ip), prefix_len: 24 },
+        address: InterfaceAddress {
+            address: address(ip),
+            prefix_len: if address(ip).is_ipv4() { 24 } else { 64 },
+        },
     };
     let neighbour = |interface, ip, mac: MacAddr| Change::PutNeighbour {
         interface,
@@ -168,7 +204,13 @@ impl ChildSa {
     }
 
     pub fn mirrored(&self) -> Self {
-        let side = if self.side.outside == FIRST.outside { SECOND } else { FIRST };
+        let pairs = [(FIRST, SECOND), V6_OVER_V4, V4_OVER_V6, V6_OVER_V6];
+        let partner = |(a, b): (Side, Side)| match self.side {
+            side if side == a => Some(b),
+            side if side == b => Some(a),
+            _ => None,
+        };
+        let side = pairs.into_iter().find_map(partner).expect("one of the sides above");
         let (inbound_keys, outbound_keys) = (self.outbound_keys.clone(), self.inbound_keys.clone());
         Self { side, ours: self.theirs, theirs: self.ours, inbound_keys, outbound_keys, ..self.clone() }
     }

@@ -149,6 +149,11 @@ impl Port {
                 false => dpdk_sys::rte_eth_promiscuous_disable(id),
             }
         }))?;
+        // IPv6 neighbours are asked for by multicast; the worker drops what is for other groups.
+        // SAFETY: as above.
+        optional(port.step("listening to all multicast groups", |id| unsafe {
+            dpdk_sys::rte_eth_allmulticast_enable(id)
+        }))?;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The agent against a real session, with packets on the heap and a worker that the test plays.
 
 mod control;
+mod discovery;
 mod packets;
 
 use std::cell::Cell;
