@@ -14,6 +14,8 @@ pub enum Devices {
     Tap,
     /// DPDK's net_af_packet on veth devices, which outlive it.
     AfPacket,
+    /// DPDK's net_pcap on veth devices: slow, but it takes and sends jumbo frames, and fragments as they are.
+    Pcap,
 }
 
 /// What a gateway is started with, beside its configuration.

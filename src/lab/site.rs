@@ -22,6 +22,10 @@ pub struct SiteOptions {
     pub psk: String,
     /// Negotiate at start (else as responder or on traffic).
     pub immediately: bool,
+    /// The peer's address; one beyond the outside network needs a route in `more`.
+    pub peer: String,
+    /// MTU of ports, interfaces and the host's device, bytes.
+    pub mtu: u16,
     /// More lines of the tunnel's table.
     pub tunnel_lines: String,
     /// More of the document.
@@ -45,6 +49,8 @@ impl SiteOptions {
             ipsec: words(["aes", "sha1", "group2"]),
             psk: SwanOptions::default().psk,
             immediately: true,
+            peer: format!("192.0.2.{}", 3 - side),
+            mtu: 1500,
             tunnel_lines: String::new(),
             more: String::new(),
             local_networks: format!("[\"10.{side}.0.0/24\"]"),
@@ -53,8 +59,18 @@ impl SiteOptions {
     }
 
     fn config(&self) -> String {
-        let Self { side, psk, tunnel_lines, more, local_networks, remote_networks, immediately, .. } = self;
-        let other = 3 - side;
+        let Self {
+            side,
+            psk,
+            peer,
+            mtu,
+            tunnel_lines,
+            more,
+            local_networks,
+            remote_networks,
+            immediately,
+            ..
+        } = self;
         let ([ike_enc, ike_auth, ike_group], [esp_enc, esp_auth, pfs]) = (&self.ike, &self.ipsec);
         format!(
             r#"
@@ -62,12 +78,14 @@ impl SiteOptions {
 name = "outside"
 port = "out"
 role = "outside"
+mtu = {mtu}
 addresses = ["192.0.2.{side}/24"]
 
 [[interface]]
 name = "inside"
 port = "in"
 role = "inside"
+mtu = {mtu}
 addresses = ["10.{side}.0.1/24"]
 
 [vpn-gateway]
@@ -76,7 +94,7 @@ addresses = ["192.0.2.{side}"]
 
 [[customer-gateway]]
 name = "peer"
-ip = "192.0.2.{other}"
+ip = "{peer}"
 
 [[connection]]
 name = "site"
@@ -99,14 +117,17 @@ ipsec = {{ encryption = "{esp_enc}", authentication = "{esp_auth}", pfs = "{pfs}
     fn dataplane(&self) -> String {
         let port = |name: &str, index: u8| match self.devices {
             Devices::Tap => format!("net_tap{index},iface={name}{}", self.side),
+            Devices::Pcap => format!("net_pcap{index},rx_iface_in={name}{0},tx_iface={name}{0}", self.side),
             Devices::AfPacket => format!("net_af_packet{index},iface={name}{}", self.side),
         };
-        format!(
-            "workers = {}\n[[dataplane.port]]\nname = \"out\"\ndevice = \"{}\"\n[[dataplane.port]]\nname = \"in\"\ndevice = \"{}\"",
-            self.workers,
-            port("out", 0),
-            port("in", 1)
-        )
+        let section = |name: &str, index: u8| {
+            format!(
+                "[[dataplane.port]]\nname = \"{name}\"\nmtu = {}\ndevice = \"{}\"\n",
+                self.mtu,
+                port(name, index)
+            )
+        };
+        format!("workers = {}\n{}{}", self.workers, section("out", 0), section("in", 1))
     }
 }
 
@@ -132,9 +153,9 @@ impl Site {
         let side = options.side;
         let (namespace, host) =
             (lab.namespace(&format!("gw{side}"))?, lab.namespace(&format!("host{side}"))?);
-        if options.devices == Devices::AfPacket {
-            Wire::lay((&namespace, &format!("out{side}")), (wan, &format!("wan{side}")), 1500)?;
-            Wire::lay((&namespace, &format!("in{side}")), (&host, &format!("lan{side}")), 1500)?;
+        if options.devices != Devices::Tap {
+            Wire::lay((&namespace, &format!("out{side}")), (wan, &format!("wan{side}")), options.mtu)?;
+            Wire::lay((&namespace, &format!("in{side}")), (&host, &format!("lan{side}")), options.mtu)?;
             wan.plug(&format!("wan{side}"), "br0")?;
         }
         let gateway_options = GatewayOptions {
@@ -169,7 +190,7 @@ impl Site {
     fn lan(&self) -> String {
         match self.options.devices {
             Devices::Tap => format!("in{}", self.options.side),
-            Devices::AfPacket => format!("lan{}", self.options.side),
+            Devices::AfPacket | Devices::Pcap => format!("lan{}", self.options.side),
         }
     }
 

@@ -29,13 +29,29 @@ impl Ping {
         interval: Duration,
         size: u16,
     ) -> Result<Self> {
+        Self::with(host, from, to, count, interval, size, &[])
+    }
+
+    /// As [`Ping::run`], with more of ping's options, as `-M do`.
+    ///
+    /// # Errors
+    /// As [`Ping::run`].
+    pub fn with(
+        host: &Namespace,
+        from: &str,
+        to: &str,
+        count: u32,
+        interval: Duration,
+        size: u16,
+        more: &[&str],
+    ) -> Result<Self> {
         let pattern: String = MARKER.iter().map(|byte| format!("{byte:02x}")).collect();
         let (count, interval, size) =
             (count.to_string(), interval.as_secs_f64().to_string(), size.to_string());
         let args = [
             "-q", "-n", "-c", &count, "-i", &interval, "-s", &size, "-W", "2", "-p", &pattern, "-I", from, to,
         ];
-        let out = host.command("ping").args(args).output().context("ping")?;
+        let out = host.command("ping").args(more).args(args).output().context("ping")?;
         let said = String::from_utf8_lossy(&out.stdout);
         Self::read(&said)
             .with_context(|| format!("ping {from} -> {to}: {said}{}", String::from_utf8_lossy(&out.stderr)))

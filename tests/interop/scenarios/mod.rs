@@ -5,6 +5,7 @@ mod baseline;
 mod esplanade;
 mod fail_closed;
 mod linux;
+mod packet;
 mod restart;
 mod static_keys;
 mod strongswan;
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         bad_input::scenarios(),
         vrf::scenarios(),
         static_keys::scenarios(),
+        packet::scenarios(),
     ];
     kinds.into_iter().flatten().collect()
 }
