@@ -2,7 +2,8 @@
 //!
 //! The data plane listens ([`session::Listener`]), control connects ([`session::ControlEnd`]); they exchange
 //! the messages of [`message`] over rings in one sealed memfd. Beside a session live two more memories: the
-//! [`counters`] page, which anybody may read, and the [`journal`], in which control's IKE SAs outlive control.
+//! [`counters`] page, which anybody may read, and the [`journal`], in which control's IKE SAs outlive control. An operator may
+//! [`inspect`] the data plane at the same socket, without control.
 //!
 //! Neither side trusts the other: whatever is read is copied out first and validated as a copy, and anything
 //! wrong with it ends the session with a [`SessionError`] that names it.
@@ -11,6 +12,7 @@ mod channel;
 pub mod counters;
 mod error;
 pub mod fuzz;
+pub mod inspect;
 pub mod journal;
 mod layout;
 mod memory;

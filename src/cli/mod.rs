@@ -4,6 +4,7 @@ mod actions;
 mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod sas;
 mod show;
 mod up;
@@ -71,6 +72,13 @@ enum Command {
     ///   esplanade show counters --json
     #[command(verbatim_doc_comment)]
     Show(show::Options),
+    /// Ask the data plane what becomes of a packet, and why; it answers without the control plane, too
+    ///
+    /// Examples:
+    ///   esplanade explain 10.1.0.9 10.2.0.9 tcp 40000 443
+    ///   esplanade explain 192.0.2.7 192.0.2.1 udp 500 500 --inbound outside
+    #[command(verbatim_doc_comment)]
+    Explain(explain::Options),
     /// Negotiate a connection now
     ///
     /// Example:  esplanade initiate hq
@@ -110,6 +118,7 @@ impl Cli {
             Command::Up(options) => up::run(&options),
             Command::ListSas(options) => sas::run(&client, &options),
             Command::Show(options) => show::run(&client, options),
+            Command::Explain(options) => explain::run(&options),
             Command::Initiate(target) => actions::initiate(&client, &target),
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),

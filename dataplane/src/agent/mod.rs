@@ -20,6 +20,7 @@ mod exceptions;
 mod figures;
 mod hints;
 mod icmp;
+mod inspect;
 mod keepalive;
 mod lists;
 mod ndp;
@@ -45,6 +46,7 @@ use packet::{InterfaceId, Spi};
 use rcu::{Laggard, Ticket};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use shm::counters::{CountersWriter, InterfaceDescription};
+use shm::inspect::MAX_INSPECTORS;
 use shm::message::{Committed, Epoch, MAX_PACKET_LEN, SaDeleted, TxnId};
 use shm::session::{Listener, ListenerEvent};
 
@@ -58,6 +60,7 @@ use control::Control;
 use exceptions::Held;
 use figures::Figures;
 use hints::Hints;
+use inspect::Inspectors;
 use keepalive::Keepalives;
 use neighbours::Neighbours;
 use periodic::Schedule;
@@ -129,6 +132,7 @@ pub struct Agent<E: Environment> {
     sa_slots: usize,
     listener: Listener,
     control: Control,
+    inspectors: Inspectors,
     staging: Staging,
     expander: Expander,
     /// The newest tables; published at the end of the turn if `changed`.
@@ -198,6 +202,7 @@ impl<E: Environment> Agent<E> {
             sa_slots: parts.sa_slots,
             listener: parts.listener,
             control: Control::default(),
+            inspectors: Inspectors::default(),
             staging: Staging::default(),
             tables,
             changed: false,
@@ -249,6 +254,7 @@ impl<E: Environment> Agent<E> {
         work += self.send_outgoing();
         self.settle();
         self.control.flush();
+        work += self.serve_inspectors();
         Ok(work > 0)
     }
 
@@ -275,6 +281,10 @@ impl<E: Environment> Agent<E> {
             }
             Ok(Some(ListenerEvent::Observed { pid })) => {
                 tracing::debug!(pid, "counters page handed out");
+                1
+            }
+            Ok(Some(ListenerEvent::Inspecting(end))) => {
+                self.inspectors.admit(end);
                 1
             }
             Ok(Some(ListenerEvent::Refused { pid, uid, reason })) => {
@@ -376,12 +386,13 @@ impl<E: Environment> Agent<E> {
 
     /// Sleeps until control rings or a moment has passed.
     fn nap(&self) {
-        let mut fds = arrayvec::ArrayVec::<PollFd<'_>, 3>::new();
+        let mut fds = arrayvec::ArrayVec::<PollFd<'_>, { 3 + MAX_INSPECTORS }>::new();
         fds.push(PollFd::from_borrowed_fd(self.listener.fd(), PollFlags::IN));
         if let Some(end) = self.control.end() {
             fds.push(PollFd::from_borrowed_fd(end.doorbell_fd(), PollFlags::IN));
             fds.push(PollFd::from_borrowed_fd(end.socket_fd(), PollFlags::IN));
         }
+        fds.extend(self.inspectors.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let timeout = Timespec::try_from(NAP).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
         // An interrupted sleep is as good as a whole one.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));

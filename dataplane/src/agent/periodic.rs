@@ -121,6 +121,7 @@ impl<E: Environment> Agent<E> {
         figures.set(AgentFigure::Sas, count(self.tables.sad().len()));
         figures.set(AgentFigure::Events, self.control.events);
         figures.set(AgentFigure::EventsLost, self.control.events_lost);
+        figures.set(AgentFigure::InspectLost, self.inspectors.lost());
         figures.set(AgentFigure::SessionFaults, self.control.faults);
         figures.set(AgentFigure::Retired, count(self.shared.domain.pending()));
     }

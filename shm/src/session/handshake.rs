@@ -34,6 +34,8 @@ wire_enum! {
         Control = 1,
         /// The counters page.
         Observer = 2,
+        /// Questions and answers: see [`crate::inspect`].
+        Inspector = 3,
     }
 }
 

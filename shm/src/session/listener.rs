@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::inspect::InspectorEnd;
 use crate::layout::{CONTRACT_VERSION, Fence, MAGIC};
 use crate::memory::MemoryError;
 use crate::message::{DecodeError, Epoch};
@@ -56,6 +57,8 @@ pub enum ListenerEvent {
     Connected(Box<DataplaneEnd>),
     /// A process asked for the counters page and got it.
     Observed { pid: i32 },
+    /// A process wants to ask; drop the end to end that.
+    Inspecting(InspectorEnd),
     /// A process was turned away.
     Refused { pid: i32, uid: u32, reason: RefuseReason },
 }
@@ -81,15 +84,17 @@ struct Pending {
     socket: OwnedFd,
     pid: i32,
     uid: u32,
+    gid: u32,
     deadline: Instant,
 }
 
-/// Accepts control sessions, one at a time, and observers.
+/// Accepts control sessions, one at a time, observers and inspectors.
 #[derive(Debug)]
 pub struct Listener {
     config: ListenerConfig,
     socket: OwnedFd,
     own_uid: u32,
+    own_gid: u32,
     pending: ArrayVec<Pending, MAX_PENDING>,
     epoch: Epoch,
     current: Option<Region>,
@@ -102,7 +107,9 @@ impl Listener {
         }
         let socket = bind_socket(&config.path)?;
         let own_uid = rustix::process::geteuid().as_raw();
-        Ok(Self { config, socket, own_uid, pending: ArrayVec::new(), epoch: first_epoch(), current: None })
+        let own_gid = rustix::process::getegid().as_raw();
+        let (pending, epoch) = (ArrayVec::new(), first_epoch());
+        Ok(Self { config, socket, own_uid, own_gid, pending, epoch, current: None })
     }
 
     /// Readable when a caller waits.
@@ -110,10 +117,11 @@ impl Listener {
         self.socket.as_fd()
     }
 
-    /// Makes every caller a foreign user.
+    /// Makes every caller a foreign user, and a stranger to the socket's group.
     #[cfg(test)]
     pub(crate) fn pretend_own_uid(&mut self, uid: u32) {
         self.own_uid = uid;
+        self.own_gid = uid;
     }
 
     /// Serves what can be served now; call again until it returns `None`.
@@ -141,6 +149,7 @@ impl Listener {
                 socket,
                 pid: credentials.pid.as_raw_pid(),
                 uid: credentials.uid.as_raw(),
+                gid: credentials.gid.as_raw(),
                 deadline: now + HELLO_TIMEOUT,
             });
         }
@@ -165,6 +174,10 @@ impl Listener {
                     Err(gone) => RefuseReason::Gone(gone),
                 }
             }
+            Ok(CallerRole::Inspector) => match send(&caller.socket, &self.welcome(Verdict::Accepted), &[]) {
+                Ok(()) => return Ok(ListenerEvent::Inspecting(InspectorEnd::new(caller.socket, pid))),
+                Err(gone) => RefuseReason::Gone(gone),
+            },
             Err(reason) => reason,
         };
         Ok(ListenerEvent::Refused { pid, uid, reason })
@@ -176,13 +189,18 @@ impl Listener {
         caller: &Pending,
         heard: Result<Hello, RefuseReason>,
     ) -> Result<CallerRole, RefuseReason> {
-        let allowed = caller.uid == self.own_uid || self.config.allowed_uids.contains(&caller.uid);
-        let refused = if !allowed {
+        let known = caller.uid == self.own_uid || self.config.allowed_uids.contains(&caller.uid);
+        // The socket's group may ask, but not control.
+        let may_ask = known || caller.uid == 0 || caller.gid == self.own_gid;
+        let refused = if !may_ask {
             (Verdict::NotAllowed, RefuseReason::NotAllowed(caller.uid))
         } else {
             match heard? {
-                Hello { version: CONTRACT_VERSION, role, .. } => return Ok(role),
-                Hello { version, .. } => (Verdict::WrongVersion, RefuseReason::Version(version)),
+                Hello { version, .. } if version != CONTRACT_VERSION => {
+                    (Verdict::WrongVersion, RefuseReason::Version(version))
+                }
+                Hello { role, .. } if known || role == CallerRole::Inspector => return Ok(role),
+                Hello { .. } => (Verdict::NotAllowed, RefuseReason::NotAllowed(caller.uid)),
             }
         };
         // A caller that is gone before its refusal arrives needs none.

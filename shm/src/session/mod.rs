@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The socket then stays open and silent: its end is the peer's end. An observer says `Hello` too, gets the
-//! counters page only, and touches no session.
+//! counters page only, and touches no session. So does an inspector, who then asks ([`crate::inspect`]).
 
 mod control;
 mod dataplane;

@@ -325,6 +325,21 @@ fn a_foreign_user_gets_no_session() {
 }
 
 #[test]
+fn an_inspector_asks_and_leaves_the_session_alone() {
+    use crate::inspect::{Inspector, Record};
+    let mut plane = plane(vec![]);
+    let (mut dataplane, mut control) = plane.open();
+    let path = plane.path.clone();
+    let inspector = thread::spawn(move || Inspector::connect(&path).unwrap().next_record().unwrap());
+    let ListenerEvent::Inspecting(end) = plane.next_event() else { panic!("not admitted") };
+    let record = Record::Refused { message: "enough".into() };
+    assert!(end.send(&record).unwrap());
+    assert_eq!(inspector.join().unwrap(), record);
+    control.send_command(&ping(1)).unwrap();
+    assert_eq!(dataplane.receive_command().unwrap(), Some(ping(1)));
+}
+
+#[test]
 fn an_observer_reads_counters_and_leaves_the_session_alone() {
     let mut plane = plane(vec![]);
     let (mut dataplane, mut control) = plane.open();

@@ -2,6 +2,7 @@
 
 mod control;
 mod discovery;
+mod inspect;
 mod packets;
 
 use std::cell::Cell;
