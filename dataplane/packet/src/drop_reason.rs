@@ -64,6 +64,7 @@ drop_reasons! {
     CleartextProtected = "cleartext_protected", "Cleartext for a protected network arrived on an outside interface; the peer must send it through the tunnel.";
     NotForUs = "not_for_us", "A packet on an outside interface is neither for us nor allowed by a bypass entry; expected noise on a public link.";
     LocalUnserved = "local_unserved", "The packet is addressed to us but nothing here serves its protocol; nothing to do unless it should.";
+    HostUnserved = "host_unserved", "The TUN device of a host address did not take the packet; see the data plane's log, it may lack /dev/net/tun or CAP_NET_ADMIN.";
     NeedsFragmentation = "needs_fragmentation", "The packet exceeds the path's MTU and may not be fragmented; an ICMP message told the sender, lower its MTU if it persists.";
     FragmentUnsupported = "fragment_unsupported", "The packet would have to be fragmented, which is not done; lower the sender's MTU or let it set DF.";
     // The neighbour.

@@ -99,6 +99,7 @@ impl<E: Environment> Agent<E> {
         self.figures().add(AgentFigure::Transactions, 1);
         let moved = self.describe_interfaces();
         self.announce_addresses();
+        self.serve_hosts();
         self.forget_neighbours(&moved);
     }
 

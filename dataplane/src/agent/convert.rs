@@ -31,6 +31,13 @@ pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::
         From::DeleteAddress(d) => {
             Change::DeleteAddress { interface: interface_id(d.address.interface), address: d.address.ip }
         }
+        From::PutHostAddress(h) => {
+            let address = InterfaceAddress { address: h.ip, prefix_len: h.prefix_len };
+            Change::PutHostAddress { vrf: vrf(h.vrf), address }
+        }
+        From::DeleteHostAddress(d) => {
+            Change::DeleteHostAddress { vrf: vrf(d.host.vrf), address: d.host.ip }
+        }
         From::PutNextHop(n) => Change::PutNextHop(next_hop(n)),
         From::DeleteNextHop(d) => Change::DeleteNextHop(NextHopId(d.id.0)),
         From::PutRoute(r) => Change::PutRoute {
@@ -268,10 +275,12 @@ pub(super) fn reject_code(error: &ChangeError) -> RejectCode {
         ChangeError::Missing { object: "SPI", .. } => RejectCode::UnknownSpi,
         ChangeError::Missing { .. }
         | ChangeError::RouteMissing { .. }
+        | ChangeError::HostAddressMissing { .. }
         | ChangeError::AddressMissing { .. } => RejectCode::UnknownEntry,
         ChangeError::InUse { .. } => RejectCode::InUse,
         ChangeError::VlanTaken { .. }
         | ChangeError::AddressTaken { .. }
+        | ChangeError::HostAddressTaken { .. }
         | ChangeError::SubnetOverlap { .. } => RejectCode::Duplicate,
         ChangeError::SpiState { found: "lingering", .. } => RejectCode::UnknownSpi,
         ChangeError::SpiState { needed: "reserved" | "inbound only", .. } => RejectCode::AlreadyInstalled,

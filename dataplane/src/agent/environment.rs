@@ -1,10 +1,12 @@
 //! What the agent needs of the world: time, chance, packet buffers, links.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use dpdk::{Mbuf, Mempool};
-use packet::PortId;
+use packet::{PortId, VrfId};
 
+use super::tun::{HostAddresses, TunDevices};
 use crate::worker::buffer::Buffer;
 
 /// The state of a port's link.
@@ -20,6 +22,8 @@ pub struct Link {
 pub trait Environment {
     /// A packet buffer.
     type Packet: Buffer;
+    /// See [`Programs`].
+    type Programs: Programs;
 
     /// Time since boot.
     fn now(&self) -> Duration;
@@ -35,6 +39,38 @@ pub trait Environment {
 
     /// The link of a port, as last seen: must not wait.
     fn link(&mut self, port: PortId) -> Link;
+
+    /// The programs of this machine.
+    fn programs(&mut self) -> &mut Self::Programs;
+
+    /// Readable when a program sent something.
+    fn programs_fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// The programs of this machine that use host addresses. Nothing here waits.
+pub trait Programs {
+    /// Gives them these addresses and no others; returns how many VRFs could not be served.
+    fn set(&mut self, wanted: &HostAddresses) -> usize;
+
+    /// A packet that one sent, and the VRF of its device.
+    fn receive(&mut self, buffer: &mut [u8]) -> Option<(VrfId, usize)>;
+
+    /// Gives them a packet; false if it was not taken.
+    fn send(&mut self, vrf: VrfId, packet: &[u8]) -> bool;
+}
+
+impl Programs for TunDevices {
+    fn set(&mut self, wanted: &HostAddresses) -> usize {
+        Self::set(self, wanted)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> Option<(VrfId, usize)> {
+        Self::receive(self, buffer)
+    }
+
+    fn send(&mut self, vrf: VrfId, packet: &[u8]) -> bool {
+        Self::send(self, vrf, packet)
+    }
 }
 
 /// Asks for the link of a port.
@@ -44,13 +80,14 @@ pub type LinkProbe = Box<dyn FnMut(PortId) -> Link>;
 pub struct DpdkEnvironment {
     pool: Mempool,
     link: LinkProbe,
+    tun: TunDevices,
 }
 
 impl DpdkEnvironment {
     /// `pool` gives the buffers of what the agent sends; `link` answers for the ports.
     #[must_use]
     pub fn new(pool: Mempool, link: LinkProbe) -> Self {
-        Self { pool, link }
+        Self { pool, link, tun: TunDevices::default() }
     }
 }
 
@@ -62,6 +99,7 @@ impl std::fmt::Debug for DpdkEnvironment {
 
 impl Environment for DpdkEnvironment {
     type Packet = Mbuf;
+    type Programs = TunDevices;
 
     fn now(&self) -> Duration {
         boot_time()
@@ -83,6 +121,14 @@ impl Environment for DpdkEnvironment {
 
     fn link(&mut self, port: PortId) -> Link {
         (self.link)(port)
+    }
+
+    fn programs(&mut self) -> &mut TunDevices {
+        &mut self.tun
+    }
+
+    fn programs_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.tun.fd()
     }
 }
 

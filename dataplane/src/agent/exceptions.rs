@@ -57,6 +57,9 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::Icmp => {
                 self.answer_or_punt(PuntClass::Icmp, from, packet, AgentWork::Own { vrf }, now);
             }
+            ExceptionKind::Local { .. } if self.is_for_host(vrf, packet.data()) => {
+                self.deliver_to_host(vrf, interface, packet.data());
+            }
             ExceptionKind::Local { ingress } => {
                 self.answer_or_punt(PuntClass::Local, from, packet, answer_to(ingress, vrf), now);
             }

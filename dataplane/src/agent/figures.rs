@@ -34,6 +34,10 @@ figures! {
     PuntedIkeNew = "punted_ike_new", "IKE packets of first contacts given to control.";
     PuntedIcmp = "punted_icmp", "ICMP packets given to control.";
     PuntedLocal = "punted_local", "Other packets for our addresses given to control.";
+    HostDelivered = "host_delivered", "Packets given to programs of this machine that use a host address.";
+    HostReceived = "host_received", "Packets of such programs given to a worker.";
+    HostRefused = "host_refused", "Packets of such programs refused: malformed, or their source is not a host address of the VRF.";
+    HostsMissing = "hosts_missing", "VRFs whose TUN device could not be made or set up; the data plane's log says why.";
     Released = "neighbour_released", "Packets given back to a worker once their neighbour was known.";
     Held = "neighbour_held", "Packets that wait for a neighbour now.";
     Neighbours = "neighbours", "Neighbours known or being resolved.";

@@ -19,6 +19,7 @@ mod environment;
 mod exceptions;
 mod figures;
 mod hints;
+mod hosts;
 mod icmp;
 mod inspect;
 mod keepalive;
@@ -32,6 +33,7 @@ mod sas;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod tun;
 mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,8 +52,9 @@ use shm::inspect::MAX_INSPECTORS;
 use shm::message::{Committed, Epoch, MAX_PACKET_LEN, SaDeleted, TxnId};
 use shm::session::{Listener, ListenerEvent};
 
-pub use environment::{DpdkEnvironment, Environment, Link, LinkProbe, boot_time};
+pub use environment::{DpdkEnvironment, Environment, Link, LinkProbe, Programs, boot_time};
 pub use figures::{AgentFigure, texts as figure_texts};
+pub use tun::{HostAddresses, TunDevices};
 
 use crate::config::Config;
 use crate::shared::{AgentWork, FromAgent, Shared, Tables};
@@ -160,6 +163,8 @@ pub struct Agent<E: Environment> {
     described: BTreeMap<InterfaceId, InterfaceDescription>,
     links: Vec<Link>,
     inject: Box<[u8; MAX_PACKET_LEN]>,
+    /// What the programs of this machine are to have.
+    hosts: HostAddresses,
 }
 
 impl<E: Environment> std::fmt::Debug for Agent<E> {
@@ -220,6 +225,7 @@ impl<E: Environment> Agent<E> {
             announced: BTreeSet::new(),
             described: BTreeMap::new(),
             inject: Box::new([0; MAX_PACKET_LEN]),
+            hosts: HostAddresses::new(),
         }
     }
 
@@ -247,6 +253,7 @@ impl<E: Environment> Agent<E> {
         let mut work = self.accept_sessions();
         work += self.take_commands(now);
         work += self.take_injected();
+        work += self.take_from_programs();
         work += self.take_exceptions(now);
         work += self.take_notices(now);
         work += self.run_timers(now)?;
@@ -386,13 +393,14 @@ impl<E: Environment> Agent<E> {
 
     /// Sleeps until control rings or a moment has passed.
     fn nap(&self) {
-        let mut fds = arrayvec::ArrayVec::<PollFd<'_>, { 3 + MAX_INSPECTORS }>::new();
+        let mut fds = arrayvec::ArrayVec::<PollFd<'_>, { 4 + MAX_INSPECTORS }>::new();
         fds.push(PollFd::from_borrowed_fd(self.listener.fd(), PollFlags::IN));
         if let Some(end) = self.control.end() {
             fds.push(PollFd::from_borrowed_fd(end.doorbell_fd(), PollFlags::IN));
             fds.push(PollFd::from_borrowed_fd(end.socket_fd(), PollFlags::IN));
         }
         fds.extend(self.inspectors.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(self.environment.programs_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let timeout = Timespec::try_from(NAP).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
         // An interrupted sleep is as good as a whole one.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));

@@ -68,6 +68,7 @@ impl<E: Environment> Agent<E> {
         self.visit_links();
         self.keepalives.prune(now);
         self.hints.prune(now);
+        self.retry_hosts();
         self.write_figures();
     }
 

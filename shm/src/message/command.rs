@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::message::codec::{DecodeError, Field, record, ring_messages, wire_enum};
 use crate::message::id::{InterfaceId, NextHopId, OwnerTag, RequestId, Spi, TunnelId, TxnId, VrfId};
 use crate::message::object::{
-    Address, Bypass, Interface, NextHop, PolicyRoute, PolicyRouteKey, Route, RouteKey, Tunnel,
+    Address, Bypass, HostAddress, Interface, NextHop, PolicyRoute, PolicyRouteKey, Route, RouteKey, Tunnel,
 };
 use crate::message::sa::{AddSelector, DeleteInbound, InstallInbound, InstallOutbound, UpdateOuter};
 use crate::message::{HEADER_LEN, Message};
@@ -127,6 +127,13 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct DeleteHostAddress as DeleteHostAddressWire[23] {
+        pub host: HostAddress,
+    }
+}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct DeleteNextHop as DeleteNextHopWire[4] {
         pub id: NextHopId,
     }
@@ -200,6 +207,8 @@ ring_messages! {
         DeleteOutbound(DeleteOutbound) = 19,
         DeleteInbound(DeleteInbound) = 20,
         UpdateOuter(UpdateOuter) = 21,
+        PutHostAddress(HostAddress) = 22,
+        DeleteHostAddress(DeleteHostAddress) = 23,
     }
 }
 

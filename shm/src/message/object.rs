@@ -170,6 +170,17 @@ record! {
     }
 }
 
+record! {
+    /// An address of the programs of this machine, on the TUN device of a VRF.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct HostAddress as HostAddressWire[23] {
+        pub vrf: VrfId,
+        pub ip: IpAddr,
+        /// Bits, at most 32 or 128: what the kernel routes to the device. Only `ip` itself is ours.
+        pub prefix_len: u8,
+    }
+}
+
 /// What becomes of a packet that a route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHopKind {

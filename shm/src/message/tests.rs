@@ -140,6 +140,14 @@ fn address() -> impl Strategy<Value = Address> {
     })
 }
 
+fn host() -> impl Strategy<Value = HostAddress> {
+    (any::<u16>(), ip(), any::<u8>()).prop_map(|(vrf, ip, prefix_len)| HostAddress {
+        vrf: VrfId(vrf),
+        ip,
+        prefix_len,
+    })
+}
+
 fn route() -> impl Strategy<Value = Route> {
     (any::<u16>(), prefix(), any::<u32>()).prop_map(|(vrf, prefix, next_hop)| Route {
         key: RouteKey { vrf: VrfId(vrf), prefix },
@@ -200,6 +208,8 @@ fn change() -> impl Strategy<Value = Change> {
         bypass().prop_map(|bypass| DeleteBypass { bypass }.into()),
         tunnel().prop_map(Change::from),
         any::<u32>().prop_map(|id| DeleteTunnel { id: TunnelId(id) }.into()),
+        host().prop_map(Change::from),
+        host().prop_map(|host| DeleteHostAddress { host }.into()),
     ];
     let sas = prop_oneof![
         inbound().prop_map(Change::from),

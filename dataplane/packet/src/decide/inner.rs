@@ -101,7 +101,7 @@ fn decide<'t, K>(
     watcher.see(|| Step::policy(vrf, flow));
     let target = match vrf.policy.lookup(flow.src, flow.dst) {
         // A policy route does not hide our own addresses.
-        Some(next_hop) if !vrf.is_local(flow.dst) => RouteTarget::NextHop(next_hop),
+        Some(next_hop) if !vrf.is_ours(flow.dst) => RouteTarget::NextHop(next_hop),
         _ => {
             watcher.see(|| Step::routes(vrf, flow.dst));
             *vrf.route(flow.dst).ok_or(DropReason::NoRoute)?
@@ -109,6 +109,11 @@ fn decide<'t, K>(
     };
     let next_hop = match target {
         RouteTarget::Local(_) => return Ok(Outcome::Local),
+        // Its traffic is protected: an outside interface gives it only what a bypass names.
+        RouteTarget::Host if ingress == Ingress::Outside && !vrf.bypass.allows(flow) => {
+            return Err(DropReason::CleartextProtected);
+        }
+        RouteTarget::Host => return Ok(Outcome::Local),
         RouteTarget::Connected(interface) => {
             return forward(vrf, flow, ingress, tables.egress_on(interface, flow.dst)?, watcher);
         }

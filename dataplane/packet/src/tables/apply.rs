@@ -23,6 +23,8 @@ impl<K> Tables<K> {
             Change::DeleteInterface(id) => self.delete_interface(id),
             Change::PutAddress { interface, address } => self.put_address(interface, address),
             Change::DeleteAddress { interface, address } => self.delete_address(interface, address),
+            Change::PutHostAddress { vrf, address } => self.put_host_address(vrf, address),
+            Change::DeleteHostAddress { vrf, address } => self.delete_host_address(vrf, address),
             Change::PutNextHop(next_hop) => self.put_next_hop(next_hop),
             Change::DeleteNextHop(id) => self.delete_next_hop(id),
             Change::PutRoute { vrf, prefix, next_hop } => self.put_route(vrf, prefix, next_hop),

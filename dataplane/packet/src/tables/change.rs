@@ -67,6 +67,10 @@ pub enum Change<K> {
     PutAddress { interface: InterfaceId, address: InterfaceAddress },
     /// Takes it away.
     DeleteAddress { interface: InterfaceId, address: IpAddr },
+    /// Gives the programs of this machine an address in a VRF: only the address itself is ours.
+    PutHostAddress { vrf: VrfId, address: InterfaceAddress },
+    /// Takes it away.
+    DeleteHostAddress { vrf: VrfId, address: IpAddr },
     /// Adds or changes a next hop.
     PutNextHop(NextHop),
     /// Removes a next hop that no route names.
@@ -129,6 +133,10 @@ pub enum ChangeError {
     VlanTaken { port: PortId, vlan: u16, other: InterfaceId },
     #[error("address {address} is on interface {other} of the same VRF already")]
     AddressTaken { address: IpAddr, other: InterfaceId },
+    #[error("address {address} is a host address and an interface's in VRF {vrf}")]
+    HostAddressTaken { vrf: VrfId, address: IpAddr },
+    #[error("host address {address} does not exist in VRF {vrf}")]
+    HostAddressMissing { vrf: VrfId, address: IpAddr },
     #[error("subnet {subnet} overlaps {other_subnet} of interface {other} in the same VRF")]
     SubnetOverlap { subnet: Prefix, other: InterfaceId, other_subnet: Prefix },
     #[error("{field} {address} cannot be a host address")]
@@ -167,6 +175,8 @@ impl ChangeError {
             Self::HalvesDiffer { .. } => 13,
             Self::Suite(_) => 14,
             Self::TooMany { .. } => 15,
+            Self::HostAddressTaken { .. } => 16,
+            Self::HostAddressMissing { .. } => 17,
         }
     }
 }

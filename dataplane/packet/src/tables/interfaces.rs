@@ -113,13 +113,11 @@ impl<K> Tables<K> {
     /// Refuses an address that is no host of its subnet, or taken or overlapping in its VRF.
     fn check_address(&self, vrf: VrfId, id: InterfaceId, new: &InterfaceAddress) -> Result<(), ChangeError> {
         let bits = if new.address.is_ipv4() { 32 } else { 128 };
-        in_range("prefix_len", new.prefix_len.into(), 1..=bits)?;
-        check_host("address", new.address)?;
-        let subnet = new.subnet();
-        let edge = new.address == subnet.address() || (new.address.is_ipv4() && new.address == subnet.last());
-        if edge && u16::from(new.prefix_len) < bits - 1 {
-            return Err(ChangeError::NotAHost { field: "address", address: new.address });
+        check_own(new)?;
+        if self.vrf(vrf).is_some_and(|vrf| vrf.is_host(new.address)) {
+            return Err(ChangeError::HostAddressTaken { vrf, address: new.address });
         }
+        let subnet = new.subnet();
         for other in self.interfaces().filter(|other| other.vrf == vrf && other.id != id) {
             for old in other.addresses.iter() {
                 if old.address == new.address {
@@ -156,4 +154,17 @@ impl<K> Tables<K> {
         }
         self.prune_vrf(vrf);
     }
+}
+
+/// Refuses an own address that is no host of its subnet.
+pub(super) fn check_own(new: &InterfaceAddress) -> Result<(), ChangeError> {
+    let bits = if new.address.is_ipv4() { 32 } else { 128 };
+    in_range("prefix_len", new.prefix_len.into(), 1..=bits)?;
+    check_host("address", new.address)?;
+    let subnet = new.subnet();
+    let edge = new.address == subnet.address() || (new.address.is_ipv4() && new.address == subnet.last());
+    if edge && u16::from(new.prefix_len) < bits - 1 {
+        return Err(ChangeError::NotAHost { field: "address", address: new.address });
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod change;
+mod hosts;
 mod interfaces;
 mod objects;
 mod routing;
@@ -13,6 +14,7 @@ mod sas;
 mod vrf;
 
 pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
+pub use hosts::MAX_HOST_ADDRESSES;
 pub use objects::{
     Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, Role, RouteTarget, Tunnel, TunnelGroup,
 };
@@ -196,7 +198,7 @@ impl<K> Tables<K> {
         self.sad.entry(spi)?.sender()
     }
 
-    /// True if `address` is ours in this VRF.
+    /// True if `address` is an interface's in this VRF.
     #[inline]
     #[must_use]
     pub fn is_local(&self, vrf: VrfId, address: IpAddr) -> bool {
@@ -216,7 +218,7 @@ impl<K> Tables<K> {
         let vrf = self.vrf(vrf).ok_or(DropReason::VrfMissing)?;
         match *vrf.route(destination).ok_or(DropReason::NoRoute)? {
             RouteTarget::Connected(interface) => self.egress_on(interface, destination),
-            RouteTarget::Local(_) => Err(DropReason::NoRoute),
+            RouteTarget::Local(_) | RouteTarget::Host => Err(DropReason::NoRoute),
             RouteTarget::NextHop(id) => match self.next_hop(id).ok_or(DropReason::NextHopMissing)?.kind {
                 NextHopKind::Interface { interface, gateway } => {
                     self.egress_on(interface, gateway.unwrap_or(destination))

@@ -157,4 +157,6 @@ pub enum RouteTarget {
     Connected(InterfaceId),
     /// An interface address itself.
     Local(InterfaceId),
+    /// A host address: for the programs of this machine, by the VRF's TUN device.
+    Host,
 }

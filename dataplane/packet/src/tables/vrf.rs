@@ -1,6 +1,6 @@
 //! The routing tables of one VRF.
 
-use super::objects::RouteTarget;
+use super::objects::{InterfaceAddress, RouteTarget};
 use crate::ids::NextHopId;
 use crate::policy::{BypassTable, PolicyTable};
 use crate::prefix::Prefix;
@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 /// Policy routes, destination routes and bypass entries of a VRF.
 ///
-/// Interface addresses contribute a local host route and a connected route. They win over a configured
-/// route of the same prefix, which is kept aside and comes back when the address goes.
+/// Interface addresses contribute a local host route and a connected route; host addresses only the former,
+/// for the rest of their prefix may be beyond a tunnel. They win over a configured route of the same prefix,
+/// which is kept aside and comes back when the address goes.
 #[derive(Clone, Debug, Default)]
 pub struct Vrf {
     routes: PrefixMap<RouteTarget>,
     /// Configured routes whose prefix an interface address occupies.
     shadowed: Arc<[(Prefix, NextHopId)]>,
+    /// Addresses of this machine's programs.
+    hosts: Arc<[InterfaceAddress]>,
     /// Routes by source and destination; tried first.
     pub policy: PolicyTable,
     /// What may cross an outside interface in clear.
@@ -31,11 +34,31 @@ impl Vrf {
         self.routes.lookup(destination)
     }
 
-    /// True if `address` is one of ours.
+    /// True if `address` is an interface's: one that we may answer from in clear.
     #[inline]
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
         matches!(self.routes.lookup(address), Some(RouteTarget::Local(_)))
+    }
+
+    /// True if `address` is a host address: what it sends goes where the one decision lets it go.
+    #[inline]
+    #[must_use]
+    pub fn is_host(&self, address: IpAddr) -> bool {
+        matches!(self.routes.lookup(address), Some(RouteTarget::Host))
+    }
+
+    /// True if `address` is an interface's or a host address.
+    #[inline]
+    #[must_use]
+    pub fn is_ours(&self, address: IpAddr) -> bool {
+        matches!(self.routes.lookup(address), Some(RouteTarget::Local(_) | RouteTarget::Host))
+    }
+
+    /// The host addresses, in the order in which they were put.
+    #[must_use]
+    pub fn hosts(&self) -> &[InterfaceAddress] {
+        &self.hosts
     }
 
     /// Where exactly this prefix leads.
@@ -74,6 +97,7 @@ impl Vrf {
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty()
             && self.shadowed.is_empty()
+            && self.hosts.is_empty()
             && self.policy.routes().is_empty()
             && self.bypass.entries().is_empty()
     }
@@ -81,7 +105,7 @@ impl Vrf {
     /// Puts a configured route; returns the next hop it replaces.
     pub(super) fn put_route(&mut self, prefix: Prefix, next_hop: NextHopId) -> Option<NextHopId> {
         match self.routes.exact(prefix) {
-            Some(RouteTarget::Connected(_) | RouteTarget::Local(_)) => {
+            Some(RouteTarget::Connected(_) | RouteTarget::Local(_) | RouteTarget::Host) => {
                 let old = self.unshadow(prefix);
                 self.shadow(prefix, next_hop);
                 old
@@ -118,6 +142,22 @@ impl Vrf {
             Some(id) => self.routes.insert(prefix, RouteTarget::NextHop(id)),
             None => self.routes.remove(prefix),
         };
+    }
+
+    /// Adds a host address.
+    pub(super) fn put_host(&mut self, address: InterfaceAddress) {
+        self.hosts = self.hosts.iter().copied().chain([address]).collect();
+        self.occupy(Prefix::host(address.address), RouteTarget::Host);
+    }
+
+    /// Removes a host address; false if it is none.
+    pub(super) fn delete_host(&mut self, address: IpAddr) -> bool {
+        if !self.hosts.iter().any(|host| host.address == address) {
+            return false;
+        }
+        self.hosts = self.hosts.iter().filter(|host| host.address != address).copied().collect();
+        self.vacate(Prefix::host(address));
+        true
     }
 
     fn shadow(&mut self, prefix: Prefix, id: NextHopId) {

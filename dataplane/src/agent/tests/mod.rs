@@ -2,6 +2,7 @@
 
 mod control;
 mod discovery;
+mod hosts;
 mod inspect;
 mod packets;
 
@@ -21,7 +22,7 @@ use shm::counters::CountersReader;
 use shm::message as contract;
 use shm::message::{
     AddSelector, Address, Begin, Change as Put, Command, Commit, Completion, DeleteInbound, DeleteTunnel,
-    Encap, Event, Inject, InstallInbound, InstallOutbound, Interface, Limits, List, ListKind, NextHop,
+    Encap, Event, HostAddress, Inject, InstallInbound, InstallOutbound, Interface, Limits, List, ListKind, NextHop,
     NextHopKind, Outer, OwnerTag, Prefix, PuntClass, RejectCode, ReserveSpi, Role, Route, RouteKey, SaKeys,
     Secret, Staged, Suite, TrafficSelector, Tunnel, VlanId,
 };
@@ -42,10 +43,38 @@ const OUTSIDE: InterfaceId = InterfaceId(1);
 struct World {
     now: Rc<Cell<Duration>>,
     random: u32,
+    programs: Machine,
+}
+
+/// Programs that the test plays.
+#[derive(Default)]
+struct Machine {
+    addresses: HostAddresses,
+    sent: VecDeque<(VrfId, Vec<u8>)>,
+    received: Vec<(VrfId, Vec<u8>)>,
+}
+
+impl Programs for Machine {
+    fn set(&mut self, wanted: &HostAddresses) -> usize {
+        self.addresses = wanted.clone();
+        0
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> Option<(VrfId, usize)> {
+        let (vrf, packet) = self.sent.pop_front()?;
+        buffer[..packet.len()].copy_from_slice(&packet);
+        Some((vrf, packet.len()))
+    }
+
+    fn send(&mut self, vrf: VrfId, packet: &[u8]) -> bool {
+        self.received.push((vrf, packet.to_vec()));
+        self.addresses.contains_key(&vrf)
+    }
 }
 
 impl Environment for World {
     type Packet = HeapBuffer;
+    type Programs = Machine;
 
     fn now(&self) -> Duration {
         self.now.get()
@@ -66,6 +95,14 @@ impl Environment for World {
 
     fn link(&mut self, _: PortId) -> Link {
         Link { up: true, speed_mbit: 10_000 }
+    }
+
+    fn programs(&mut self) -> &mut Machine {
+        &mut self.programs
+    }
+
+    fn programs_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
     }
 }
 
@@ -108,7 +145,7 @@ impl Bench {
         .unwrap();
         let now = Rc::new(Cell::new(Duration::from_secs(1000)));
         let parts = AgentParts {
-            environment: World { now: Rc::clone(&now), random: 1 },
+            environment: World { now: Rc::clone(&now), random: 1, programs: Machine::default() },
             shared: Arc::clone(&shared),
             tables,
             backend: crypto::select(crypto::Preference::Portable).unwrap().backend,

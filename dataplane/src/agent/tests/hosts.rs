@@ -1,0 +1,68 @@
+//! Host addresses: the programs of this machine behind the one decision.
+
+use super::*;
+
+const HOST: Ipv4Addr = Ipv4Addr::new(169, 254, 10, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 9);
+const DEFAULT: VrfId = VrfId(0);
+
+fn host() -> HostAddress {
+    HostAddress { vrf: contract::VrfId(0), ip: HOST.into(), prefix_len: 30 }
+}
+
+fn with_host() -> (Bench, ControlEnd) {
+    let (mut bench, mut control) = Bench::configured();
+    assert_eq!(bench.transact(&mut control, false, vec![host().into()]), Ok(()));
+    (bench, control)
+}
+
+fn local() -> ExceptionKind {
+    ExceptionKind::Local { ingress: packet::decide::Ingress::Inside }
+}
+
+#[test]
+fn what_a_program_sends_takes_the_one_decision() {
+    let (mut bench, _control) = with_host();
+    let packet = ping(HOST, FAR);
+    bench.agent.environment.programs.sent.push_back((DEFAULT, packet.clone()));
+    bench.advance(Duration::from_micros(10));
+    assert_eq!(bench.sent(), Some((packet, AgentWork::Forward { vrf: DEFAULT })));
+    assert_eq!(bench.figure(AgentFigure::HostReceived), 1);
+}
+
+#[test]
+fn a_program_cannot_send_from_another_address() {
+    let (mut bench, _control) = with_host();
+    let sent = &mut bench.agent.environment.programs.sent;
+    sent.push_back((DEFAULT, ping(OURS, FAR)));
+    sent.push_back((VrfId(1), ping(HOST, FAR)));
+    sent.push_back((DEFAULT, b"junk".to_vec()));
+    bench.advance(Duration::from_micros(10));
+    assert_eq!(bench.sent(), None);
+    assert_eq!(bench.figure(AgentFigure::HostRefused), 3);
+}
+
+#[test]
+fn the_kernel_answers_for_a_host_address() {
+    let (mut bench, _control) = with_host();
+    let request = ping(FAR, HOST);
+    bench.except(&request, local());
+    assert_eq!(bench.agent.environment.programs.received, [(DEFAULT, request.clone())]);
+    assert_eq!(bench.figure(AgentFigure::HostDelivered), 1);
+    assert_eq!(bench.sent(), None, "the agent does not answer as well");
+    bench.agent.environment.programs.addresses.clear();
+    bench.except(&request, local());
+    assert_eq!(bench.drops(DropReason::HostUnserved), 1, "no device");
+}
+
+#[test]
+fn addresses_stay_until_a_transaction_says_otherwise() {
+    let (mut bench, control) = with_host();
+    drop(control);
+    bench.advance(Duration::from_secs(5));
+    assert!(bench.agent.environment.programs.addresses.contains_key(&DEFAULT));
+    let mut control = bench.connect();
+    bench.txn = 0;
+    assert_eq!(bench.transact(&mut control, true, configuration()), Ok(()));
+    assert!(bench.agent.environment.programs.addresses.is_empty(), "not put again");
+}
