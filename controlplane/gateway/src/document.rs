@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use crate::diagnostic::{At, Code, Problem, Sink};
-use crate::model::{Bypass, Connection, Control, CustomerGateway, Interface, Route, Tunnel, VpnGateway};
+use crate::model::{
+    Bypass, Connection, Control, CustomerGateway, HostAddress, Interface, Route, Tunnel, VpnGateway,
+};
 
 mod connection;
 mod control;
@@ -56,6 +58,7 @@ pub(crate) struct Document {
     pub(crate) interfaces: Vec<Parsed<Interface>>,
     pub(crate) routes: Vec<Parsed<Route>>,
     pub(crate) bypasses: Vec<Parsed<Bypass>>,
+    pub(crate) host_addresses: Vec<Parsed<HostAddress>>,
     pub(crate) vpn_gateways: Vec<Parsed<VpnGateway>>,
     pub(crate) customer_gateways: Vec<Parsed<CustomerGateway>>,
     pub(crate) connections: Vec<ParsedConnection>,
@@ -92,6 +95,7 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Document {
         interfaces: reader.each("interface", sink, network::interface),
         routes: reader.each("route", sink, network::route),
         bypasses: reader.each("bypass", sink, network::bypass),
+        host_addresses: reader.each("host-address", sink, network::host_address),
         vpn_gateways: reader.each("vpn-gateway", sink, customer::vpn_gateway),
         customer_gateways: reader.each("customer-gateway", sink, customer::customer_gateway),
         connections: reader.each("connection", sink, connection::connection),

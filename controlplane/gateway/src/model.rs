@@ -19,6 +19,7 @@ pub struct Desired {
     pub interfaces: Vec<Interface>,
     pub routes: Vec<Route>,
     pub bypasses: Vec<Bypass>,
+    pub host_addresses: Vec<HostAddress>,
     pub vpn_gateways: Vec<VpnGateway>,
     pub customer_gateways: BTreeMap<String, CustomerGateway>,
     pub connections: Vec<Connection>,
@@ -98,6 +99,14 @@ pub struct Bypass {
     pub ports: (u16, u16),
 }
 
+/// `[[host-address]]`: an address of the programs of this machine, on the TUN device of its VRF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostAddress {
+    pub vrf: Vrf,
+    /// With the prefix that the kernel routes to the device; only the address itself is ours.
+    pub address: IpNet,
+}
+
 /// `[vpn-gateway]`: our side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VpnGateway {
@@ -174,6 +183,23 @@ pub struct Tunnel {
     pub ipsec: Ipsec,
     pub dpd: Option<Dpd>,
     pub nat_traversal: bool,
+    /// Our host address inside the tunnel; with the peer's it makes up the prefix of two hosts.
+    pub inner_address: Option<IpNet>,
+}
+
+impl Tunnel {
+    /// The peer's address beside [`Tunnel::inner_address`]: the other host of its prefix.
+    #[must_use]
+    pub fn inner_peer(&self) -> Option<IpAddr> {
+        let net = self.inner_address?;
+        let mut hosts = net.hosts();
+        let pair = (hosts.next()?, hosts.next()?);
+        match pair {
+            _ if hosts.next().is_some() => None,
+            (ours, peer) | (peer, ours) if ours == net.addr() => Some(peer),
+            _ => None,
+        }
+    }
 }
 
 /// Where the pre-shared key is.

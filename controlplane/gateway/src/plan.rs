@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Desired, Dpd, Encapsulation, Identity, Ike, Ipsec, PskSource, Role, Vrf};
+use crate::model::{Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, PskSource, Role, Vrf};
 
 mod build;
 pub mod id;
@@ -34,6 +34,7 @@ pub struct Plan {
 pub struct DataplanePlan {
     pub interfaces: Vec<InterfacePlan>,
     pub addresses: Vec<AddressPlan>,
+    pub host_addresses: Vec<HostAddress>,
     pub tunnels: Vec<DataplaneTunnel>,
     pub next_hops: Vec<NextHopPlan>,
     /// Candidates: `routing` picks one per prefix.
@@ -93,7 +94,7 @@ pub enum NextHopKind {
 /// Where a route comes from; decides between equal prefixes (RT-01).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteSource {
-    /// The network of an own address: the data plane's own entry.
+    /// The network of an own address, the data plane's own entry; the peer's address inside a tunnel.
     System,
     /// `[[route]]`.
     Static,
@@ -105,7 +106,7 @@ pub struct RoutePlan {
     pub vrf: Vrf,
     pub prefix: IpNet,
     pub source: RouteSource,
-    /// `None` for system routes, which the data plane makes from the addresses.
+    /// `None` for networks of own addresses, which the data plane makes from the addresses.
     pub next_hop: Option<u32>,
 }
 

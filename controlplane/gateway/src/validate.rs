@@ -7,6 +7,7 @@ use crate::document::{Document, Parsed, ParsedConnection};
 use crate::model::{CustomerGateway, Desired, VpnGateway};
 
 mod connection;
+mod host;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
         interfaces,
         mut routes,
         bypasses,
+        host_addresses,
         mut vpn_gateways,
         customer_gateways,
         mut connections,
@@ -34,12 +36,14 @@ pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
     }
     connection::apart(&connections, &context, &interfaces, sink);
     system::routes(&mut routes, &interfaces, &connections, sink);
+    host::addresses(&host_addresses, &interfaces, &connections, sink);
     connection::reachable(&connections, &routes, sink);
     Desired {
         control,
         interfaces: values(interfaces),
         routes: values(routes),
         bypasses: values(bypasses),
+        host_addresses: values(host_addresses),
         vpn_gateways: values(vpn_gateways),
         customer_gateways: customers,
         connections: connections.into_iter().map(joined).collect(),

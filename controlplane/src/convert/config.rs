@@ -7,7 +7,7 @@ use gateway::model::{Df, Role};
 use gateway::plan::{DataplanePlan, InterfacePlan, NextHopKind, RouteSource};
 use ipnet::IpNet;
 use shm::message::{
-    self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, InterfaceId, NextHop,
+    self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId, NextHop,
     NextHopId, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey, Tunnel, TunnelId,
     VlanId, VrfId,
 };
@@ -40,6 +40,13 @@ pub fn configuration(
     changes.extend(plan.addresses.iter().map(|planned| {
         Change::from(Address {
             interface: InterfaceId(planned.interface),
+            ip: planned.address.addr(),
+            prefix_len: planned.address.prefix_len(),
+        })
+    }));
+    changes.extend(plan.host_addresses.iter().map(|planned| {
+        Change::from(HostAddress {
+            vrf: VrfId(planned.vrf),
             ip: planned.address.addr(),
             prefix_len: planned.address.prefix_len(),
         })

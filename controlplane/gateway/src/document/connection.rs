@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::network::{any, vrf};
+use super::network::{any, interface_address, vrf};
 use super::reader::{Reader, one_or_many};
 use super::suite::{self, Profile};
 use super::value::Value;
@@ -117,6 +117,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
     let dpd = reader.take(&["dpd"], sink);
     let dpd = dpd.map_or(Some(DPD), |v| dpd_of(&v, sink));
     let nat = reader.take(&["nat-traversal", "nat-t"], sink).and_then(|v| v.flag(sink));
+    let inner_address = reader.take(&["inner-address"], sink).and_then(|v| interface_address(&v, sink));
     let placeholder = Identity::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let value = Tunnel {
         customer_gateway: customer.unwrap_or_default(),
@@ -127,6 +128,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
         ipsec,
         dpd,
         nat_traversal: nat.unwrap_or(true),
+        inner_address,
     };
     reader.parsed(value, LATER, sink)
 }

@@ -6,7 +6,7 @@ use super::Parsed;
 use super::reader::{Reader, one_or_many};
 use super::value::Value;
 use crate::diagnostic::{Code, Problem, Sink};
-use crate::model::{Bypass, Interface, Role, Route, Via, Vrf};
+use crate::model::{Bypass, HostAddress, Interface, Role, Route, Via, Vrf};
 
 /// Bytes an interface's largest packet may have: RFC 791's least, and the most an mbuf holds.
 const MTU: (i128, i128) = (576, 9_216);
@@ -34,7 +34,7 @@ pub(super) fn interface(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<I
     reader.parsed(value, &["dhcp", "bond", "mac"], sink)
 }
 
-fn interface_address(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<IpNet> {
+pub(super) fn interface_address(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<IpNet> {
     let net = value.interface_address(sink)?;
     let host = net.prefix_len() >= 31 || (net.addr() != net.network() && net.addr() != net.broadcast());
     if !host {
@@ -104,6 +104,13 @@ pub(super) fn bypass(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Bypa
         sink.error(problem.fix("add  protocol = \"tcp\""));
     }
     parsed
+}
+
+pub(super) fn host_address(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<HostAddress> {
+    let vrf = vrf(&mut reader, sink);
+    let address = reader.require(&["address"], "\"10.1.255.1/32\"", sink);
+    let address = address.and_then(|v| interface_address(&v, sink));
+    reader.parsed(HostAddress { vrf, address: address.unwrap_or_else(any) }, &[], sink)
 }
 
 /// A protocol by number or by one of a few names; `Some(None)` is any.

@@ -9,7 +9,7 @@ use super::{
     AddressPlan, BypassPlan, DataplanePlan, DataplaneTunnel, InterfaceIds, InterfacePlan, NextHopKind,
     NextHopPlan, Plan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
 };
-use crate::model::{Connection, Desired, Role, Route, RoutingMode, Via, Vrf};
+use crate::model::{Connection, Desired, HostAddress, Role, Route, RoutingMode, Via, Vrf};
 
 /// Priority of a policy route between two /0; one less for each bit of both prefixes, so that the more specific
 /// of two overlapping flows is tried first.
@@ -22,6 +22,7 @@ pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
     let dataplane = DataplanePlan {
         interfaces: interfaces(desired, &names),
         addresses: addresses(desired, &names),
+        host_addresses: host_addresses(desired),
         tunnels: tunnels.iter().filter_map(|t| dataplane_tunnel(desired, t)).collect(),
         next_hops: next_hops(desired, &names),
         routes: routes(desired, &names),
@@ -35,6 +36,8 @@ pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Hop<'a> {
     Connection(&'a str),
+    /// One tunnel of a connection, by its index from 1.
+    Tunnel(&'a str, usize),
     Link(&'a str),
     Router(&'a str, IpAddr),
     Discard,
@@ -53,6 +56,7 @@ impl<'a> Hop<'a> {
     fn key(&self) -> String {
         match self {
             Self::Connection(name) => format!("connection {name}"),
+            Self::Tunnel(name, index) => format!("tunnel {name}/{index}"),
             Self::Link(name) => format!("link {name}"),
             Self::Router(name, address) => format!("router {name} {address}"),
             Self::Discard => "discard".to_owned(),
@@ -86,6 +90,7 @@ impl<'a> Names<'a> {
             .iter()
             .map(Hop::of)
             .chain(desired.connections.iter().map(|c| Hop::Connection(&c.name)))
+            .chain(inner_peers(desired).map(|peer| peer.hop))
             .collect();
         let keys: Vec<String> = hops.iter().map(Hop::key).collect();
         let numbers = id::assign(keys.iter().map(String::as_str));
@@ -144,6 +149,7 @@ fn next_hops(desired: &Desired, names: &Names<'_>) -> Vec<NextHopPlan> {
     };
     let kind = |hop: &Hop<'_>| match *hop {
         Hop::Connection(name) => NextHopKind::Tunnels(tunnels(name)),
+        Hop::Tunnel(name, index) => NextHopKind::Tunnels(vec![names.tunnel(name, index)]),
         Hop::Link(name) => NextHopKind::Interface { interface: names.interface(name), gateway: None },
         Hop::Router(name, address) => {
             NextHopKind::Interface { interface: names.interface(name), gateway: Some(address) }
@@ -166,7 +172,38 @@ fn routes(desired: &Desired, names: &Names<'_>) -> Vec<RoutePlan> {
         source: RouteSource::Static,
         next_hop: Some(names.hop(&Hop::of(route))),
     });
-    system.chain(fixed).collect()
+    let peers = inner_peers(desired).map(|peer| RoutePlan {
+        vrf: peer.vrf,
+        prefix: IpNet::from(peer.address),
+        source: RouteSource::System,
+        next_hop: Some(names.hop(&peer.hop)),
+    });
+    system.chain(peers).chain(fixed).collect()
+}
+
+/// A peer's address inside its tunnel.
+struct InnerPeer<'a> {
+    vrf: Vrf,
+    address: IpAddr,
+    hop: Hop<'a>,
+}
+
+fn inner_peers(desired: &Desired) -> impl Iterator<Item = InnerPeer<'_>> {
+    desired.connections.iter().flat_map(|connection| {
+        (1..).zip(&connection.tunnels).filter_map(|(index, tunnel)| {
+            let hop = Hop::Tunnel(&connection.name, index);
+            Some(InnerPeer { vrf: connection.vrf, address: tunnel.inner_peer()?, hop })
+        })
+    })
+}
+
+/// Those of the document, and our ends inside the tunnels.
+fn host_addresses(desired: &Desired) -> Vec<HostAddress> {
+    let inner = desired.connections.iter().flat_map(|connection| {
+        let addresses = connection.tunnels.iter().filter_map(|tunnel| tunnel.inner_address);
+        addresses.map(|address| HostAddress { vrf: connection.vrf, address })
+    });
+    desired.host_addresses.iter().copied().chain(inner).collect()
 }
 
 fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRoutePlan> {

@@ -141,3 +141,22 @@ fn interfaces_keep_their_numbers_over_a_reload() {
     assert_eq!(second.interface_ids, first.interface_ids);
     assert_eq!(second.dataplane.interfaces[0].id, 2);
 }
+
+#[test]
+fn host_addresses_and_the_peers_beside_them() {
+    let inner = r#"psk = "x"
+inner-address = "169.254.10.6/30""#;
+    let text = TEXT.replace("10.1.0.0/24\"]\nremote", "10.1.0.0/24\", \"169.254.10.0/24\"]\nremote");
+    let text = text.replace("10.3.0.0/16", "169.254.10.0/24");
+    let (before, last) = text.rsplit_once("psk = \"x\"").unwrap();
+    let text = format!("{before}{inner}{last}\n[[host-address]]\naddress = \"10.9.9.9/32\"\n");
+    let plan = plan_of(&text);
+    let hosts: Vec<_> =
+        plan.dataplane.host_addresses.iter().map(|host| (host.vrf, host.address.to_string())).collect();
+    assert_eq!(hosts, [(0, "10.9.9.9/32".to_owned()), (2, "169.254.10.6/30".to_owned())]);
+    let peer = "169.254.10.5/32".parse().unwrap();
+    let route = plan.dataplane.routes.iter().find(|route| route.prefix == peer).unwrap();
+    assert_eq!((route.vrf, route.source), (2, RouteSource::System));
+    let hop = plan.dataplane.next_hops.iter().find(|hop| Some(hop.id) == route.next_hop).unwrap();
+    assert_eq!(hop.kind, NextHopKind::Tunnels(vec![plan.tunnels[1].id]), "its own tunnel only");
+}
