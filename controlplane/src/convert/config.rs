@@ -7,9 +7,9 @@ use gateway::model::{Df, Role};
 use gateway::plan::{DataplanePlan, InterfacePlan, NextHopKind, RouteSource};
 use ipnet::IpNet;
 use shm::message::{
-    self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId, NextHop,
-    NextHopId, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey, Tunnel, TunnelId,
-    VlanId, VrfId,
+    self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId,
+    NextHop, NextHopId, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey, Tunnel,
+    TunnelId, VlanId, VrfId,
 };
 
 /// Tunnels that may carry traffic: those with a CHILD_SA.

@@ -238,8 +238,14 @@ impl Engine {
         let sent: u64 = counters.interfaces.iter().map(|interface| interface.tx_packets).sum();
         let made = worker_figure(figures, "from_agent").saturating_sub(figure(figures, "neighbour_released"));
         counters.forwarded = sent.saturating_sub(made + worker_figure(figures, "fragments"));
-        let delivered =
-            ["agent_consumed", "host_delivered", "punted_ike_known", "punted_ike_new", "punted_icmp", "punted_local"];
+        let delivered = [
+            "agent_consumed",
+            "host_delivered",
+            "punted_ike_known",
+            "punted_ike_new",
+            "punted_icmp",
+            "punted_local",
+        ];
         counters.delivered = delivered.into_iter().map(|name| figure(figures, name)).sum();
         counters.sas = figures.sas().map(|(spi, totals)| self.sa_counters(spi, &totals)).collect();
         counters

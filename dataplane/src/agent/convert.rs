@@ -35,9 +35,7 @@ pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::
             let address = InterfaceAddress { address: h.ip, prefix_len: h.prefix_len };
             Change::PutHostAddress { vrf: vrf(h.vrf), address }
         }
-        From::DeleteHostAddress(d) => {
-            Change::DeleteHostAddress { vrf: vrf(d.host.vrf), address: d.host.ip }
-        }
+        From::DeleteHostAddress(d) => Change::DeleteHostAddress { vrf: vrf(d.host.vrf), address: d.host.ip },
         From::PutNextHop(n) => Change::PutNextHop(next_hop(n)),
         From::DeleteNextHop(d) => Change::DeleteNextHop(NextHopId(d.id.0)),
         From::PutRoute(r) => Change::PutRoute {

@@ -3,10 +3,10 @@
 use packet::flow::Flow;
 use packet::{DropReason, InterfaceId, VrfId};
 
+use super::Agent;
 use super::environment::{Environment, Programs};
 use super::figures::AgentFigure;
 use super::tun::HostAddresses;
-use super::Agent;
 use crate::shared::AgentWork;
 
 /// Packets of programs in one turn.

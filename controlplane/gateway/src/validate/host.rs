@@ -137,7 +137,8 @@ inner-address = "INNER"
 
     #[test]
     fn an_address_is_used_once_in_a_vrf() {
-        let host = |address: &str, vrf: u16| format!("[[host-address]]\nvrf = {vrf}\naddress = \"{address}\"\n");
+        let host =
+            |address: &str, vrf: u16| format!("[[host-address]]\nvrf = {vrf}\naddress = \"{address}\"\n");
         for taken in ["192.0.2.1/32", "169.254.10.1/32"] {
             assert_eq!(codes(&with("", "169.254.10.1/30", &host(taken, 0))), [Code::Duplicate], "{taken}");
             let report = with("", "169.254.10.1/30", &host(taken, 1));

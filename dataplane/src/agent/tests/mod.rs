@@ -22,9 +22,9 @@ use shm::counters::CountersReader;
 use shm::message as contract;
 use shm::message::{
     AddSelector, Address, Begin, Change as Put, Command, Commit, Completion, DeleteInbound, DeleteTunnel,
-    Encap, Event, HostAddress, Inject, InstallInbound, InstallOutbound, Interface, Limits, List, ListKind, NextHop,
-    NextHopKind, Outer, OwnerTag, Prefix, PuntClass, RejectCode, ReserveSpi, Role, Route, RouteKey, SaKeys,
-    Secret, Staged, Suite, TrafficSelector, Tunnel, VlanId,
+    Encap, Event, HostAddress, Inject, InstallInbound, InstallOutbound, Interface, Limits, List, ListKind,
+    NextHop, NextHopKind, Outer, OwnerTag, Prefix, PuntClass, RejectCode, ReserveSpi, Role, Route, RouteKey,
+    SaKeys, Secret, Staged, Suite, TrafficSelector, Tunnel, VlanId,
 };
 use shm::session::{ControlEnd, ListenerConfig};
 use tempfile::TempDir;

@@ -38,8 +38,7 @@ impl Link {
     pub(super) fn of(name: &str) -> io::Result<Self> {
         // Protocol 0 of this family is NETLINK_ROUTE.
         let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-        let datagrams =
-            net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        let datagrams = net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         let index = net::netdevice::name_to_index(datagrams, name)?;
         Ok(Self { socket, index })
     }
@@ -73,12 +72,8 @@ impl Link {
         // struct ifaddrmsg: family, prefix length, flags, scope (global), index.
         message.bytes([family, address.prefix_len, IFA_F_NODAD, 0]).bytes(self.index.to_ne_bytes());
         match address.address {
-            IpAddr::V4(ip) => {
-                message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets())
-            }
-            IpAddr::V6(ip) => {
-                message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets())
-            }
+            IpAddr::V4(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
+            IpAddr::V6(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
         };
         message
     }

@@ -133,6 +133,7 @@ impl fmt::Display for RouteTarget {
             Self::NextHop(id) => write!(f, "next hop {id}"),
             Self::Connected(interface) => write!(f, "connected on interface {interface}"),
             Self::Local(interface) => write!(f, "ourselves, interface {interface}"),
+            Self::Host => f.write_str("a host address of this machine"),
         }
     }
 }
