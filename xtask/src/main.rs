@@ -8,6 +8,7 @@ mod build;
 mod checks;
 mod debian13;
 mod deps;
+mod fuzz;
 mod guest;
 mod run;
 mod suite;
@@ -58,6 +59,17 @@ enum Task {
     Build,
     /// Build and test the DPDK crates against DPDK 24.11 in a Debian 13 root (needs root; about two minutes)
     Debian13,
+    /// Run every fuzz target for a while, from its committed corpus
+    ///
+    /// Examples:
+    ///   cargo xtask fuzz-smoke
+    ///   cargo xtask fuzz-smoke --seconds 600
+    #[command(verbatim_doc_comment)]
+    FuzzSmoke {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Lines of code per crate, tests apart
     Loc,
 }
@@ -89,6 +101,7 @@ fn execute(task: Task) -> anyhow::Result<bool> {
             build::release().map(|_| true)
         }
         Task::Debian13 => debian13::check(),
+        Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Loc => checks::lines_of_code().map(|()| true),
     }
 }

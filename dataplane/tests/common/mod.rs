@@ -3,6 +3,7 @@
 
 pub mod frames;
 pub mod golden;
+pub mod journey;
 pub mod setup;
 
 use std::sync::Arc;
