@@ -19,6 +19,13 @@ pub fn shm_handshake(data: &[u8]) {
     shm::fuzz::packets_and_handshake(data);
 }
 
+/// An operator's document: every error is a diagnostic with its place, none a panic.
+pub fn gateway_document(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        std::hint::black_box(gateway::check(text, "fuzz.toml"));
+    }
+}
+
 /// A target: its name, which is also its folder in `corpus/`, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -32,4 +39,5 @@ pub const TARGETS: &[Target] = &[
     ("shm_handshake", shm_handshake),
     ("packet_frame", packet_frame),
     ("packet_decapsulated", packet_decapsulated),
+    ("gateway_document", gateway_document),
 ];

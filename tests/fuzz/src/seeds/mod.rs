@@ -6,6 +6,9 @@ mod ike_seeds;
 mod packet_seeds;
 mod shm_seeds;
 
+/// The example of the documentation.
+const TWO_SITES: &[u8] = include_bytes!("../../../../docs/examples/two-sites.toml");
+
 /// An input: target, file name, bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
 
@@ -14,6 +17,7 @@ pub fn all() -> Vec<Seed> {
     let mut seeds = ike_seeds::all();
     seeds.extend(shm_seeds::all());
     seeds.extend(packet_seeds::all());
+    seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
     seeds
 }
 
