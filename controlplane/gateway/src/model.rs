@@ -152,6 +152,21 @@ pub struct Connection {
     pub tunnels: Vec<Tunnel>,
 }
 
+impl Connection {
+    /// What it carries: each local network with every remote one of its family.
+    pub fn flows(&self) -> impl Iterator<Item = (IpNet, IpNet)> + '_ {
+        let pairs =
+            self.local_networks.iter().flat_map(|l| self.remote_networks.iter().map(move |r| (*l, *r)));
+        pairs.filter(|(local, remote)| same_family(local, remote))
+    }
+}
+
+/// Whether both networks are IPv4, or both IPv6.
+#[must_use]
+pub fn same_family(a: &IpNet, b: &IpNet) -> bool {
+    a.addr().is_ipv4() == b.addr().is_ipv4()
+}
+
 /// How inner packets are dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encapsulation {

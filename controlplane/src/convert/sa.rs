@@ -70,7 +70,8 @@ pub fn install(child: &ike::InstallChild) -> Result<Vec<Change>, Unrepresentable
         .into(),
     ];
     for local in &child.local_ts {
-        for remote in &child.remote_ts {
+        let same_family = |remote: &&TrafficSelector| remote.first().is_ipv4() == local.first().is_ipv4();
+        for remote in child.remote_ts.iter().filter(same_family) {
             changes
                 .push(AddSelector { spi: name, local: selector(local)?, remote: selector(remote)? }.into());
         }
@@ -195,6 +196,24 @@ mod tests {
         );
         assert_eq!(outbound.keys.encryption.expose(), [2; 20]);
         assert!(matches!(&changes[1], Change::AddSelector(s) if s.remote.first.to_string() == "10.2.0.0"));
+    }
+
+    #[test]
+    fn selectors_are_paired_within_their_family() {
+        let mut child = child();
+        let ts = |net: &str| TrafficSelector::from_network(net.parse().expect("ip"), 64).expect("a network");
+        child.local_ts.push(ts("2001:db8:1::"));
+        child.remote_ts = vec![child.remote_ts[0], ts("2001:db8:2::")];
+        let changes = install(&child).expect("representable");
+        let pairs: Vec<_> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::AddSelector(s) => Some((s.local.first.to_string(), s.remote.first.to_string())),
+                _ => None,
+            })
+            .collect();
+        let expected = [("10.1.0.0", "10.2.0.0"), ("2001:db8:1::", "2001:db8:2::")];
+        assert_eq!(pairs, expected.map(|(local, remote)| (local.to_owned(), remote.to_owned())));
     }
 
     #[test]

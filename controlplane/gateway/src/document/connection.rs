@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::network::{any, interface_address, vrf};
 use super::reader::{Reader, one_or_many};
@@ -11,7 +11,9 @@ use super::suite::{self, Profile};
 use super::value::Value;
 use super::{Parsed, ParsedConnection};
 use crate::diagnostic::{Code, Problem, Sink};
-use crate::model::{Connection, Df, Dpd, Encapsulation, Identity, PskSource, RoutingMode, Tunnel};
+use crate::model::{
+    Connection, Df, Dpd, Encapsulation, Identity, PskSource, RoutingMode, Tunnel, same_family,
+};
 use crate::psk::{self, Psk, PskError};
 
 /// Longest identity, in characters.
@@ -48,9 +50,16 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
         ("flows", RoutingMode::ProtectedDataFlows),
     ];
     let routing_mode = reader.take(&["routing-mode"], sink).and_then(|v| v.word(&modes, sink));
-    let local_networks = networks(&mut reader, &["local-networks", "local-network", "local-subnet"], sink);
-    let remote_networks =
+    let mut local_networks =
+        networks(&mut reader, &["local-networks", "local-network", "local-subnet"], sink);
+    let mut remote_networks =
         networks(&mut reader, &["remote-networks", "remote-network", "remote-subnet"], sink);
+    if local_networks.is_empty() {
+        local_networks = all_like(&remote_networks);
+    }
+    if remote_networks.is_empty() {
+        remote_networks = all_like(&local_networks);
+    }
     let immediately = &["effective-immediately", "apply-immediately", "effect-immediately"];
     let effective_immediately = reader.take(immediately, sink).and_then(|v| v.flag(sink));
     let vrf = vrf(&mut reader, sink);
@@ -73,9 +82,9 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
     ParsedConnection { connection: reader.parsed(value, LATER, sink), tunnels }
 }
 
-/// The networks of a side; 0.0.0.0/0 where none is given.
+/// The networks of a side; none where the key is absent.
 fn networks(reader: &mut Reader<'_>, names: &[&'static str], sink: &mut Sink<'_>) -> Vec<IpNet> {
-    let Some(value) = reader.take(names, sink) else { return vec![any()] };
+    let Some(value) = reader.take(names, sink) else { return Vec::new() };
     let items = one_or_many(value);
     let mut networks: Vec<IpNet> = Vec::new();
     for item in items {
@@ -86,7 +95,17 @@ fn networks(reader: &mut Reader<'_>, names: &[&'static str], sink: &mut Sink<'_>
             networks.push(net);
         }
     }
-    if networks.is_empty() { vec![any()] } else { networks }
+    networks
+}
+
+/// Everything in the families of `other`; 0.0.0.0/0 where that says nothing either.
+fn all_like(other: &[IpNet]) -> Vec<IpNet> {
+    let mut all = vec![any()];
+    if other.iter().any(|net| net.addr().is_ipv6()) {
+        all.push(IpNet::V6(Ipv6Net::default()));
+        all.retain(|everything| other.iter().any(|net| same_family(net, everything)));
+    }
+    all
 }
 
 fn encapsulation(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Encapsulation {

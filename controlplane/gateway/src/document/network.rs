@@ -6,10 +6,12 @@ use super::Parsed;
 use super::reader::{Reader, one_or_many};
 use super::value::Value;
 use crate::diagnostic::{Code, Problem, Sink};
-use crate::model::{Bypass, HostAddress, Interface, Role, Route, Via, Vrf};
+use crate::model::{Bypass, HostAddress, Interface, Role, Route, Via, Vrf, same_family};
 
 /// Bytes an interface's largest packet may have: RFC 791's least, and the most an mbuf holds.
 const MTU: (i128, i128) = (576, 9_216);
+/// The least of a link with IPv6 (RFC 8200 section 5), bytes.
+const IPV6_MIN_MTU: u16 = 1280;
 
 pub(super) fn interface(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Interface> {
     let name = reader.require(&["name"], "\"wan\"", sink).and_then(|v| v.name(sink));
@@ -31,12 +33,20 @@ pub(super) fn interface(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<I
         addresses,
         mtu: mtu.unwrap_or(1500),
     };
-    reader.parsed(value, &["dhcp", "bond", "mac"], sink)
+    let parsed = reader.parsed(value, &["dhcp", "bond", "mac"], sink);
+    if parsed.value.mtu < IPV6_MIN_MTU && parsed.value.addresses.iter().any(|net| net.addr().is_ipv6()) {
+        let message = format!("a link with IPv6 carries at least {IPV6_MIN_MTU} bytes");
+        let problem = Problem::new(Code::OutOfRange, parsed.field("mtu"), message);
+        sink.error(problem.value(parsed.value.mtu.to_string()).fix("raise the mtu, or remove the address"));
+    }
+    parsed
 }
 
 pub(super) fn interface_address(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<IpNet> {
     let net = value.interface_address(sink)?;
-    let host = net.prefix_len() >= 31 || (net.addr() != net.network() && net.addr() != net.broadcast());
+    // The first address of an IPv6 network is that of all its routers (RFC 4291 section 2.6.1).
+    let edge = net.addr() == net.network() || (net.addr().is_ipv4() && net.addr() == net.broadcast());
+    let host = !edge || net.prefix_len() >= net.max_prefix_len() - 1;
     if !host {
         let message = format!("{} is the network or broadcast address of {}", net.addr(), net.trunc());
         sink.error(value.problem(Code::Malformed, message).fix("give the address of a host in it"));
@@ -99,6 +109,11 @@ pub(super) fn bypass(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Bypa
         ports: ports.unwrap_or((0, u16::MAX)),
     };
     let parsed = reader.parsed(value, &[], sink);
+    if parsed.gives("src") && parsed.gives("dst") && !same_family(&parsed.value.src, &parsed.value.dst) {
+        let message = format!("{} and {} are of two families", parsed.value.src, parsed.value.dst);
+        let problem = Problem::new(Code::ConflictingKeys, parsed.field("dst"), message);
+        sink.error(problem.fix("write one bypass for IPv4 and one for IPv6"));
+    }
     if parsed.gives("ports") && !matches!(protocol, Some(6 | 17)) {
         let problem = Problem::new(Code::ConflictingKeys, parsed.field("ports"), "ports need tcp or udp");
         sink.error(problem.fix("add  protocol = \"tcp\""));
@@ -117,7 +132,8 @@ pub(super) fn host_address(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parse
 #[expect(clippy::option_option, reason = "the outer one says whether it could be read")]
 fn protocol(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Option<u8>> {
     if value.as_text().is_some() {
-        let names = [("any", None), ("icmp", Some(1)), ("tcp", Some(6)), ("udp", Some(17))];
+        let names =
+            [("any", None), ("icmp", Some(1)), ("icmpv6", Some(58)), ("tcp", Some(6)), ("udp", Some(17))];
         return value.word(&names, sink);
     }
     value.number((1, 255), "", Code::OutOfRange, sink).map(Some)

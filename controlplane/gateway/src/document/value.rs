@@ -164,33 +164,39 @@ impl<'a> Value<'a> {
         self.reference(sink).map(PathBuf::from)
     }
 
-    /// A unicast IPv4 address.
+    /// The address of one host that may be beyond its link.
     pub(super) fn address(&self, sink: &mut Sink<'_>) -> Option<IpAddr> {
         let text = self.text(sink)?;
         let problem = match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => {
-                self.problem(Code::Malformed, format!("{} is not the address of a host", self.key()))
-            }
-            Ok(address @ IpAddr::V4(_)) => return Some(address),
-            Ok(IpAddr::V6(_)) => self.problem(Code::NotYet, "IPv6 is not forwarded yet"),
+            Ok(address) => match not_a_host(address) {
+                None => return Some(address),
+                Some(why) => self.problem(Code::Malformed, format!("{} is {why}", self.key())),
+            },
             Err(_) => self.problem(Code::Malformed, format!("{} is not an IP address", self.key())),
         };
-        sink.error(problem.allowed("an IPv4 address such as \"192.0.2.1\""));
+        sink.error(problem.allowed("an address such as \"192.0.2.1\" or \"2001:db8::1\""));
         None
     }
 
     /// An own address with the length of its network's prefix.
     pub(super) fn interface_address(&self, sink: &mut Sink<'_>) -> Option<IpNet> {
-        self.net("an IPv4 address with its prefix length such as \"192.0.2.1/24\"", sink)
+        let net = self.net("an address with its prefix length such as \"192.0.2.1/24\"", sink)?;
+        if let Some(why) = not_a_host(net.addr()) {
+            let problem = self.problem(Code::Malformed, format!("{} is {why}", net.addr()));
+            sink.error(problem.fix("give an address that others can send to"));
+            return None;
+        }
+        Some(net)
     }
 
     /// A network: no bit beyond the prefix length.
     pub(super) fn network(&self, sink: &mut Sink<'_>) -> Option<IpNet> {
-        let net = self.net("an IPv4 network such as \"10.1.0.0/24\"", sink)?;
+        let net = self.net("a network such as \"10.1.0.0/24\" or \"2001:db8:1::/64\"", sink)?;
         if net != net.trunc() {
             let problem =
                 self.problem(Code::Malformed, format!("{net} has bits set beyond its prefix length"));
-            sink.error(problem.fix(format!("write {}, or {}/32 for the one host", net.trunc(), net.addr())));
+            let (network, address, bits) = (net.trunc(), net.addr(), net.max_prefix_len());
+            sink.error(problem.fix(format!("write {network}, or {address}/{bits} for the one host")));
             return None;
         }
         Some(net)
@@ -203,13 +209,14 @@ impl<'a> Value<'a> {
 
     fn net(&self, allowed: &str, sink: &mut Sink<'_>) -> Option<IpNet> {
         let text = self.text(sink)?;
-        let problem = match text.parse::<IpNet>() {
-            Ok(net @ IpNet::V4(_)) => return Some(net),
-            Ok(IpNet::V6(_)) => self.problem(Code::NotYet, "IPv6 is not forwarded yet"),
-            Err(_) if text.parse::<IpAddr>().is_ok() => self
-                .problem(Code::Malformed, "the prefix length is missing")
-                .fix(format!("write {text}/32 or /24")),
-            Err(_) => self.problem(Code::Malformed, format!("{} is not a prefix", self.key())),
+        let problem = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+            (Ok(net), _) => return Some(net),
+            (Err(_), Ok(address)) => {
+                let (host, link) = if address.is_ipv4() { (32, 24) } else { (128, 64) };
+                let problem = self.problem(Code::Malformed, "the prefix length is missing");
+                problem.fix(format!("write {text}/{host} or /{link}"))
+            }
+            (Err(_), Err(_)) => self.problem(Code::Malformed, format!("{} is not a prefix", self.key())),
         };
         sink.error(problem.allowed(allowed));
         None
@@ -222,6 +229,25 @@ impl<'a> Value<'a> {
             matches!(self.key().to_ascii_lowercase().as_str(), "psk" | "pre-shared-key" | "pre_shared_key");
         sink.error(if secret { problem } else { problem.value(self.shown()) });
         None
+    }
+}
+
+/// Why nobody beyond a link can be reached at `address`; `None` if somebody can.
+fn not_a_host(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(a) if a.is_unspecified() || a.is_multicast() || a.is_broadcast() => {
+            Some("not the address of a host")
+        }
+        IpAddr::V6(a) if a.is_unspecified() || a.is_multicast() || a.is_loopback() => {
+            Some("not the address of a host")
+        }
+        IpAddr::V6(a) if a.is_unicast_link_local() => {
+            Some("a link-local address; a global or unique local one is needed")
+        }
+        IpAddr::V6(a) if a.to_ipv4_mapped().is_some() => {
+            Some("an IPv4 address in the clothes of IPv6; write it as IPv4")
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 

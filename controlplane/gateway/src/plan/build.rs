@@ -211,10 +211,6 @@ fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRouteP
         return Vec::new();
     }
     let next_hop = names.hop(&Hop::Connection(&connection.name));
-    let pairs = connection
-        .local_networks
-        .iter()
-        .flat_map(|l| connection.remote_networks.iter().map(move |r| (*l, *r)));
     let plan = |(src, dst): (IpNet, IpNet)| PolicyRoutePlan {
         vrf: connection.vrf,
         priority: FLOW_PRIORITY - u32::from(src.prefix_len()) - u32::from(dst.prefix_len()),
@@ -222,7 +218,7 @@ fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRouteP
         dst,
         next_hop,
     };
-    pairs.map(plan).collect()
+    connection.flows().map(plan).collect()
 }
 
 fn bypass(bypass: &crate::model::Bypass) -> BypassPlan {

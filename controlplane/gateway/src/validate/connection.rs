@@ -9,6 +9,7 @@ use crate::diagnostic::{Code, Problem, Sink};
 use crate::document::{Parsed, ParsedConnection};
 use crate::model::{
     CustomerGateway, Identity, IkeVersion, Interface, PskSource, Route, RoutingMode, Tunnel, Via, VpnGateway,
+    same_family,
 };
 
 /// Mbit/s from which a slow cipher is worth a warning.
@@ -76,6 +77,15 @@ fn networks(parsed: &ParsedConnection, sink: &mut Sink<'_>) {
         ("local-networks", &connection.value.local_networks),
         ("remote-networks", &connection.value.remote_networks),
     ];
+    for ((field, networks), (other_field, others)) in [(sides[0], sides[1]), (sides[1], sides[0])] {
+        let alone = networks.iter().find(|net| !others.iter().any(|other| same_family(net, other)));
+        if let Some(net) = alone {
+            let message = format!("{net} has no counterpart of its family in {other_field}");
+            let problem = Problem::new(Code::ConflictingKeys, connection.field(field), message);
+            let family = if net.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+            sink.error(problem.value(net.to_string()).fix(format!("add an {family} network there")));
+        }
+    }
     let ikev1 = parsed.tunnels.iter().any(|t| t.value.ike.version == IkeVersion::V1);
     for (field, networks) in sides {
         if ikev1 && networks.len() > 1 {
@@ -168,6 +178,14 @@ fn identities(
     if !tunnel.gives("remote-id") {
         tunnel.value.remote_id = Identity::Address(customer.ip);
     }
+    // A peer without a valid address was reported already.
+    let two_families = |local: &IpAddr| local.is_ipv4() != customer.ip.is_ipv4();
+    if let Some(local) = local.filter(two_families).filter(|_| !customer.ip.is_unspecified()) {
+        let message =
+            format!("{} cannot be reached from {local}: the one is IPv4, the other IPv6", customer.ip);
+        let problem = Problem::new(Code::ConflictingKeys, tunnel.field("customer-gateway"), message);
+        sink.error(problem.fix("give both ends of a tunnel addresses of one family"));
+    }
     if local == Some(customer.ip) {
         let message = format!("{} is our own address", customer.ip);
         let problem = Problem::new(Code::ConflictingKeys, tunnel.field("customer-gateway"), message);
@@ -215,11 +233,7 @@ pub(super) fn apart(
         if connection.routing_mode != RoutingMode::ProtectedDataFlows {
             continue;
         }
-        for flow in connection
-            .local_networks
-            .iter()
-            .flat_map(|l| connection.remote_networks.iter().map(move |r| (l, r)))
-        {
+        for flow in connection.flows() {
             if let Some(first) = flows.insert((connection.vrf, flow), connection.name.clone()) {
                 let message = format!("connection {first} already carries {} to {}", flow.0, flow.1);
                 let problem =

@@ -106,6 +106,12 @@ fn next_hop(
     let names = || interfaces.iter().map(|i| i.value.name.as_str());
     match parsed.value.via.clone() {
         Via::Discard => {}
+        Via::Gateway { address, .. } if address.is_ipv4() != parsed.value.prefix.addr().is_ipv4() => {
+            let message =
+                format!("{address} is no router for {}: they are of two families", parsed.value.prefix);
+            let problem = Problem::new(Code::ConflictingKeys, parsed.field("via"), message);
+            sink.error(problem.fix("give a router of the prefix's family"));
+        }
         Via::Gateway { interface, address } => {
             let candidates = interfaces.iter().map(|i| &i.value).filter(|i| {
                 i.vrf == vrf && (interface.is_empty() || i.name == interface) && on_link(i, address)
