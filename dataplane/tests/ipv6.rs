@@ -7,6 +7,7 @@ use common::setup::{ChildSa, FIRST, Side, V4_OVER_V6, V6_OVER_V4, V6_OVER_V6, ta
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::Suite;
 use esplanade_dataplane::shared::ExceptionKind;
+use packet::headers::checksum;
 use packet::headers::ndp::{ALL_NODES, Ndp, NdpKind, group_mac, link_local, solicited_node};
 use packet::{DropReason, MacAddr};
 
@@ -35,6 +36,14 @@ fn cross(from: &mut Gateway, to: &mut Gateway, packet: &[u8], outer_version: u8)
     assert_eq!(sealed.len(), 1, "{:?}", from.all_drops());
     let outer = ip_of(&sealed[0].1);
     assert_eq!((sealed[0].0, outer[0] >> 4), (WAN, outer_version));
+    if outer_version == 6 && outer[6] == UDP {
+        let (src, dst) = (&outer[8..24], &outer[24..40]);
+        let pseudo = checksum::sum(src)
+            + checksum::sum(dst)
+            + u32::from(UDP)
+            + u32::try_from(outer.len() - 40).expect("short");
+        assert_eq!(checksum::fold(pseudo + checksum::sum(&outer[40..])), 0xffff, "no host takes it else");
+    }
     let opened = to.feed(0, WAN, &[to_port(WAN, outer)]);
     assert_eq!(opened.len(), 1, "{:?}", to.all_drops());
     let expected = ethernet(HOST_MAC, port_mac(LAN), &forwarded(&forwarded(packet)));

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use packet::VrfId;
 use packet::esp::{Encap, OuterEndpoints};
-use packet::headers::ipv4::{Ipv4Repr, MIN_HEADER_LEN};
+use packet::headers::ipv4::Ipv4Repr;
+use packet::headers::ipv6::Ipv6Repr;
 use packet::headers::{protocol, udp};
 
 const OCTET: u8 = 0xff;
 const UDP_LEN: usize = 8 + 1;
+const HOP_LIMIT: u8 = 64;
 
 /// A way through a NAT: what its binding consists of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,25 +54,38 @@ impl Keepalives {
     }
 }
 
-/// The keepalive packet of a path; `None` for native ESP and for IPv6, which needs none here.
+/// The keepalive packet of a path; `None` for native ESP.
 pub(super) fn packet(outer: &OuterEndpoints) -> Option<Vec<u8>> {
     let Encap::Udp { local_port, remote_port } = outer.encap else { return None };
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (outer.local, outer.remote) else { return None };
-    let repr = Ipv4Repr {
-        tos: 0,
-        identification: 0,
-        dont_fragment: true,
-        ttl: 64,
-        protocol: protocol::UDP,
-        src,
-        dst,
-        payload_len: u16::try_from(UDP_LEN).unwrap_or(0),
+    let payload_len = u16::try_from(UDP_LEN).ok()?;
+    let mut packet = match (outer.local, outer.remote) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => Ipv4Repr {
+            tos: 0,
+            identification: 0,
+            dont_fragment: true,
+            ttl: HOP_LIMIT,
+            protocol: protocol::UDP,
+            src,
+            dst,
+            payload_len,
+        }
+        .emit()
+        .to_vec(),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => Ipv6Repr {
+            traffic_class: 0,
+            next_header: protocol::UDP,
+            hop_limit: HOP_LIMIT,
+            src,
+            dst,
+            payload_len,
+        }
+        .emit()
+        .to_vec(),
+        _ => return None,
     };
-    let mut packet = vec![0; MIN_HEADER_LEN + UDP_LEN];
-    packet[..MIN_HEADER_LEN].copy_from_slice(&repr.emit());
-    packet[MIN_HEADER_LEN + 8] = OCTET;
-    let written =
-        udp::emit(&mut packet[MIN_HEADER_LEN..], outer.local, outer.remote, local_port, remote_port);
+    let header_len = packet.len();
+    packet.resize(header_len + UDP_LEN, OCTET);
+    let written = udp::emit(&mut packet[header_len..], outer.local, outer.remote, local_port, remote_port);
     written.then_some(packet)
 }
 
@@ -113,5 +128,9 @@ mod tests {
         assert_eq!(flow.ports.map(|p| (p.src, p.dst)), Some((4500, 61_000)));
         assert_eq!(bytes[28..], [0xff]);
         assert!(packet(&OuterEndpoints { encap: Encap::Native, ..OUTER }).is_none());
+        let (local, remote) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        let bytes = packet(&OuterEndpoints { local, remote, ..OUTER }).unwrap();
+        let flow = Flow::parse(&bytes).unwrap();
+        assert_eq!((flow.src, flow.dst, flow.protocol, bytes[48]), (local, remote, protocol::UDP, 0xff));
     }
 }

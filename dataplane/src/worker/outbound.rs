@@ -43,7 +43,8 @@ impl<B: Buffer> Pipeline<B> {
         drop(jobs);
         // 3. The way of the outer packets. A packet that is not sealed never leaves.
         for (sealed, status) in laid_out.drain(..).zip(statuses) {
-            let Sealing { packet, from, child, .. } = sealed;
+            let Sealing { mut packet, from, child, .. } = sealed;
+            child.template.finish(packet.data_mut());
             let way = match status {
                 Status::Ok => outer_way(tables, child),
                 _ => Err(DropReason::CryptoFailed),

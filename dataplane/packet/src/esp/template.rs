@@ -2,13 +2,15 @@
 
 use super::ecn;
 use super::layout::{EspGeometry, EspLayout};
-use crate::headers::{checksum, protocol};
+use crate::headers::{checksum, protocol, udp};
 use crate::ids::VrfId;
 use std::net::IpAddr;
 
 /// TTL and hop limit of outer packets.
 pub const OUTER_HOP_LIMIT: u8 = 64;
 const OUTER_MAX: usize = 48;
+/// IPv6 and UDP, bytes.
+const OUTER_V6_UDP: u8 = 48;
 
 /// How ESP travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -149,7 +151,7 @@ impl OuterTemplate {
     /// Writes the outer IP header and UDP header of a packet of `total_len` bytes to the start of `out`.
     ///
     /// `out` holds at least `layout.outer_len` bytes; `identification` should not repeat soon. The UDP
-    /// checksum is 0 (RFC 3948 section 2.1; for IPv6 RFC 6935 section 5).
+    /// checksum is 0 (RFC 3948 section 2.1); for IPv6 [`OuterTemplate::finish`] fills it in.
     #[inline]
     pub fn write(&self, out: &mut [u8], total_len: u16, identification: u16, inner: InnerMarks) {
         match self.layout.outer_len {
@@ -158,6 +160,23 @@ impl OuterTemplate {
             40 => self.write_v6::<40>(out, total_len, inner),
             _ => self.write_v6::<48>(out, total_len, inner),
         }
+    }
+
+    /// Fills in the UDP checksum of an encrypted packet over IPv6: without one most hosts drop it (RFC 8200
+    /// section 8.1), and the exception of RFC 6935 section 5 holds only where the receiver agreed to it.
+    #[inline]
+    pub fn finish(&self, packet: &mut [u8]) {
+        if self.layout.outer_len == OUTER_V6_UDP {
+            self.fill_checksum(packet);
+        }
+    }
+
+    #[cold]
+    fn fill_checksum(&self, packet: &mut [u8]) {
+        let Encap::Udp { local_port, remote_port } = self.endpoints.encap else { return };
+        let Some(datagram) = packet.get_mut(40..) else { return };
+        // False only where there is no room for a header, and then nothing was laid out.
+        let _ = udp::emit(datagram, self.endpoints.local, self.endpoints.remote, local_port, remote_port);
     }
 
     #[inline]
