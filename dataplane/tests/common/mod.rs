@@ -153,7 +153,12 @@ impl Gateway {
 
     /// Every reason that was counted, with its number.
     pub fn all_drops(&self) -> Vec<(DropReason, u64)> {
-        let drops = DropReason::ALL.iter().map(|reason| (*reason, self.drops(*reason)));
+        let mut counts = [0; DropReason::COUNT];
+        for slot in 0..SLOTS {
+            let drops = self.reader.interface_totals(slot).drops;
+            counts.iter_mut().zip(drops).for_each(|(count, more)| *count += more);
+        }
+        let drops = DropReason::ALL.iter().copied().zip(counts);
         drops.filter(|(_, count)| *count > 0).collect()
     }
 
