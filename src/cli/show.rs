@@ -2,7 +2,7 @@
 
 use super::Format;
 use anyhow::Result;
-use api::{Counters, Diagnosis, DropCounter, Neighbour, Port, Status};
+use api::{Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use esplanade::client::Client;
@@ -117,10 +117,15 @@ fn errors(reasons: &[DropCounter]) -> String {
     if reasons.is_empty() {
         return "no packet was dropped\n".to_owned();
     }
-    table(
-        ["reason", "packets", "what it means"],
-        reasons.iter().map(|r| [r.name.clone(), r.count.to_string(), r.help.clone()]),
-    )
+    let places = |reason: &DropCounter| {
+        let place = |drops: &InterfaceDrops| {
+            let name = if drops.interface.is_empty() { "none" } else { &drops.interface };
+            format!("{name}: {}", drops.count)
+        };
+        reason.interfaces.iter().map(place).collect::<Vec<_>>().join("\n")
+    };
+    let row = |r: &DropCounter| [r.name.clone(), r.count.to_string(), places(r), r.help.clone()];
+    table(["reason", "packets", "interface", "what it means, and the remedy"], reasons.iter().map(row))
 }
 
 fn neighbours(list: &[Neighbour]) -> String {

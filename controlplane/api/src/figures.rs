@@ -53,6 +53,17 @@ pub struct DropCounter {
     pub count: u64,
     /// What it means and what to do.
     pub help: String,
+    /// Where they came in, those without a packet left out.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceDrops>,
+}
+
+/// The packets of an interface that were dropped for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceDrops {
+    /// Empty for packets that belong to no interface, or to none of the document.
+    pub interface: String,
+    pub count: u64,
 }
 
 /// A port of the data plane.

@@ -28,7 +28,9 @@ pub mod server;
 mod system;
 
 pub use config::{ConfigProblem, ConfigReport, ConfigText, Severity};
-pub use figures::{Counters, DropCounter, InterfaceCounters, Neighbour, NeighbourState, Port, SaCounters};
+pub use figures::{
+    Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Port, SaCounters,
+};
 pub use problem::Problem;
 pub use sas::{ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Proposal, Traffic};
 pub use system::{

@@ -28,7 +28,7 @@ impl Engine {
                 self.act(&connection, action, request, reply, now);
             }
             Call::Counters(reply) => answer(reply, self.with(figures, |f| self.view_counters(f))),
-            Call::Errors(reply) => answer(reply, self.with(figures, Self::view_errors)),
+            Call::Errors(reply) => answer(reply, self.with(figures, |f| self.view_errors(f))),
             Call::Ports(reply) => self.list(reply, |reply| Question::Ports(Vec::new(), reply)),
             Call::Neighbours(reply) => self.list(reply, |reply| Question::Neighbours(Vec::new(), reply)),
             Call::Diagnoses(reply) => {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use api::{
     ChildMode, ChildSa, Connection, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
-    InterfaceCounters, NegotiationStatus, Neighbour, Party, Port, Proposal, SaCounters, Status, Traffic,
-    Tunnel, Version,
+    InterfaceCounters, InterfaceDrops, NegotiationStatus, Neighbour, Party, Port, Proposal, SaCounters,
+    Status, Traffic, Tunnel, Version,
 };
 use gateway::model::RoutingMode;
 use gateway::plan::TunnelPlan;
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId};
 use ike::{ChildSaStatus, ChildState, ConnectionKey, IkeSaStatus, IkeState, Time};
-use shm::counters::CountersReader;
+use shm::counters::{CountersReader, InterfaceDescription, Text};
 use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi};
 
 use super::diagnoses::Failure;
@@ -214,19 +214,16 @@ impl Engine {
     }
 
     pub(super) fn view_counters(&self, figures: &CountersReader) -> Counters {
-        let mut counters = Counters { drops: Self::view_errors(figures), ..Counters::default() };
+        let mut counters = Counters { drops: self.view_errors(figures), ..Counters::default() };
         for slot in 0..figures.interface_slots() {
             let totals = figures.interface_totals(slot);
             let dropped = totals.drops.iter().sum();
             counters.received += totals.rx_packets;
             counters.dropped += dropped;
             let Some(description) = figures.interface(slot) else { continue };
-            let names = &self.document.plan.dataplane.interfaces;
-            let planned = names.iter().find(|planned| planned.id == description.id.0);
             counters.interfaces.push(InterfaceCounters {
                 id: description.id.0,
-                name: planned
-                    .map_or_else(|| description.name.as_str().to_owned(), |planned| planned.name.clone()),
+                name: self.interface_name(&description),
                 rx_packets: totals.rx_packets,
                 rx_bytes: totals.rx_bytes,
                 tx_packets: totals.tx_packets,
@@ -267,17 +264,31 @@ impl Engine {
     }
 
     /// Every drop reason, also those that never happened.
-    pub(super) fn view_errors(figures: &CountersReader) -> Vec<DropCounter> {
-        let mut counts = vec![0_u64; figures.reasons().len()];
+    pub(super) fn view_errors(&self, figures: &CountersReader) -> Vec<DropCounter> {
+        let none = |text: &Text| DropCounter {
+            name: text.name.clone(),
+            count: 0,
+            help: text.help.clone(),
+            interfaces: Vec::new(),
+        };
+        let mut reasons: Vec<_> = figures.reasons().iter().map(none).collect();
         for slot in 0..figures.interface_slots() {
-            for (count, drops) in counts.iter_mut().zip(figures.interface_totals(slot).drops) {
-                *count += drops;
+            let name = figures.interface(slot).map(|d| self.interface_name(&d)).unwrap_or_default();
+            for (reason, count) in reasons.iter_mut().zip(figures.interface_totals(slot).drops) {
+                if count > 0 {
+                    reason.count += count;
+                    reason.interfaces.push(InterfaceDrops { interface: name.clone(), count });
+                }
             }
         }
-        let named = figures.reasons().iter().zip(counts);
-        named
-            .map(|(text, count)| DropCounter { name: text.name.clone(), count, help: text.help.clone() })
-            .collect()
+        reasons
+    }
+
+    /// As the document calls it, else as the data plane does.
+    fn interface_name(&self, description: &InterfaceDescription) -> String {
+        let mut planned = self.document.plan.dataplane.interfaces.iter();
+        let planned = planned.find(|planned| planned.id == description.id.0);
+        planned.map_or_else(|| description.name.as_str().to_owned(), |planned| planned.name.clone())
     }
 
     pub(super) fn view_ports(&self, ports: &[PortRecord]) -> Vec<Port> {
