@@ -84,7 +84,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "esplanade",
-        &["api", "gateway", "hugepages"],
+        &["api", "gateway", "hugepages", "shm"],
         &["dpdk-sys", "esplanade-dataplane", "esplanade-controlplane"],
     ),
     ("bench", &["dpdk", "rcu", "crypto", "packet", "esplanade-dataplane"], &[]),
