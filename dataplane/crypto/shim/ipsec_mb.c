@@ -128,6 +128,16 @@ static int expand_aes(emb_manager *manager, emb_etm_key *out, const uint8_t *key
         return 0;
 }
 
+/* Both directions encrypt the counter. */
+static int expand_aes_ctr(emb_manager *manager, emb_etm_key *out, const uint8_t *key, size_t len)
+{
+        if (expand_aes(manager, out, key, len) != 0)
+                return -1;
+        out->decrypt = out->encrypt;
+        out->mode = IMB_CIPHER_CNTR;
+        return 0;
+}
+
 /* One schedule serves both directions. */
 static int expand_des(emb_manager *manager, emb_etm_key *out, const uint8_t *key, size_t len)
 {
@@ -158,6 +168,8 @@ static int expand_cipher(emb_manager *manager, emb_etm_key *out, int cipher, con
                 return expand_des(manager, out, key, len);
         case EMB_AES_CBC:
                 return expand_aes(manager, out, key, len);
+        case EMB_AES_CTR:
+                return expand_aes_ctr(manager, out, key, len);
         default:
                 return -1;
         }

@@ -17,7 +17,7 @@ typedef struct gcm_key_data emb_gcm_key;
 typedef struct emb_etm_key emb_etm_key;
 
 /* Our own numbers: those of IKEv2 transforms. */
-enum emb_cipher { EMB_DES = 2, EMB_3DES = 3, EMB_NULL = 11, EMB_AES_CBC = 12 };
+enum emb_cipher { EMB_DES = 2, EMB_3DES = 3, EMB_NULL = 11, EMB_AES_CBC = 12, EMB_AES_CTR = 13 };
 enum emb_mac { EMB_MD5 = 1, EMB_SHA1 = 2, EMB_SHA256 = 12, EMB_SHA384 = 13, EMB_SHA512 = 14 };
 
 /* One AES-GCM packet, in place. */
@@ -38,7 +38,7 @@ struct emb_etm_job {
         const emb_etm_key *key;
         uint8_t *data;
         uint64_t cipher_at;
-        uint64_t cipher_len; /* whole blocks */
+        uint64_t cipher_len; /* whole blocks, but for counter mode */
         uint64_t mac_len;
         const uint8_t *iv;
         uint8_t *tag; /* written in both directions */

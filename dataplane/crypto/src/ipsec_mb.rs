@@ -1,7 +1,8 @@
 //! intel-ipsec-mb: packets of a batch share the vector units ("multi-buffer").
 //!
 //! AES-GCM uses the library's direct calls, one packet each; cipher and MAC suites go through its job
-//! manager, which interleaves up to 16 packets. Each context has a manager of its own.
+//! manager, which interleaves up to 16 packets. Each context has a manager of its own. Other suites are
+//! left to the portable engine.
 
 mod ffi;
 mod manager;
@@ -20,13 +21,15 @@ use crate::{
     memory::KeyMemory,
     portable::Portable,
     selftest::{SelfTestError, names, wrong_ciphers},
-    suite::{Cipher, Suite},
+    suite::{Cipher, Mode, Suite},
 };
 use ffi::{EtmJob, GcmJob};
 use manager::Manager;
 
 /// Jobs handed to the library at once: half of its queue, and a burst.
 const BATCH: usize = 64;
+/// Bytes of the tag that AES-GCM makes, whatever is kept of it.
+const FULL_TAG: usize = 16;
 /// Bytes of the longest tag.
 const MAX_TAG: usize = 32;
 
@@ -75,7 +78,7 @@ impl Backend for IpsecMb {
     }
 
     fn expand(&self, suite: Suite, material: &KeyMaterial<'_>, memory: &KeyMemory) -> Result<Key, KeyError> {
-        if self.wrong.contains(&suite.cipher()) {
+        if !has(suite.cipher()) || self.wrong.contains(&suite.cipher()) {
             return Portable.expand(suite, material, memory);
         }
         material.check(suite)?;
@@ -88,6 +91,11 @@ impl Backend for IpsecMb {
     fn context(&self) -> Result<Box<dyn Context>, BackendError> {
         Ok(Box::new(IpsecMbContext::new(Manager::new()?)))
     }
+}
+
+/// Whether this back-end asks the library; GMAC and ChaCha20-Poly1305 are the portable engine's.
+fn has(cipher: Cipher) -> bool {
+    cipher.mode() != Mode::Gmac && cipher != Cipher::ChaCha20Poly1305
 }
 
 /// A manager, and room to describe one batch to it.
@@ -110,8 +118,12 @@ impl Context for IpsecMbContext {
             self.describe(batch, Direction::Seal);
             // SAFETY: `describe` has just pointed the descriptions at the batch and at `self`.
             unsafe { self.manager.seal(&self.gcm, &mut self.etm) };
-            for job in &self.gcm {
-                batch[job.owner].finish(Status::Ok);
+            for GcmJob { owner, .. } in &self.gcm {
+                let job = &mut batch[*owner];
+                if job.key.sizes.icv_len < FULL_TAG {
+                    copy_tag(&self.computed[*owner], job.tag());
+                }
+                job.finish(Status::Ok);
             }
             for EtmJob { owner, done, .. } in &self.etm {
                 let job = &mut batch[*owner];
@@ -194,9 +206,11 @@ impl IpsecMbContext {
                 }
             };
             let computed = self.computed[owner].as_mut_ptr();
-            if key.sizes.is_aead {
-                // A new tag goes to its place at once; one to compare does not.
-                let tag = if direction == Direction::Seal { job.tag().as_mut_ptr() } else { computed };
+            if key.sizes.mode == Mode::Aead {
+                // A new tag of full length goes to its place at once; one to compare or to cut does not.
+                let whole = key.sizes.icv_len == FULL_TAG;
+                let tag =
+                    if direction == Direction::Seal && whole { job.tag().as_mut_ptr() } else { computed };
                 self.gcm.push(GcmJob::new(job, schedule, tag, owner));
             } else {
                 let esn_high = job.esn_high;

@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Range};
 
-use crate::key::{Key, Sizes};
+use crate::{
+    key::{Key, Sizes},
+    suite::Mode,
+};
 
 /// The longest buffer of a job, bytes: what the engines and an IP packet both allow.
 pub const MAX_LEN: usize = 65_000;
@@ -18,7 +21,7 @@ pub struct Job<'a> {
     pub(crate) key: &'a Key,
     /// Encrypt-then-MAC authenticates it from its start up to the tag.
     pub(crate) buffer: &'a mut [u8],
-    /// AEAD: 12 bytes, salt and IV. CBC: one block. NULL: unused.
+    /// AEAD: 12 bytes, salt and IV. Counter mode: these and the first counter. CBC: one block. NULL: unused.
     pub(crate) nonce: [u8; 16],
     pub(crate) aad: Aad,
     /// With ESN and a MAC: appended to what is authenticated (RFC 4303 section 2.8).
@@ -47,7 +50,7 @@ pub enum Status {
 /// Where things are in the buffer of a job that is not laid out like an ESP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// AEAD: 12 bytes, the whole nonce. CBC: the IV, one block. The rest is ignored.
+    /// AEAD: 12 bytes, the whole nonce. CBC and counter mode: the first block. The rest is ignored.
     pub nonce: [u8; 16],
     /// What is encrypted.
     pub cipher: Range<usize>,
@@ -68,7 +71,8 @@ impl<'a> Job<'a> {
     /// A job to seal the ESP packet `esp`, which reaches from the ESP header to the end of the ICV;
     /// `esn_high` is the high half of the sequence number with ESN.
     ///
-    /// The header is written, also the explicit IV of an AEAD, which must never repeat under a key.
+    /// The header is written, also the explicit IV of an AEAD or of counter mode, which must never repeat
+    /// under a key.
     /// The IV of CBC is filled in by the job: the encrypted sequence number (NIST SP 800-38A
     /// appendix C), unpredictable to anyone without the key, and it costs no random numbers.
     #[inline]
@@ -77,8 +81,10 @@ impl<'a> Job<'a> {
         let Some(spans) = EspSpans::new(key.sizes, esp.len()) else {
             return Job::broken(key, esp);
         };
-        if key.sizes.is_aead {
-            return Job::esp_aead(key, esp, esn_high, spans);
+        match key.sizes.mode {
+            Mode::Aead | Mode::Gmac => return Job::esp_aead(key, esp, esn_high, spans),
+            Mode::Ctr => return Job::esp_ctr(key, esp, esn_high, spans),
+            Mode::Cbc | Mode::Null => {}
         }
         // Encrypting the unique number as the first block of the chain makes it the IV of the rest.
         let unique = unique(esp, esn_high);
@@ -99,8 +105,10 @@ impl<'a> Job<'a> {
         let Some(spans) = EspSpans::new(key.sizes, esp.len()) else {
             return Job::broken(key, esp);
         };
-        if key.sizes.is_aead {
-            return Job::esp_aead(key, esp, esn_high, spans);
+        match key.sizes.mode {
+            Mode::Aead | Mode::Gmac => return Job::esp_aead(key, esp, esn_high, spans),
+            Mode::Ctr => return Job::esp_ctr(key, esp, esn_high, spans),
+            Mode::Cbc | Mode::Null => {}
         }
         let mut nonce = [0; 16];
         match key.sizes.iv_len {
@@ -129,22 +137,28 @@ impl<'a> Job<'a> {
 
     #[inline]
     fn esp_aead(key: &'a Key, esp: &'a mut [u8], esn_high: Option<u32>, spans: EspSpans) -> Job<'a> {
-        let mut nonce = [0; 16];
-        nonce[..4].copy_from_slice(&key.salt);
-        nonce[4..12].copy_from_slice(&esp[ESP_HEADER..16]);
         let aad = Aad::esp(esp, esn_high);
+        let nonce = counter_nonce(key, esp);
         Job::new(key, esp, aad, spans.layout(spans.cipher_at, nonce, None))
+    }
+
+    #[inline]
+    fn esp_ctr(key: &'a Key, esp: &'a mut [u8], esn_high: Option<u32>, spans: EspSpans) -> Job<'a> {
+        let mut nonce = counter_nonce(key, esp);
+        nonce[15] = 1; // the first counter (RFC 3686 section 4)
+        let layout = spans.layout(spans.cipher_at, nonce, esn_high);
+        Job::new(key, esp, Aad::NONE, layout)
     }
 
     /// Checks the layout, so that no engine has to.
     #[inline]
     fn new(key: &'a Key, buffer: &'a mut [u8], aad: Aad, layout: Layout) -> Job<'a> {
         let Layout { nonce, cipher, tag_at, esn_high } = layout;
-        let Sizes { block, icv_len, is_aead, .. } = key.sizes;
+        let Sizes { block, icv_len, mode, .. } = key.sizes;
         // A block length is a power of two.
         let whole = cipher.len() & (block - 1) == 0 && (block == 1 || !cipher.is_empty());
         let ordered = cipher.start <= cipher.end && cipher.end <= tag_at;
-        let authenticated = tag_at > 0 || is_aead;
+        let authenticated = tag_at > 0 || matches!(mode, Mode::Aead | Mode::Gmac);
         let room = tag_at.checked_add(icv_len).is_some_and(|end| end <= buffer.len());
         if !(whole && ordered && authenticated && room && buffer.len() <= MAX_LEN) {
             return Job::broken(key, buffer);
@@ -188,6 +202,15 @@ impl<'a> Job<'a> {
             self.buffer[self.cipher.clone()].fill(0);
         }
     }
+}
+
+/// Salt and explicit IV.
+#[inline]
+fn counter_nonce(key: &Key, esp: &[u8]) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce[..4].copy_from_slice(&key.salt);
+    nonce[4..12].copy_from_slice(&esp[ESP_HEADER..16]);
+    nonce
 }
 
 /// The parts of an ESP packet from its header on.

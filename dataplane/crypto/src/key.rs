@@ -6,13 +6,13 @@ use crate::{
     backend::BackendError,
     memory::{Block, Boxed, OutOfMemory},
     portable,
-    suite::Suite,
+    suite::{Mode, Suite},
 };
 
 /// The key material of one SA, as cut from KEYMAT (RFC 7296 section 2.17).
 #[derive(Clone, Copy)]
 pub struct KeyMaterial<'a> {
-    /// Encryption key, with the salt of an AEAD as its last 4 bytes.
+    /// Encryption key, with the salt of an AEAD or of counter mode as its last 4 bytes.
     pub encryption: &'a [u8],
     /// Authentication key; empty with an AEAD.
     pub authentication: &'a [u8],
@@ -26,7 +26,7 @@ pub struct Key {
     pub(crate) suite: Suite,
     /// The suite's, looked up once.
     pub(crate) sizes: Sizes,
-    /// First part of an AEAD's nonce.
+    /// First part of the nonce of an AEAD or of counter mode.
     pub(crate) salt: [u8; 4],
     pub(crate) schedule: Schedule,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Sizes {
     pub(crate) iv_len: usize,
     pub(crate) icv_len: usize,
     pub(crate) block: usize,
-    pub(crate) is_aead: bool,
+    pub(crate) mode: Mode,
 }
 
 /// What the back-ends make of a key.
@@ -98,7 +98,7 @@ impl Key {
             iv_len: suite.iv_len(),
             icv_len: suite.icv_len(),
             block: suite.block_len(),
-            is_aead: suite.is_aead(),
+            mode: suite.cipher().mode(),
         };
         Key { suite, sizes, salt, schedule }
     }

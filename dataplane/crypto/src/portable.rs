@@ -1,7 +1,8 @@
 //! RustCrypto: everywhere available, and the oracle of the tests.
 
-mod cbc_hmac;
-mod gcm;
+mod aead;
+mod etm;
+mod gmac;
 mod mac;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     job::{Job, Status},
     key::{self, Key, KeyError, KeyMaterial},
     memory::{Boxed, KeyMemory},
-    suite::{Cipher, Suite},
+    suite::{Cipher, Mode, Suite},
 };
 
 /// The portable back-end.
@@ -18,8 +19,9 @@ pub struct Portable;
 
 /// An expanded key.
 pub(crate) enum Schedule {
-    Gcm(gcm::GcmKey),
-    EncryptThenMac(cbc_hmac::EtmKey),
+    Aead(aead::AeadKey),
+    Gmac(gmac::GmacKey),
+    EncryptThenMac(etm::EtmKey),
 }
 
 impl Backend for Portable {
@@ -72,26 +74,31 @@ fn run(jobs: &mut [Job<'_>], each: fn(&Schedule, &mut Job<'_>) -> Status) {
 impl Schedule {
     /// Key lengths are checked.
     fn new(suite: Suite, encryption: &[u8], authentication: &[u8]) -> Schedule {
-        match (suite.cipher(), suite.integrity()) {
-            (Cipher::AesGcm128 | Cipher::AesGcm192 | Cipher::AesGcm256, _) | (_, None) => {
-                Schedule::Gcm(gcm::GcmKey::new(encryption))
+        let cipher = suite.cipher();
+        match (cipher.mode(), suite.integrity()) {
+            (Mode::Gmac, _) => Schedule::Gmac(gmac::GmacKey::new(encryption)),
+            (_, Some(mac)) => {
+                Schedule::EncryptThenMac(etm::EtmKey::new(cipher, encryption, mac, authentication))
             }
-            (cipher, Some(mac)) => {
-                Schedule::EncryptThenMac(cbc_hmac::EtmKey::new(cipher, encryption, mac, authentication))
+            (_, None) if cipher == Cipher::ChaCha20Poly1305 => {
+                Schedule::Aead(aead::AeadKey::chacha20_poly1305(encryption))
             }
+            (_, None) => Schedule::Aead(aead::AeadKey::gcm(encryption, cipher.tag_len())),
         }
     }
 
     pub(crate) fn seal(&self, job: &mut Job<'_>) -> Status {
         match self {
-            Schedule::Gcm(key) => key.seal(job),
+            Schedule::Aead(key) => key.seal(job),
+            Schedule::Gmac(key) => key.seal(job),
             Schedule::EncryptThenMac(key) => key.seal(job),
         }
     }
 
     pub(crate) fn open(&self, job: &mut Job<'_>) -> Status {
         match self {
-            Schedule::Gcm(key) => key.open(job),
+            Schedule::Aead(key) => key.open(job),
+            Schedule::Gmac(key) => key.open(job),
             Schedule::EncryptThenMac(key) => key.open(job),
         }
     }

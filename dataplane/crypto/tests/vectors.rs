@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Gcm, bytes, engines, vectors};
+use common::{Aead, bytes, engines, vectors};
 use crypto::{Integrity, Status};
 use serde::Deserialize;
 
@@ -62,7 +62,7 @@ fn aes_gcm() {
 
 fn check_gcm(engine: &dyn crypto::Backend, vector: &GcmVector) {
     let context = format!("{} on {}", vector.name, engine.name());
-    let gcm = Gcm { key: &vector.key, nonce: &vector.nonce, aad: &vector.aad };
+    let gcm = Aead { encryption: 20, key: &vector.key, nonce: &vector.nonce, aad: &vector.aad };
     let (ciphertext, tag) = gcm.seal(engine, &vector.plaintext);
     assert_eq!((&ciphertext, &tag), (&vector.ciphertext, &vector.tag), "{context}");
     let opened = gcm.open(engine, &ciphertext, &tag);
@@ -105,6 +105,52 @@ fn check_esp(engine: &dyn crypto::Backend, vector: &GcmVector) {
     assert_eq!(jobs[0].status(), Status::Ok, "{context}");
     let tag_at = packet.len() - 16;
     assert_eq!(packet[..tag_at], plain[..tag_at], "{context}");
+}
+
+/// RFC 3686 section 6, test vector 1: "Single block msg".
+#[test]
+fn aes_ctr() {
+    let suite = crypto::Suite::from_transforms(13, 128, 2).expect("a suite");
+    let hex = |text| hex::decode(text).expect("hexadecimal");
+    let (key, nonce) = (hex("ae6852f8121067cc4bf7a5765577f39e"), hex("00000030"));
+    let header = hex("01020304000000050000000000000000");
+    let plain = [&*header, b"Single block msg", &[0; 12]].concat();
+    for engine in engines() {
+        let key = common::expand(engine, suite, &[&*key, &nonce].concat(), &[7; 20]);
+        let mut packet = plain.clone();
+        let mut worker = engine.context().expect("a context");
+        let mut jobs = [crypto::Job::encap(&key, &mut packet, None)];
+        worker.seal(&mut jobs);
+        assert_eq!(jobs[0].status(), Status::Ok, "{}", engine.name());
+        assert_eq!(packet[16..32], hex("e4095d4fb7a7b3792d6175a3261311b8"), "{}", engine.name());
+    }
+}
+
+/// RFC 7634 appendix A, the whole ESP packet.
+#[test]
+fn chacha20_poly1305_in_esp() {
+    let suite = crypto::Suite::from_transforms(28, 0, 0).expect("a suite");
+    let hex = |text| hex::decode(text).expect("hexadecimal");
+    let material: Vec<u8> = (0x80..0xa4).collect();
+    let header = hex("01020304000000051011121314151617");
+    let inner = hex(concat!(
+        "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec100007362708090a0b0c0d0e0f1011121314",
+        "15161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363701020204"
+    ));
+    let body = hex(concat!(
+        "24039428b97f417e3c13753a4f05087b67c352e6a7fab1b982d466ef407ae5c614ee8099d52844eb61aa95dfab4c02f72aa7",
+        "1e7c4c4f64c9befe2facc638e8f3cbec163fac469b502773f6fb94e664da9165b82829f641e0",
+        "76aaa8266b7fb0f7b11b369907e1ad43"
+    ));
+    for engine in engines() {
+        let key = common::expand(engine, suite, &material, &[]);
+        let mut packet = [&*header, &inner, &[0; 16]].concat();
+        let mut worker = engine.context().expect("a context");
+        let mut jobs = [crypto::Job::encap(&key, &mut packet, None)];
+        worker.seal(&mut jobs);
+        assert_eq!(jobs[0].status(), Status::Ok, "{}", engine.name());
+        assert_eq!(packet, [&*header, &body].concat(), "{}", engine.name());
+    }
 }
 
 #[test]

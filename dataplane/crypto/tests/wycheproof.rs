@@ -1,14 +1,23 @@
-//! Wycheproof: edge cases of AES-GCM, AES-CBC and HMAC, and inputs that must be refused.
+//! Wycheproof: edge cases of AES-GCM, ChaCha20-Poly1305, AES-CBC and HMAC, and inputs that must be refused.
 
 mod common;
 
-use common::{Gcm, engines};
+use common::{Aead, engines};
 use crypto::{Integrity, Status};
 use wycheproof::{TestResult, aead, cipher, mac};
 
 #[test]
 fn aes_gcm() {
-    let set = aead::TestSet::load(aead::TestName::AesGcm).expect("the test set");
+    check_aead(aead::TestName::AesGcm, 20);
+}
+
+#[test]
+fn chacha20_poly1305() {
+    check_aead(aead::TestName::ChaCha20Poly1305, 28);
+}
+
+fn check_aead(name: aead::TestName, encryption: u16) {
+    let set = aead::TestSet::load(name).expect("the test set");
     let groups = set.test_groups.iter().filter(|group| group.nonce_size == 96 && group.tag_size == 128);
     // ESP's additional data has 8 or 12 bytes: a job holds no more.
     let tests: Vec<_> = groups.flat_map(|group| &group.tests).filter(|test| test.aad.len() <= 12).collect();
@@ -16,12 +25,12 @@ fn aes_gcm() {
     for test in tests {
         for engine in engines() {
             let context = format!("test {} on {}: {}", test.tc_id, engine.name(), test.comment);
-            let gcm = Gcm { key: &test.key, nonce: &test.nonce, aad: &test.aad };
-            let (status, opened) = gcm.open(engine, &test.ct, &test.tag);
+            let key = Aead { encryption, key: &test.key, nonce: &test.nonce, aad: &test.aad };
+            let (status, opened) = key.open(engine, &test.ct, &test.tag);
             match test.result {
                 TestResult::Valid | TestResult::Acceptable => {
                     assert_eq!((status, &opened[..]), (Status::Ok, &test.pt[..]), "{context}");
-                    let sealed = gcm.seal(engine, &test.pt);
+                    let sealed = key.seal(engine, &test.pt);
                     assert_eq!((&sealed.0[..], &sealed.1[..]), (&test.ct[..], &test.tag[..]), "{context}");
                 }
                 TestResult::Invalid => {

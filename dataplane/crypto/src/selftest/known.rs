@@ -30,7 +30,7 @@ pub(super) fn wrong(backend: &dyn Backend) -> Result<Vec<Suite>, SelfTestError> 
     let mut cases = cases(backend)?;
 
     for (case, status) in seal(&mut *context, &mut cases) {
-        case.right &= status == Status::Ok && case.tag_in_packet() == case.tag;
+        case.right &= status == Status::Ok && case.tag.starts_with(case.tag_in_packet());
     }
     let sealed: Vec<Vec<u8>> = cases.iter().map(|case| case.packet.clone()).collect();
     for (case, status) in open(&mut *context, &mut cases) {
@@ -97,7 +97,8 @@ impl Case {
     /// The first bytes of the tag.
     fn tag_in_packet(&self) -> &[u8] {
         let tag_at = self.packet.len() - self.key.suite().icv_len();
-        &self.packet[tag_at..][..self.tag.len()]
+        let tag = &self.packet[tag_at..];
+        &tag[..tag.len().min(self.tag.len())]
     }
 }
 

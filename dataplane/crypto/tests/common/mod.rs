@@ -38,14 +38,16 @@ pub(crate) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Er
     hex::decode(String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
-/// An AES-GCM key and what to do with it.
-pub(crate) struct Gcm<'a> {
+/// The key of an AEAD and what to do with it.
+pub(crate) struct Aead<'a> {
+    /// AES-GCM (20) or ChaCha20-Poly1305 (28).
+    pub(crate) encryption: u16,
     pub(crate) key: &'a [u8],
     pub(crate) nonce: &'a [u8],
     pub(crate) aad: &'a [u8],
 }
 
-impl Gcm<'_> {
+impl Aead<'_> {
     /// Seals `plaintext`; ciphertext and tag.
     pub(crate) fn seal(&self, engine: &dyn Backend, plaintext: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let mut buffer = [plaintext, &[0; 16]].concat();
@@ -70,7 +72,7 @@ impl Gcm<'_> {
         f: fn(&mut dyn Context, &mut [Job<'_>]),
     ) -> Status {
         let bits = u16::try_from(8 * self.key.len()).expect("a short key");
-        let suite = Suite::from_transforms(20, bits, 0).expect("a key length of AES");
+        let suite = Suite::from_transforms(self.encryption, bits, 0).expect("a key length of the cipher");
         let key = expand(engine, suite, &[self.key, &[0; 4]].concat(), &[]);
         let mut nonce = [0; 16];
         nonce[..12].copy_from_slice(self.nonce);

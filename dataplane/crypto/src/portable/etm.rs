@@ -1,24 +1,26 @@
-//! A block cipher in CBC mode, then a MAC over header, IV and ciphertext (RFC 4303 section 3.3.2).
+//! A block cipher in CBC or counter mode, then a MAC over header, IV and ciphertext (RFC 4303 section 3.3.2).
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::{
     Decryptor, Encryptor,
     cipher::{
         Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit,
-        KeyInit,
+        KeyInit, StreamCipherCore, consts::U16,
     },
 };
+use ctr::{CtrCore, flavors::Ctr32BE};
 use des::{Des, TdesEde3};
 
 use super::mac::MacKey;
 use crate::{
     job::{Job, Status},
-    suite::{Cipher, Integrity},
+    suite::{Cipher, Integrity, Mode},
 };
 
 /// Both keys of a suite.
 pub(crate) struct EtmKey {
     cipher: BlockKey,
+    mode: Mode,
     mac: MacKey,
     icv_len: usize,
 }
@@ -44,6 +46,7 @@ impl EtmKey {
     pub(super) fn new(cipher: Cipher, encryption: &[u8], mac: Integrity, authentication: &[u8]) -> EtmKey {
         EtmKey {
             cipher: BlockKey::new(cipher, encryption),
+            mode: cipher.mode(),
             mac: MacKey::new(mac, authentication),
             icv_len: mac.icv_len(),
         }
@@ -51,7 +54,7 @@ impl EtmKey {
 
     pub(super) fn seal(&self, job: &mut Job<'_>) -> Status {
         let esn_high = job.esn_high;
-        self.cipher.run(Direction::Encrypt, &job.nonce, &mut job.buffer[job.cipher.clone()]);
+        self.crypt(Direction::Encrypt, job);
         let (data, tail) = job.buffer.split_at_mut(job.tag_at);
         self.mac.write(data, esn_bytes(&esn_high), &mut tail[..self.icv_len]);
         Status::Ok
@@ -62,8 +65,18 @@ impl EtmKey {
         if !self.mac.verify(data, esn_bytes(&job.esn_high), &tail[..self.icv_len]) {
             return Status::AuthFailed;
         }
-        self.cipher.run(Direction::Decrypt, &job.nonce, &mut job.buffer[job.cipher.clone()]);
+        self.crypt(Direction::Decrypt, job);
         Status::Ok
+    }
+}
+
+impl EtmKey {
+    fn crypt(&self, direction: Direction, job: &mut Job<'_>) {
+        let data = &mut job.buffer[job.cipher.clone()];
+        match self.mode {
+            Mode::Ctr => self.cipher.count(&job.nonce, data),
+            _ => self.cipher.chain(direction, &job.nonce, data),
+        }
     }
 }
 
@@ -78,15 +91,21 @@ impl BlockKey {
         match cipher {
             Cipher::Des => BlockKey::Des(Des::new_from_slice(key).expect(CHECKED)),
             Cipher::TripleDes => BlockKey::TripleDes(TdesEde3::new_from_slice(key).expect(CHECKED)),
-            Cipher::AesCbc128 => BlockKey::Aes128(Aes128::new_from_slice(key).expect(CHECKED)),
-            Cipher::AesCbc192 => BlockKey::Aes192(Aes192::new_from_slice(key).expect(CHECKED)),
-            Cipher::AesCbc256 => BlockKey::Aes256(Aes256::new_from_slice(key).expect(CHECKED)),
-            Cipher::Null | Cipher::AesGcm128 | Cipher::AesGcm192 | Cipher::AesGcm256 => BlockKey::Null,
+            Cipher::AesCbc128 | Cipher::AesCtr128 => {
+                BlockKey::Aes128(Aes128::new_from_slice(key).expect(CHECKED))
+            }
+            Cipher::AesCbc192 | Cipher::AesCtr192 => {
+                BlockKey::Aes192(Aes192::new_from_slice(key).expect(CHECKED))
+            }
+            Cipher::AesCbc256 | Cipher::AesCtr256 => {
+                BlockKey::Aes256(Aes256::new_from_slice(key).expect(CHECKED))
+            }
+            _ => BlockKey::Null,
         }
     }
 
-    /// Works in place on whole blocks.
-    fn run(&self, direction: Direction, iv: &[u8; 16], data: &mut [u8]) {
+    /// CBC: works in place on whole blocks.
+    fn chain(&self, direction: Direction, iv: &[u8; 16], data: &mut [u8]) {
         match self {
             BlockKey::Null => {}
             BlockKey::Des(cipher) => cbc(cipher, direction, iv, data),
@@ -96,6 +115,21 @@ impl BlockKey {
             BlockKey::Aes256(cipher) => cbc(cipher, direction, iv, data),
         }
     }
+
+    /// Counter mode: the same in both directions, of any length.
+    fn count(&self, first: &[u8; 16], data: &mut [u8]) {
+        match self {
+            BlockKey::Null | BlockKey::Des(_) | BlockKey::TripleDes(_) => {}
+            BlockKey::Aes128(cipher) => ctr32(cipher, first, data),
+            BlockKey::Aes192(cipher) => ctr32(cipher, first, data),
+            BlockKey::Aes256(cipher) => ctr32(cipher, first, data),
+        }
+    }
+}
+
+/// Adds the key stream from counter block `first` on; the counter is its last 4 bytes (RFC 3686 section 4).
+fn ctr32<C: BlockCipherEncrypt<BlockSize = U16>>(cipher: &C, first: &[u8; 16], data: &mut [u8]) {
+    CtrCore::<&C, Ctr32BE>::inner_iv_init(cipher, &Array(*first)).apply_keystream_partial(data.into());
 }
 
 fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt>(
