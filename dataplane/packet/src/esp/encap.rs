@@ -47,8 +47,8 @@ impl From<&Flow> for Inner {
 /// Lays the packet out in `frame`, which is exactly `template.layout.sealed_len(inner.len)` bytes long
 /// and holds the inner packet (its hop limit already decremented) at `template.layout.headroom()`.
 ///
-/// The explicit IV of an AEAD is written: the sequence number, which never repeats under a key
-/// (RFC 4106 section 3.1). That of CBC is the caller's, at `spans.iv`, and must be unpredictable.
+/// The explicit IV of an AEAD or of counter mode is written: the sequence number, which never repeats under a
+/// key (RFC 4106 section 3.1, RFC 3686 section 3.1). That of CBC is the caller's, at `spans.iv`, and must be unpredictable.
 #[inline]
 pub fn encap(
     frame: &mut [u8],
@@ -83,7 +83,7 @@ pub fn encap(
     esp[..4].copy_from_slice(&peer_spi.to_be_bytes());
     esp[4..].copy_from_slice(&seq.low().to_be_bytes());
     // 5. The explicit IV of a counter mode.
-    if layout.geometry.kind == CipherKind::Aead {
+    if layout.geometry.kind != CipherKind::EncryptThenMac {
         iv.copy_from_slice(&seq.0.to_be_bytes());
     }
     Ok(spans)

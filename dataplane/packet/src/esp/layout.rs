@@ -16,8 +16,11 @@ pub struct TransformIds {
 /// How confidentiality and integrity are combined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum CipherKind {
-    /// A combined-mode cipher with an 8-byte counter as explicit IV: AES-GCM (RFC 4106).
+    /// A combined-mode cipher with an 8-byte counter as explicit IV: AES-GCM (RFC 4106), AES-GMAC (RFC 4543),
+    /// ChaCha20-Poly1305 (RFC 7634).
     Aead,
+    /// Counter mode with an 8-byte counter as explicit IV (RFC 3686), then a MAC over everything.
+    CounterThenMac,
     /// CBC with an unpredictable IV, or NULL, then a MAC over everything.
     EncryptThenMac,
 }
@@ -45,23 +48,26 @@ pub enum SuiteError {
 }
 
 impl EspGeometry {
-    /// The sizes of a suite we support; key bits 0 stand for the only length of DES, 3DES and NULL.
+    /// The sizes of a suite we support; key bits 0 stand for the only length of DES, 3DES, NULL and ChaCha20.
     pub fn new(ids: TransformIds) -> Result<Self, SuiteError> {
         let TransformIds { encryption, key_bits, integrity } = ids;
         let unsupported = SuiteError::Encryption { id: encryption, key_bits };
         let (kind, iv_len, align) = match (encryption, key_bits) {
-            (20, 128 | 192 | 256) => (CipherKind::Aead, 8, 4),
+            (18..=21, 128 | 192 | 256) | (28, 0 | 256) => (CipherKind::Aead, 8, 4),
+            (13, 128 | 192 | 256) => (CipherKind::CounterThenMac, 8, 4),
             (12, 128 | 192 | 256) => (CipherKind::EncryptThenMac, 16, 16),
             (3, 0 | 192) | (2, 0 | 64) => (CipherKind::EncryptThenMac, 8, 8),
             (11, 0) => (CipherKind::EncryptThenMac, 0, 4),
             _ => return Err(unsupported),
         };
-        let icv_len = match (kind, integrity) {
-            (CipherKind::Aead, 0) => 16,
-            (CipherKind::EncryptThenMac, 1 | 2) => 12, // HMAC-MD5-96, HMAC-SHA1-96
-            (CipherKind::EncryptThenMac, 12) => 16,    // HMAC-SHA2-256-128
-            (CipherKind::EncryptThenMac, 13) => 24,    // HMAC-SHA2-384-192
-            (CipherKind::EncryptThenMac, 14) => 32,    // HMAC-SHA2-512-256
+        let icv_len = match (kind == CipherKind::Aead, integrity) {
+            (true, 0) if encryption == 18 => 8,  // AES-GCM-8
+            (true, 0) if encryption == 19 => 12, // AES-GCM-12
+            (true, 0) => 16,
+            (false, 1 | 2) => 12, // HMAC-MD5-96, HMAC-SHA1-96
+            (false, 12) => 16,    // HMAC-SHA2-256-128
+            (false, 13) => 24,    // HMAC-SHA2-384-192
+            (false, 14) => 32,    // HMAC-SHA2-512-256
             _ => return Err(SuiteError::Integrity { id: integrity, encryption }),
         };
         Ok(Self { kind, iv_len, align, icv_len })
@@ -135,7 +141,9 @@ mod tests {
 
     #[test]
     fn the_inner_mtu_is_exact() {
-        let suites = [(20, 256, 0), (12, 128, 2), (12, 256, 14), (3, 0, 1), (2, 0, 1), (11, 0, 13)];
+        let suites = [(20, 256, 0), (12, 128, 2), (12, 256, 14), (3, 0, 1), (2, 0, 1), (11, 0, 13)]
+            .into_iter()
+            .chain([(18, 128, 0), (19, 192, 0), (21, 256, 0), (28, 0, 0), (13, 128, 12)]);
         for (encryption, key_bits, integrity) in suites {
             for outer in [20, 28, 40, 48] {
                 let layout = layout(encryption, key_bits, integrity, outer);
@@ -157,5 +165,7 @@ mod tests {
         assert!(matches!(new(12, 0, 2), Err(SuiteError::Encryption { .. })));
         assert!(matches!(new(20, 128, 2), Err(SuiteError::Integrity { .. })));
         assert!(matches!(new(12, 128, 0), Err(SuiteError::Integrity { .. })));
+        assert!(matches!(new(13, 128, 0), Err(SuiteError::Integrity { .. })));
+        assert!(matches!(new(28, 128, 0), Err(SuiteError::Encryption { .. })));
     }
 }

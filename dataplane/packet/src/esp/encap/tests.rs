@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn what_is_laid_out_is_found_again(
         body in prop::collection::vec(any::<u8>(), 0..300),
-        suite in prop::sample::select(vec![(20, 256, 0), (12, 192, 12), (3, 0, 1), (2, 64, 2), (11, 0, 14)]),
+        suite in prop::sample::select(vec![(20, 256, 0), (12, 192, 12), (3, 0, 1), (2, 64, 2), (11, 0, 14), (13, 256, 12), (18, 128, 0), (19, 128, 0), (21, 192, 0), (28, 0, 0)]),
         encap in 0usize..3,
         class: u8,
     ) {
