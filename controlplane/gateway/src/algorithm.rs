@@ -23,11 +23,24 @@ pub enum Encryption {
     Aes128Gcm16,
     Aes192Gcm16,
     Aes256Gcm16,
+    Aes128Ctr,
+    Aes192Ctr,
+    Aes256Ctr,
+    Aes128Gcm8,
+    Aes192Gcm8,
+    Aes256Gcm8,
+    Aes128Gcm12,
+    Aes192Gcm12,
+    Aes256Gcm12,
+    Aes128Gmac,
+    Aes192Gmac,
+    Aes256Gmac,
+    ChaCha20Poly1305,
 }
 
 impl Encryption {
     /// In the order in which errors list them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 21] = [
         Self::Aes128Cbc,
         Self::Aes192Cbc,
         Self::Aes256Cbc,
@@ -36,6 +49,19 @@ impl Encryption {
         Self::Aes128Gcm16,
         Self::Aes192Gcm16,
         Self::Aes256Gcm16,
+        Self::Aes128Ctr,
+        Self::Aes192Ctr,
+        Self::Aes256Ctr,
+        Self::Aes128Gcm8,
+        Self::Aes192Gcm8,
+        Self::Aes256Gcm8,
+        Self::Aes128Gcm12,
+        Self::Aes192Gcm12,
+        Self::Aes256Gcm12,
+        Self::Aes128Gmac,
+        Self::Aes192Gmac,
+        Self::Aes256Gmac,
+        Self::ChaCha20Poly1305,
     ];
 
     /// The one spelling that is printed.
@@ -50,6 +76,19 @@ impl Encryption {
             Self::Aes128Gcm16 => "aes128gcm16",
             Self::Aes192Gcm16 => "aes192gcm16",
             Self::Aes256Gcm16 => "aes256gcm16",
+            Self::Aes128Ctr => "aes128ctr",
+            Self::Aes192Ctr => "aes192ctr",
+            Self::Aes256Ctr => "aes256ctr",
+            Self::Aes128Gcm8 => "aes128gcm8",
+            Self::Aes192Gcm8 => "aes192gcm8",
+            Self::Aes256Gcm8 => "aes256gcm8",
+            Self::Aes128Gcm12 => "aes128gcm12",
+            Self::Aes192Gcm12 => "aes192gcm12",
+            Self::Aes256Gcm12 => "aes256gcm12",
+            Self::Aes128Gmac => "aes128gmac",
+            Self::Aes192Gmac => "aes192gmac",
+            Self::Aes256Gmac => "aes256gmac",
+            Self::ChaCha20Poly1305 => "chacha20poly1305",
         }
     }
 
@@ -66,7 +105,7 @@ impl Encryption {
             "aes128gcm16" | "aes128gcm" => Self::Aes128Gcm16,
             "aes192gcm16" | "aes192gcm" => Self::Aes192Gcm16,
             "aes256gcm16" | "aes256gcm" => Self::Aes256Gcm16,
-            _ => return None,
+            other => return Self::ALL.into_iter().find(|e| e.name() == other),
         })
     }
 
@@ -82,20 +121,47 @@ impl Encryption {
             Self::Aes128Gcm16 => (20, 128),
             Self::Aes192Gcm16 => (20, 192),
             Self::Aes256Gcm16 => (20, 256),
+            Self::Aes128Ctr => (13, 128),
+            Self::Aes192Ctr => (13, 192),
+            Self::Aes256Ctr => (13, 256),
+            Self::Aes128Gcm8 => (18, 128),
+            Self::Aes192Gcm8 => (18, 192),
+            Self::Aes256Gcm8 => (18, 256),
+            Self::Aes128Gcm12 => (19, 128),
+            Self::Aes192Gcm12 => (19, 192),
+            Self::Aes256Gcm12 => (19, 256),
+            Self::Aes128Gmac => (21, 128),
+            Self::Aes192Gmac => (21, 192),
+            Self::Aes256Gmac => (21, 256),
+            Self::ChaCha20Poly1305 => (28, 0),
         }
     }
 
-    /// True when the cipher authenticates by itself (RFC 5282, RFC 4106).
+    /// True when the cipher authenticates by itself (RFC 5282, RFC 4106, RFC 4543, RFC 7634).
     #[must_use]
     pub const fn is_aead(self) -> bool {
-        matches!(self, Self::Aes128Gcm16 | Self::Aes192Gcm16 | Self::Aes256Gcm16)
+        matches!(self.transform().0, 18..=21 | 28)
     }
 
-    /// 56-bit keys and 64-bit blocks are weak.
+    /// True when it protects IKE messages too; the others protect ESP only.
+    #[must_use]
+    pub const fn is_for_ike(self) -> bool {
+        matches!(self.transform().0, 2 | 3 | 12 | 20)
+    }
+
+    /// True when the packets can be read by anyone: AES-GMAC authenticates and does not encrypt.
+    #[must_use]
+    pub const fn leaves_clear(self) -> bool {
+        matches!(self, Self::Aes128Gmac | Self::Aes192Gmac | Self::Aes256Gmac)
+    }
+
+    /// 56-bit keys, 64-bit blocks and 64-bit tags are weak.
     #[must_use]
     pub const fn strength(self) -> Strength {
         match self {
-            Self::Des | Self::TripleDes => Strength::Weak,
+            Self::Des | Self::TripleDes | Self::Aes128Gcm8 | Self::Aes192Gcm8 | Self::Aes256Gcm8 => {
+                Strength::Weak
+            }
             _ => Strength::Sound,
         }
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::crypto::{Encr, EspSuite, Group, IkeSuite, Integ, Prf, Secret};
+use crate::crypto::{Encr, EspEncr, EspSuite, Group, IkeSuite, Integ, Prf, Secret};
 use crate::wire::iana::{EncrId, IdType, IntegId, KeId, PrfId};
 use crate::wire::{IdPayload, TrafficSelector};
 
@@ -192,7 +192,8 @@ pub struct IkeProposal {
 impl IkeProposal {
     /// The algorithms, if we have all of them and they go together.
     pub fn suite(&self) -> Option<IkeSuite> {
-        let (encr, integ) = cipher(self.encryption, self.key_bits, self.integrity)?;
+        let encr = Encr::from_transform(self.encryption, key_length(self.key_bits))?;
+        let integ = integrity(self.integrity, encr.is_aead())?;
         Some(IkeSuite { encr, integ, prf: Prf::from_id(self.prf)?, group: Group::from_id(self.group)? })
     }
 }
@@ -200,7 +201,8 @@ impl IkeProposal {
 impl EspProposal {
     /// The algorithms, if we have all of them and they go together.
     pub fn suite(&self) -> Option<EspSuite> {
-        let (encr, integ) = cipher(self.encryption, self.key_bits, self.integrity)?;
+        let encr = EspEncr::from_transform(self.encryption, key_length(self.key_bits))?;
+        let integ = integrity(self.integrity, encr.is_aead())?;
         let group = match self.group {
             Some(id) => Some(Group::from_id(id)?),
             None => None,
@@ -209,13 +211,18 @@ impl EspProposal {
     }
 }
 
-fn cipher(encryption: EncrId, key_bits: u16, integrity: IntegId) -> Option<(Encr, Option<Integ>)> {
-    let encr = Encr::from_transform(encryption, (key_bits != 0).then_some(key_bits))?;
-    let integ = match integrity {
-        IntegId::NONE => None,
-        id => Some(Integ::from_id(id)?),
-    };
-    (encr.is_aead() != integ.is_some()).then_some((encr, integ))
+/// The Key Length attribute; none for an algorithm of one length.
+fn key_length(key_bits: u16) -> Option<u16> {
+    (key_bits != 0).then_some(key_bits)
+}
+
+/// The integrity algorithm that goes with a cipher: none exactly with an AEAD.
+fn integrity(id: IntegId, with_aead: bool) -> Option<Option<Integ>> {
+    match (id, with_aead) {
+        (IntegId::NONE, true) => Some(None),
+        (IntegId::NONE, false) | (_, true) => None,
+        (id, false) => Integ::from_id(id).map(Some),
+    }
 }
 
 /// One combination of algorithms for a CHILD_SA.

@@ -89,7 +89,7 @@ pub(super) fn ike(table: Option<Reader<'_>>, owner: &At, profile: Profile, sink:
         sink.warn(value.problem(Code::NoEffect, "IKEv2 has no aggressive mode").fix("remove it"));
     }
     let version = ike.version;
-    ike.encryption = algorithm(&mut reader, "encryption", ike.encryption, version, sink);
+    ike.encryption = ike_encryption(&mut reader, ike.encryption, version, sink);
     ike.authentication = algorithm(&mut reader, "authentication", ike.authentication, version, sink);
     if let Some(value) = reader.take(&["dh-group", "dh", "pfs"], sink) {
         ike.dh_group = word_of::<DhGroup>(&value, version, sink).unwrap_or(ike.dh_group);
@@ -159,6 +159,26 @@ macro_rules! algorithm {
 }
 algorithm!(Encryption, Authentication, DhGroup);
 
+/// The cipher of IKE messages: fewer than ESP has.
+fn ike_encryption(
+    reader: &mut Reader<'_>,
+    default: Encryption,
+    version: IkeVersion,
+    sink: &mut Sink<'_>,
+) -> Encryption {
+    let Some(value) = reader.take(&["encryption"], sink) else { return default };
+    let Some(encryption) = word_of::<Encryption>(&value, version, sink) else { return default };
+    if encryption.is_for_ike() {
+        return encryption;
+    }
+    let names: Vec<_> =
+        Encryption::ALL.into_iter().filter(|e| e.is_for_ike()).map(Encryption::name).collect();
+    let message = format!("{} protects ESP only, not IKE messages", encryption.name());
+    let problem = value.problem(Code::UnknownAlgorithm, message).allowed(names.join(", "));
+    sink.error(problem.fix("choose another for ike; ipsec may keep it"));
+    default
+}
+
 fn algorithm<A: Algorithm>(
     reader: &mut Reader<'_>,
     key: &'static str,
@@ -195,6 +215,13 @@ fn lint_ike(ike: &Ike, table: &Parsed<()>, sink: &mut Sink<'_>) {
 
 fn lint_ipsec(ipsec: &Ipsec, table: &Parsed<()>, sink: &mut Sink<'_>) {
     lint(table, "encryption", ipsec.encryption.name(), ipsec.encryption.strength(), "aes256gcm16", sink);
+    if ipsec.encryption.leaves_clear() {
+        let message = format!("{} authenticates and does not encrypt", ipsec.encryption.name());
+        let problem = Problem::new(Code::WeakAlgorithm, table.field("encryption"), message);
+        sink.warn(
+            problem.fix("encryption = \"aes256gcm16\", unless everyone on the way may read the packets"),
+        );
+    }
     if ipsec.encryption.is_aead() {
         if table.gives("authentication") {
             let message = format!("{} authenticates by itself", ipsec.encryption.name());

@@ -281,6 +281,11 @@ fn lifetimes() {
 fn algorithms() {
     let report = tunnel("ipsec = { encryption = \"rot13\" }");
     let e = error(&report, Code::UnknownAlgorithm, "connection[0].tunnel[0].ipsec.encryption");
+    let allowed = e.allowed.as_deref().expect("a list");
+    assert!(allowed.starts_with("aes, aes192, aes256, des, 3des, aes128gcm16, aes192gcm16, "), "{allowed}");
+    assert!(allowed.ends_with("aes256gmac, chacha20poly1305"), "{allowed}");
+    let report = tunnel("ike = { encryption = \"chacha20poly1305\" }");
+    let e = error(&report, Code::UnknownAlgorithm, "connection[0].tunnel[0].ike.encryption");
     assert_eq!(
         e.allowed.as_deref(),
         Some("aes, aes192, aes256, des, 3des, aes128gcm16, aes192gcm16, aes256gcm16")

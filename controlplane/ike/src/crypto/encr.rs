@@ -22,6 +22,11 @@ impl AesBits {
     /// All of them, ascending.
     pub const ALL: [Self; 3] = [Self::Bits128, Self::Bits192, Self::Bits256];
 
+    /// Of a Key Length attribute.
+    pub(super) fn from_bits(key_bits: Option<u16>) -> Option<Self> {
+        Self::ALL.into_iter().find(|aes| Some(aes.bits()) == key_bits)
+    }
+
     /// In bits.
     pub fn bits(self) -> u16 {
         match self {
@@ -32,7 +37,7 @@ impl AesBits {
     }
 }
 
-/// An encryption algorithm, of IKE or of ESP.
+/// An encryption algorithm of IKE messages; ESP has more ([`EspEncr`](super::EspEncr)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Encr {
     /// DES in CBC mode (RFC 2405): broken, kept for old peers.
@@ -51,7 +56,7 @@ impl Encr {
     /// The Key Length attribute is required for AES and forbidden for DES and 3DES
     /// (RFC 7296 section 3.3.5).
     pub fn from_transform(id: EncrId, key_bits: Option<u16>) -> Option<Self> {
-        let aes = || AesBits::ALL.into_iter().find(|aes| Some(aes.bits()) == key_bits);
+        let aes = || AesBits::from_bits(key_bits);
         match id {
             EncrId::DES => key_bits.is_none().then_some(Self::Des),
             EncrId::TRIPLE_DES => key_bits.is_none().then_some(Self::TripleDes),

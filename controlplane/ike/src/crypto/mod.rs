@@ -6,6 +6,7 @@
 mod auth;
 mod curve;
 mod encr;
+mod esp_encr;
 mod exchange;
 mod group;
 mod integ;
@@ -17,6 +18,7 @@ mod secret;
 
 pub use auth::{nat_detection_hash, psk_auth, signed_octets, verify_psk_auth};
 pub use encr::{AesBits, Encr};
+pub use esp_encr::EspEncr;
 pub use exchange::KeyExchange;
 pub use group::Group;
 pub use integ::Integ;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CryptoError, Encr, Group, Integ, Prf, Secret, SkCipher};
+use super::{CryptoError, Encr, EspEncr, Group, Integ, Prf, Secret, SkCipher};
 use crate::wire::{IkeSpi, Nonce};
 
 /// The algorithms of an IKE SA.
@@ -22,7 +22,7 @@ pub struct IkeSuite {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EspSuite {
     /// Encryption.
-    pub encr: Encr,
+    pub encr: EspEncr,
     /// Integrity; none exactly when the encryption is an AEAD.
     pub integ: Option<Integ>,
     /// Key exchange of the CHILD_SA itself (PFS).
@@ -121,11 +121,11 @@ impl IkeKeys {
 /// The keys of a CHILD_SA. "i" is the initiator of the exchange that created it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildKeys {
-    /// Encryption from initiator to responder, with the salt of an AEAD.
+    /// Encryption from initiator to responder, with the salt of an AEAD or of counter mode.
     pub encr_i: Secret,
     /// Integrity from initiator to responder; empty with an AEAD.
     pub integ_i: Secret,
-    /// Encryption from responder to initiator, with the salt of an AEAD.
+    /// Encryption from responder to initiator, with the salt of an AEAD or of counter mode.
     pub encr_r: Secret,
     /// Integrity from responder to initiator; empty with an AEAD.
     pub integ_r: Secret,

@@ -210,7 +210,7 @@ pub struct EspSuite {
 /// Keys of one direction. `Debug` shows lengths only; zeroized on drop.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct ChildKeys {
-    /// Encryption key; an AEAD's salt is its last four bytes.
+    /// Encryption key; the salt of an AEAD or of counter mode is its last four bytes.
     pub encryption: Vec<u8>,
     /// Integrity key; empty with an AEAD.
     pub integrity: Vec<u8>,

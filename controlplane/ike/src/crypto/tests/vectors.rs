@@ -94,7 +94,7 @@ fn key_schedule() {
             IkeKeys::derive_rekey(suite.prf, &keys.sk_d, &next, &fresh, &nonces, s.spis("new_spis"));
         assert_eq!(rekeyed, s.ike_keys("rekeyed_"), "{suite:?}");
 
-        let esp = EspSuite { encr: suite.encr, integ: suite.integ, group: None, esn: false };
+        let esp = EspSuite { encr: EspEncr::Common(suite.encr), integ: suite.integ, group: None, esn: false };
         let child = |shared| ChildKeys::derive(suite.prf, &keys.sk_d, &esp, shared, &nonces);
         assert_eq!(child(None), s.child_keys("plain_"));
         assert_eq!(child(Some(&fresh)), s.child_keys("pfs_"));
