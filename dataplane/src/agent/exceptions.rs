@@ -17,7 +17,7 @@ use super::control::Delivery;
 use super::environment::Environment;
 use super::figures::AgentFigure;
 use super::neighbours::{Action, Key};
-use super::{Agent, arp, hints, icmp, ndp};
+use super::{Agent, arp, hints, icmp, icmp_source, ndp};
 use crate::shared::{AgentWork, Exception, ExceptionKind, FromAgent, Notice};
 use crate::worker::buffer::Buffer;
 
@@ -116,7 +116,8 @@ impl<E: Environment> Agent<E> {
 
     /// Tells the sender of a packet, which was counted as dropped, why.
     fn report(&mut self, error: IcmpError, from: Origin, ingress: Ingress, original: &[u8], now: Duration) {
-        let message = icmp::error_about(original, error, &self.tables, from.vrf, from.interface);
+        let source = icmp_source::through_tunnel(&self.tables, from.vrf, ingress, original);
+        let message = icmp::error_about(original, error, &self.tables, from.vrf, from.interface, source);
         let Some(message) = message else { return };
         if !self.icmp.take(now) {
             self.figures().add(AgentFigure::IcmpSuppressed, 1);

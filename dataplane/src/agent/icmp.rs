@@ -94,10 +94,11 @@ pub(super) fn error_about(
     tables: &Tables,
     vrf: VrfId,
     interface: Option<InterfaceId>,
+    preferred: Option<IpAddr>,
 ) -> Option<Vec<u8>> {
     let sender = Flow::parse(original).ok()?.src;
     let mut out = vec![0; icmpv4::MAX_ERROR_LEN.max(icmpv6::MAX_ERROR_LEN)];
-    let len = match source_towards(tables, vrf, interface, sender)? {
+    let len = match preferred.or_else(|| source_towards(tables, vrf, interface, sender))? {
         IpAddr::V4(source) => icmpv4::build_error(error, original, source, &mut out)?,
         IpAddr::V6(source) => icmpv6::build_error(error, original, source, &mut out)?,
     };

@@ -21,6 +21,7 @@ mod figures;
 mod hints;
 mod hosts;
 mod icmp;
+mod icmp_source;
 mod inspect;
 mod keepalive;
 mod lists;

@@ -66,3 +66,18 @@ fn addresses_stay_until_a_transaction_says_otherwise() {
     assert_eq!(bench.transact(&mut control, true, configuration()), Ok(()));
     assert!(bench.agent.environment.programs.addresses.is_empty(), "not put again");
 }
+
+#[test]
+fn an_error_about_a_packet_of_a_tunnel_goes_back_through_it() {
+    let (mut bench, mut control) = Bench::configured();
+    bench.install(&mut control, native());
+    let ours = HostAddress { vrf: contract::VrfId(0), ip: [10, 1, 0, 1].into(), prefix_len: 32 };
+    assert_eq!(bench.transact(&mut control, false, vec![ours.into()]), Ok(()));
+    while bench.sent().is_some() {}
+    let ingress = packet::decide::Ingress::Tunnel(packet::TunnelId(1));
+    bench.except(&ping(FAR, Ipv4Addr::new(10, 1, 0, 7)), ExceptionKind::TimeExceeded { ingress });
+    let (error, work) = bench.sent().unwrap();
+    let flow = packet::flow::Flow::parse(&error).unwrap();
+    assert_eq!((flow.src, flow.dst), (ours.ip, FAR.into()), "an address that the selectors cover");
+    assert_eq!(work, AgentWork::Forward { vrf: DEFAULT });
+}
