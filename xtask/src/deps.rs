@@ -50,8 +50,10 @@ pub(crate) const GUEST: PackageSet =
     PackageSet { what_for: "the Linux kernel peer", packages: &["mmdebstrap", "zstd", "cpio", "socat"] };
 
 /// What the tests need beyond all that: an independent ESP implementation.
-pub(crate) const TEST: PackageSet =
-    PackageSet { what_for: "the tests", packages: &["python3-scapy", "python3-cryptography", "tshark"] };
+pub(crate) const TEST: PackageSet = PackageSet {
+    what_for: "the tests",
+    packages: &["python3-scapy", "python3-cryptography", "tshark", "traceroute", "bird2"],
+};
 
 /// Installs whatever of these sets is missing, as root or by sudo.
 ///

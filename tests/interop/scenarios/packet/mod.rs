@@ -1,9 +1,10 @@
 //! What becomes of every kind of packet: sizes, fragments, families, errors.
 
+mod host;
 mod mtu;
 
 use crate::Scenario;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [mtu::scenarios()].into_iter().flatten().collect()
+    [host::scenarios(), mtu::scenarios()].into_iter().flatten().collect()
 }
