@@ -66,7 +66,9 @@ fn inner(tunnel: &Parsed<Tunnel>, address: IpNet, parsed: &ParsedConnection, sin
     let Some(peer) = tunnel.value.inner_peer() else {
         let message = format!("{address} does not say which address is the peer's");
         let problem = Problem::new(Code::Malformed, at, message).value(address.to_string());
-        sink.error(problem.allowed("an address of a /30 or /31, whose other address is the peer's"));
+        sink.error(
+            problem.allowed("an address of a /30 or /31 (IPv6: /127), whose other address is the peer's"),
+        );
         return;
     };
     let connection = &parsed.connection.value;
@@ -77,7 +79,7 @@ fn inner(tunnel: &Parsed<Tunnel>, address: IpNet, parsed: &ParsedConnection, sin
     for (field, networks, address) in sides {
         if !networks.iter().any(|net| net.contains(&address)) {
             let message = format!("{field} of {} do not cover {address}", connection.name);
-            let fix = format!("add {address}/32 to {field}, on both ends");
+            let fix = format!("add {} to {field}, on both ends", IpNet::from(address));
             sink.error(Problem::new(Code::ConflictingKeys, at, message).fix(fix));
         }
     }
