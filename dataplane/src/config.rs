@@ -110,6 +110,8 @@ pub struct LimitConfig {
     pub agent_frames: usize,
     /// Early packets that one worker holds for SAs without keys.
     pub early_packets: usize,
+    /// Incomplete packets for us of which one worker holds fragments.
+    pub reassembly_datagrams: usize,
     /// Packet buffers; 0 = as many as the queues can hold.
     pub buffers: usize,
     /// ICMP errors we send per second.
@@ -243,6 +245,7 @@ fn limits(s: &mut Section<'_, '_>) -> LimitConfig {
         handoff: s.integer("handoff", 64..=65_536, 2048),
         agent_frames: s.integer("agent-frames", 64..=65_536, 1024),
         early_packets: s.integer("early-packets", 0..=1024, 64),
+        reassembly_datagrams: s.integer("reassembly-datagrams", 0..=256, 64),
         buffers: s.integer("buffers", 0..=1 << 22, 0),
         icmp_errors_per_sec: s.integer("icmp-errors-per-sec", 0..=1_000_000, 1000),
         journal_slots: s.integer("journal-slots", 16..=65_536, 1024),

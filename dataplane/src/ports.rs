@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dpdk::{Device, Eal, LcorePlan, Mempool, MempoolConfig, Port};
 use packet::MacAddr;
+use packet::reassembly::{MAX_BYTES, MAX_FRAGMENTS};
 
 use crate::config::{Config, PortConfig, RxMode};
 use crate::shared::PortFacts;
@@ -11,6 +12,8 @@ use crate::worker::{BURST, WorkerQueues};
 /// Bytes that a packet grows behind its end: ESP padding, trailer and tag, rounded up. What comes before
 /// its start fits the headroom.
 const TAILROOM: usize = 64;
+/// Buffers for the longest packets, per worker.
+const LARGE_BUFFERS: usize = 128;
 /// Ethernet header with two tags, which is what ports are sized for.
 const LINK_OVERHEAD: usize = 22;
 /// Buffers that each lcore keeps to itself.
@@ -69,6 +72,22 @@ pub fn pool_config(config: &Config) -> MempoolConfig {
     }
 }
 
+/// Buffers for packets made of fragments, where those of [`pool_config`] are too small for the longest; with
+/// the longest packet that these do hold, bytes.
+#[must_use]
+pub fn large_pool_config(config: &Config) -> (usize, MempoolConfig) {
+    let above = usize::from(pool_config(config).data_bytes) - LINK_OVERHEAD - TAILROOM;
+    let data_bytes = (usize::from(MAX_BYTES) + LINK_OVERHEAD + TAILROOM).next_multiple_of(64);
+    // As many as may wait for the agent and come back from it, at a rate that nobody needs.
+    let mbufs = (LARGE_BUFFERS * config.workers).next_power_of_two() - 1;
+    let large = MempoolConfig {
+        mbufs: u32::try_from(mbufs).unwrap_or(u32::MAX),
+        data_bytes: u16::try_from(data_bytes).unwrap_or(u16::MAX),
+        cache: 0,
+    };
+    (above, large)
+}
+
 fn buffers(config: &Config) -> usize {
     let limits = &config.limits;
     let descriptors = |port: &PortConfig| usize::from(port.rx_descriptors) + usize::from(port.tx_descriptors);
@@ -79,6 +98,7 @@ fn buffers(config: &Config) -> usize {
         + limits.exceptions
         + limits.agent_frames
         + limits.early_packets
+        + limits.reassembly_datagrams * MAX_FRAGMENTS
         + POOL_CACHE as usize * 3 / 2;
     let in_agent = config.neighbour.hold * 64 + BURST;
     // A power of two less one wastes least.

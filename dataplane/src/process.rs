@@ -38,7 +38,7 @@ pub fn run(config: &Config) -> Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT]).context("catching signals")?;
     let engine = engine(config)?;
     let mode = rx_mode(config);
-    let (eal, pool) = start_eal(config, mode)?;
+    let (eal, pool, large) = start_eal(config, mode)?;
     let OpenPorts { ports, facts, queues } = ports::open(&eal, config, &pool, mode == RxMode::Interrupt)?;
     for (port, facts) in config.ports.iter().zip(&facts) {
         tracing::info!(
@@ -54,7 +54,8 @@ pub fn run(config: &Config) -> Result<()> {
     let bits = SlotBits::for_capacity(config.sad_slots).context("sad_slots")?;
     let tables = Tables::new(bits);
     let shared = Shared::new(facts, config.workers, &config.limits, tables.clone(), dpdk::tsc_hz());
-    let shared = Arc::new(shared.with_pool(pool));
+    let (above, _) = ports::large_pool_config(config);
+    let shared = Arc::new(shared.with_pool(pool).with_large_pool(above, large));
     let interfaces = config.limits.interfaces + 1;
     let page = page(config, interfaces, bits)?;
     let listener = listen(config, &page)?;
@@ -131,11 +132,12 @@ fn rx_mode(config: &Config) -> RxMode {
     mode
 }
 
-fn start_eal(config: &Config, mode: RxMode) -> Result<(Eal, Mempool)> {
+fn start_eal(config: &Config, mode: RxMode) -> Result<(Eal, Mempool, Mempool)> {
     let pool_config = ports::pool_config(config);
+    let (_, large_config) = ports::large_pool_config(config);
     let own = match config.memory_mib {
         // Rings, queues and what drivers take beside the pool.
-        0 => pool_config.memory_mib() + 32,
+        0 => pool_config.memory_mib() + large_config.memory_mib() + 32,
         mib => u32::try_from(mib)?,
     };
     let eal = Eal::init(&EalConfig {
@@ -150,7 +152,8 @@ fn start_eal(config: &Config, mode: RxMode) -> Result<(Eal, Mempool)> {
     })?;
     let pool = Mempool::new(&eal, "packets", &pool_config)?;
     tracing::info!("{} packet buffers of {} bytes", pool_config.mbufs, pool_config.data_bytes);
-    Ok((eal, pool))
+    let large = Mempool::new(&eal, "large_packets", &large_config)?;
+    Ok((eal, pool, large))
 }
 
 fn page(config: &Config, interfaces: usize, bits: SlotBits) -> Result<Arc<CountersWriter>> {
@@ -203,6 +206,7 @@ fn start_workers(
             crypto: engine.backend.context()?,
             counters: WorkerCounters::new(page, index.into(), config.limits.interfaces + 1),
             early_packets: config.limits.early_packets,
+            reassembly_datagrams: config.limits.reassembly_datagrams,
             spare: Shared::spare,
         });
         let worker = Worker::new(Arc::clone(shared), pipeline, queues, mode)?;

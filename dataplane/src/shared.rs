@@ -61,6 +61,8 @@ pub struct Shared<B = Mbuf> {
     pub ticks_per_second: u64,
     /// Where fragments get their buffers; none in tests without DPDK.
     pool: Option<Mempool>,
+    /// Larger buffers, for packets above that length: those made of fragments.
+    large: Option<(usize, Mempool)>,
 }
 
 impl<B> Shared<B> {
@@ -82,6 +84,7 @@ impl<B> Shared<B> {
             stop: AtomicBool::new(false),
             ticks_per_second: ticks_per_second.max(1),
             pool: None,
+            large: None,
         }
     }
 
@@ -89,6 +92,12 @@ impl<B> Shared<B> {
     #[must_use]
     pub fn with_pool(self, pool: Mempool) -> Self {
         Self { pool: Some(pool), ..self }
+    }
+
+    /// Packets made of fragments get their buffers from `pool` if they are longer than `above` bytes.
+    #[must_use]
+    pub fn with_large_pool(self, above: usize, pool: Mempool) -> Self {
+        Self { large: Some((above, pool)), ..self }
     }
 
     /// A port by its identifier.
@@ -113,10 +122,11 @@ impl<B> Shared<B> {
 }
 
 impl Shared<Mbuf> {
-    /// An empty buffer of the pool.
+    /// An empty buffer with room for `len` bytes and more.
     #[must_use]
-    pub fn spare(&self) -> Option<Mbuf> {
-        self.pool?.alloc().ok()
+    pub fn spare(&self, len: usize) -> Option<Mbuf> {
+        let large = self.large.filter(|(above, _)| len > *above).map(|(_, pool)| pool);
+        large.or(self.pool)?.alloc().ok()
     }
 }
 

@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::frames::{FORTH, Random, forwarded, ip_of, to_port};
+use common::frames::{FORTH, Ip, Random, forwarded, ip_of, to_port};
 use common::setup::{ChildSa, SECOND, tables};
 use common::{Gateway, LAN, WAN};
 use crypto::Suite;
 use esplanade_dataplane::shared::Notice;
+use esplanade_dataplane::worker::Buffer;
 use packet::DropReason;
 use packet::headers::checksum::checksum;
 
@@ -189,13 +190,105 @@ fn an_sa_answers_only_to_its_own_address() {
     assert_eq!(ip_of(&out[0].1), forwarded(&forwarded(&FORTH.ping(40))));
 }
 
+/// The packet in fragments of `step` bytes of payload.
+fn cut(whole: &[u8], step: usize) -> Vec<Vec<u8>> {
+    let (header, payload) = whole.split_at(OUTER_IP);
+    let pieces = payload.chunks(step).enumerate().map(|(i, chunk)| {
+        let more = if (i + 1) * step < payload.len() { 0x2000 } else { 0 };
+        let mut piece = [header, chunk].concat();
+        let field = u16::try_from(i * step / 8).expect("near") | more;
+        piece[6..8].copy_from_slice(&field.to_be_bytes());
+        mend(piece)
+    });
+    pieces.collect()
+}
+
 #[test]
-fn outer_fragments_and_keepalives_are_named() {
+fn outer_fragments_in_any_order_make_the_packet_and_are_balanced() {
+    for udp in [false, true] {
+        let sa = ChildSa { udp, worker: 1, ..ChildSa::new(suites()[0]) };
+        let mut sender = Gateway::new(2, tables(sa.side, |_| {}));
+        sa.install(&mut sender.tables, &*sender.engine);
+        let inner = FORTH.ping(1300);
+        let (_, sealed) = sender.feed(0, LAN, &[to_port(LAN, &inner)]).remove(0);
+        let mut receiver = Gateway::new(2, tables(SECOND, |_| {}));
+        sa.mirrored().install(&mut receiver.tables, &*receiver.engine);
+        let mut pieces = cut(ip_of(&sealed), 256);
+        pieces.reverse();
+        pieces.insert(1, pieces[0].clone());
+        for piece in &pieces[..pieces.len() - 1] {
+            assert_eq!(receiver.feed(0, WAN, &[to_port(WAN, piece)]), []);
+            receiver.assert_balanced();
+        }
+        assert_eq!(receiver.drops(DropReason::FragmentDuplicate), 1);
+        let out = receiver.feed(0, WAN, &[to_port(WAN, &pieces[pieces.len() - 1])]);
+        assert_eq!(ip_of(&out[0].1), forwarded(&forwarded(&inner)));
+        receiver.assert_balanced();
+    }
+}
+
+#[test]
+fn outer_fragments_that_overlap_or_never_end_are_named() {
+    let (mut gateway, sealed) = receiver(&ChildSa::new(suites()[0]), 1);
+    let pieces = cut(&sealed[0], 32);
+    let feed = |gateway: &mut Gateway, piece: &[u8]| {
+        assert_eq!(gateway.feed(0, WAN, &[to_port(WAN, piece)]), []);
+        gateway.assert_balanced();
+    };
+    feed(&mut gateway, &pieces[0]);
+    let mut longer = pieces[0].clone();
+    longer.extend_from_slice(&[0; 8]);
+    feed(&mut gateway, &mend(longer));
+    assert_eq!(gateway.drops(DropReason::FragmentOverlap), 2);
+    feed(&mut gateway, &pieces[1]);
+    assert_eq!(gateway.drops(DropReason::FragmentOverlap), 3, "nothing of it is taken any more");
+    let mut another = pieces[0].clone();
+    another[4] ^= 1;
+    feed(&mut gateway, &mend(another));
+    gateway.now += 5 * common::TICKS_PER_SECOND;
+    gateway.settle();
+    assert_eq!(gateway.drops(DropReason::ReassemblyTimeout), 1);
+    gateway.assert_balanced();
+}
+
+#[test]
+fn a_flood_of_fragments_is_bounded_and_does_not_reach_the_peer() {
+    let (mut gateway, sealed) = receiver(&ChildSa::new(suites()[0]), 1);
+    let genuine = cut(&sealed[0], 32);
+    assert_eq!(gateway.feed(0, WAN, &[to_port(WAN, &genuine[0])]), []);
+    let mut random = Random(7);
+    for _ in 0..5000 {
+        let mut piece = genuine[random.below(genuine.len())].clone();
+        piece[12..16].copy_from_slice(&[203, 0, 113, random.byte() & 127]);
+        piece[4] = random.byte();
+        piece[7] = random.byte() & 15;
+        assert_eq!(gateway.feed(0, WAN, &[to_port(WAN, &mend(piece))]), []);
+    }
+    gateway.assert_balanced();
+    let held: usize = gateway.pipelines.iter().map(esplanade_dataplane::worker::Pipeline::held).sum();
+    assert!(held <= 32 * 32 + 1, "{held}");
+    let out: Vec<_> =
+        genuine[1..].iter().flat_map(|piece| gateway.feed(0, WAN, &[to_port(WAN, piece)])).collect();
+    assert_eq!(out.len(), 1, "{:?}", gateway.all_drops());
+    gateway.assert_balanced();
+}
+
+#[test]
+fn fragments_for_our_inside_address_are_delivered_whole() {
+    let mut gateway = Gateway::new(1, tables(SECOND, |_| {}));
+    let whole =
+        Ip { dst: "10.2.0.254".parse().expect("ours"), dont_fragment: false, ..FORTH.back() }.ping(9000);
+    let frames: Vec<_> = cut(&whole, 1480).iter().map(|piece| to_port(LAN, piece)).collect();
+    assert_eq!(gateway.feed(0, LAN, &frames), []);
+    let delivered = gateway.exceptions();
+    assert!(matches!(&delivered[..], [one] if one.packet.data() == whole), "{delivered:?}");
+    gateway.assert_balanced();
+}
+
+#[test]
+fn keepalives_are_named() {
     let sa = ChildSa { udp: true, ..ChildSa::new(suites()[0]) };
     let (mut gateway, sealed) = receiver(&sa, 1);
-    let mut fragment = sealed[0].clone();
-    fragment[6] = 0x20;
-    refuses(&mut gateway, &mend(fragment), DropReason::OuterFragment);
     let mut keepalive = sealed[0][..29].to_vec();
     keepalive[24..26].copy_from_slice(&9u16.to_be_bytes());
     keepalive[28] = 0xff;

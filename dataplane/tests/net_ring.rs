@@ -83,6 +83,7 @@ impl Rig {
                 crypto: engine.context().expect("a context"),
                 counters: WorkerCounters::new(&page, index.into(), SLOTS),
                 early_packets: 16,
+                reassembly_datagrams: 16,
                 spare: Shared::spare,
             });
             Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Adaptive).expect("a slot")

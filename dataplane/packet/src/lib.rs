@@ -26,6 +26,7 @@ pub mod neighbour;
 pub mod persist;
 pub mod policy;
 pub mod prefix;
+pub mod reassembly;
 pub mod route;
 pub mod sad;
 pub mod selectors;

@@ -125,6 +125,7 @@ impl<B: Buffer> Pipeline<B> {
                 self.find_sa(tables, &mut burst.opening, incoming);
             }
             Outside::Ike { known } => self.leave(packet, from, vrf, ExceptionKind::Ike { known }),
+            Outside::Fragment => self.reassemble_outer(tables, burst, packet, interface, flow, tx),
             Outside::Icmp => self.leave(packet, from, vrf, ExceptionKind::Icmp),
             Outside::Bypass(outcome) => {
                 let inner = Inner { packet, from, vrf, ingress: Ingress::Outside, flow };
@@ -135,7 +136,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// An outer packet whose interface is known by its identifier only: everything is looked up again.
-    fn admit_outer<'t>(
+    pub(super) fn admit_outer<'t>(
         &mut self,
         tables: &'t Tables,
         burst: &mut Burst<'t, B>,

@@ -14,6 +14,8 @@ pub struct Balance {
     pub from_agent: u64,
     /// Additional packets made by fragmentation.
     pub fragments: u64,
+    /// Fragments gone into a packet made of several, less those packets.
+    pub merged: u64,
     /// Transmitted by workers.
     pub sent: u64,
     /// Left to the agent.
@@ -34,6 +36,7 @@ impl Balance {
             let figure = |figure: Figure| page.worker_figure(worker, figure as usize);
             sum.from_agent += figure(Figure::FromAgent);
             sum.fragments += figure(Figure::Fragments);
+            sum.merged += figure(Figure::Merged);
             sum.to_agent += figure(Figure::ToAgent);
             sum.in_handoff += figure(Figure::HandedOver);
             taken_over += figure(Figure::TakenOver);
@@ -52,7 +55,7 @@ impl Balance {
     #[must_use]
     pub fn missing(&self) -> i128 {
         let came = i128::from(self.received) + i128::from(self.from_agent) + i128::from(self.fragments);
-        let went = [self.sent, self.to_agent, self.dropped, self.in_handoff];
+        let went = [self.merged, self.sent, self.to_agent, self.dropped, self.in_handoff];
         came - went.into_iter().map(i128::from).sum::<i128>()
     }
 }

@@ -58,11 +58,16 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
-    fn piece(&self, inner: &Inner<B>, plan: &Plan, piece: Piece) -> Option<B> {
-        let mut buffer = (self.spare)(&self.shared)?;
+    /// A buffer whose packet is `len` bytes of whatever was there.
+    pub(super) fn spare(&self, len: usize) -> Option<B> {
+        let mut buffer = (self.spare)(&self.shared, len)?;
         let start = buffer.span().start;
-        let len = plan.header + piece.len;
         buffer.set_span(start..start + len).ok()?;
+        Some(buffer)
+    }
+
+    fn piece(&self, inner: &Inner<B>, plan: &Plan, piece: Piece) -> Option<B> {
+        let mut buffer = self.spare(plan.header + piece.len)?;
         plan.write(inner.packet.data(), piece, buffer.data_mut());
         Some(buffer)
     }

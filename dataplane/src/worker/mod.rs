@@ -27,6 +27,7 @@ mod inbound;
 mod outbound;
 mod parse;
 mod pipeline;
+mod reassemble;
 mod recent;
 mod run;
 mod transmit;

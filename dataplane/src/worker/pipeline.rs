@@ -11,6 +11,7 @@ use super::buffer::Buffer;
 use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
 use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
+use super::reassemble::Incomplete;
 use super::recent::Recent;
 use super::transmit::{Outbox, Transmit};
 use crate::shared::{Exception, ExceptionKind, Handoff, HandoffWork, Notice, Shared, Tables};
@@ -33,8 +34,9 @@ pub struct Pipeline<B> {
     pub(super) crypto: Box<dyn crypto::Context>,
     pub(super) counters: WorkerCounters,
     pub(super) early: EarlyPackets<B>,
+    pub(super) incomplete: Incomplete<B>,
     pub(super) outbox: Outbox<B>,
-    pub(super) spare: fn(&Shared<B>) -> Option<B>,
+    pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
     /// Time of the burst at hand, ticks.
     pub(super) now: u64,
     /// Workers that were given packets in this burst, a bit each.
@@ -55,19 +57,23 @@ pub struct PipelineParts<B> {
     pub counters: WorkerCounters,
     /// Early packets to hold at most.
     pub early_packets: usize,
-    /// Gives an empty buffer, for fragments.
-    pub spare: fn(&Shared<B>) -> Option<B>,
+    /// Incomplete packets to hold fragments of at most.
+    pub reassembly_datagrams: usize,
+    /// Gives an empty buffer with room for so many bytes, for fragments and for what is made of them.
+    pub spare: fn(&Shared<B>, usize) -> Option<B>,
 }
 
 impl<B: Buffer> Pipeline<B> {
     /// A pipeline that has seen nothing yet.
     #[must_use]
     pub fn new(parts: PipelineParts<B>) -> Self {
-        let PipelineParts { index, shared, crypto, counters, early_packets, spare } = parts;
+        let PipelineParts { index, shared, crypto, counters, early_packets, reassembly_datagrams, spare } =
+            parts;
         let per_ms = shared.ticks_per_second.div_ceil(1000);
         Self {
             index,
             early: EarlyPackets::new(early_packets, PATIENCE_MS * per_ms),
+            incomplete: super::reassemble::incomplete(reassembly_datagrams, per_ms),
             outbox: Outbox::new(shared.ports.len()),
             recent: Recent::new(NOTICE_MS * per_ms),
             crypto,
@@ -86,6 +92,7 @@ impl<B: Buffer> Pipeline<B> {
         arrivals.extend(handoffs.map(Arrival::Handoff).take(arrivals.remaining_capacity()));
         let from_agent = std::iter::from_fn(|| mailbox.from_agent.pop()).take(AGENT_SHARE);
         arrivals.extend(from_agent.map(Arrival::Agent).take(arrivals.remaining_capacity()));
+        self.expire_fragments(now);
         if self.early.is_empty() {
             return;
         }
@@ -152,6 +159,7 @@ impl<B: Buffer> Pipeline<B> {
                 let sending = Sending { packet: inner.packet, from: inner.from, way: Way::Via(egress) };
                 self.push_sending(tables, onward, sending, tx);
             }
+            Outcome::Local if inner.flow.fragment => self.reassemble_inner(tables, onward, inner, tx),
             Outcome::Local => {
                 let kind = ExceptionKind::Local { ingress: inner.ingress };
                 self.leave(inner.packet, inner.from, inner.vrf, kind);
@@ -308,6 +316,6 @@ impl<B: Buffer> Pipeline<B> {
     /// Packets that this pipeline holds; with what lies in queues, what a balance is short of.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.early.len()
+        self.early.len() + self.incomplete.held()
     }
 }

@@ -100,7 +100,8 @@ impl Gateway {
                 crypto: engine.context().expect("a context"),
                 counters: WorkerCounters::new(&page, index.into(), SLOTS),
                 early_packets: 64,
-                spare: |_| Some(HeapBuffer::new(&[0; 2048])),
+                reassembly_datagrams: 64,
+                spare: |_, len| Some(HeapBuffer::new(&vec![0; len.max(2048)])),
             })
         };
         let pipelines = (0..u16::try_from(workers).expect("few")).map(pipeline).collect();

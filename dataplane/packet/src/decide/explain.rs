@@ -93,6 +93,8 @@ pub enum Verdict {
     },
     /// ICMP for us.
     Icmp,
+    /// A fragment for us, held until its packet is whole.
+    Fragment,
     /// Dropped.
     Drop(DropReason),
 }
@@ -127,6 +129,7 @@ impl<K> From<&Outside<'_, K>> for Verdict {
             Outside::Esp { packet, .. } => Self::Esp { spi: packet.spi },
             Outside::Ike { known } => Self::Ike { known: *known },
             Outside::Icmp => Self::Icmp,
+            Outside::Fragment => Self::Fragment,
             Outside::Bypass(outcome) => outcome.into(),
             Outside::Drop(reason) => Self::Drop(*reason),
         }

@@ -29,6 +29,8 @@ pub enum Outside<'t, K> {
     },
     /// ICMP for us.
     Icmp,
+    /// A fragment for us: what it is part of is classified once it is whole.
+    Fragment,
     /// Not for us; a bypass entry lets it pass to where it belongs.
     Bypass(Outcome<'t, K>),
     /// Drop it.
@@ -77,7 +79,7 @@ fn for_us<'t, K>(
     flow: &Flow,
 ) -> Result<Outside<'t, K>, DropReason> {
     if flow.fragment {
-        return Err(DropReason::OuterFragment);
+        return Ok(Outside::Fragment);
     }
     match flow.protocol {
         protocol::ESP => {

@@ -122,6 +122,13 @@ impl<'a> Ipv4View<'a> {
         self.flags_and_offset() & (MF | OFFSET_MASK) != 0
     }
 
+    /// It is a fragment, and not the last.
+    #[inline]
+    #[must_use]
+    pub fn more_fragments(&self) -> bool {
+        self.flags_and_offset() & MF != 0
+    }
+
     /// Where this fragment belongs, in units of 8 bytes.
     #[inline]
     #[must_use]

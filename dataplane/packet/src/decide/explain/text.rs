@@ -220,6 +220,7 @@ impl fmt::Display for Verdict {
             Self::Ike { known: true } => f.write_str("IKE for us, of a peer that is known"),
             Self::Ike { known: false } => f.write_str("IKE for us, of a peer that is new"),
             Self::Icmp => f.write_str("ICMP for us"),
+            Self::Fragment => f.write_str("held until the fragments make a whole packet"),
             Self::Drop(reason) => write!(f, "dropped: {reason}"),
         }
     }

@@ -21,6 +21,7 @@ fn classify(tables: &Tables<u32>, packet: &[u8]) -> String {
         }
         Outside::Ike { known } => format!("ike {known}"),
         Outside::Icmp => "icmp".into(),
+        Outside::Fragment => "fragment".into(),
         Outside::Bypass(Outcome::Forward(egress)) => format!("forward {}", egress.interface.id),
         Outside::Bypass(_) => "bypass".into(),
         Outside::Drop(reason) => reason.name().into(),
@@ -69,7 +70,7 @@ fn the_rest_for_us_is_icmp_or_refused() {
     fragment[10..12].fill(0);
     let sum = crate::headers::checksum::checksum(&fragment[..20]);
     fragment[10..12].copy_from_slice(&sum.to_be_bytes());
-    assert_eq!(classify(&gateway(), &fragment), "outer_fragment");
+    assert_eq!(classify(&gateway(), &fragment), "fragment");
 }
 
 #[test]
