@@ -245,7 +245,7 @@ fn limits(s: &mut Section<'_, '_>) -> LimitConfig {
         handoff: s.integer("handoff", 64..=65_536, 2048),
         agent_frames: s.integer("agent-frames", 64..=65_536, 1024),
         early_packets: s.integer("early-packets", 0..=1024, 64),
-        reassembly_datagrams: s.integer("reassembly-datagrams", 0..=256, 64),
+        reassembly_datagrams: s.integer("reassembly-datagrams", 0..=256, 16),
         buffers: s.integer("buffers", 0..=1 << 22, 0),
         icmp_errors_per_sec: s.integer("icmp-errors-per-sec", 0..=1_000_000, 1000),
         journal_slots: s.integer("journal-slots", 16..=65_536, 1024),

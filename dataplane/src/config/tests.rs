@@ -23,7 +23,7 @@ fn defaults_fill_in_what_is_not_said() {
     assert_eq!(config.rx_mode, None);
     assert_eq!((config.ports[0].mtu, config.ports[1].mtu), (1500, 9000));
     assert_eq!(config.sad_slots, 16_384);
-    assert_eq!((config.limits.early_packets, config.limits.reassembly_datagrams), (64, 64));
+    assert_eq!((config.limits.early_packets, config.limits.reassembly_datagrams), (64, 16));
     assert_eq!(config.socket, Path::new("/run/esplanade/dataplane.sock"));
 }
 
