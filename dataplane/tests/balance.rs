@@ -142,7 +142,7 @@ fn a_real_packet_gets_what_explain_says() {
                 Verdict::TimeExceeded => dropped(DropReason::TtlExpired),
                 Verdict::TooBig { .. } => dropped(DropReason::NeedsFragmentation),
                 Verdict::Drop(reason) => dropped(reason),
-                Verdict::Esp { .. } | Verdict::Ike { .. } | Verdict::Icmp => false,
+                Verdict::Esp { .. } | Verdict::Ike { .. } | Verdict::Icmp | Verdict::Fragment => false,
             };
             assert!(ok, "{saw}");
             sent += frames.len();
