@@ -32,7 +32,7 @@ pub(crate) const GCM_ECP256: Suite = Suite {
     swan_esp: "aes128gcm16-ecp256",
 };
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     DEFAULT,
     Suite {
         name: "cbc256-sha256-modp2048",
@@ -69,6 +69,13 @@ const SUITES: [Suite; 7] = [
         ipsec: ["aes256gcm16", "sha512", "group20"],
         swan_ike: "aes256-sha512-ecp384",
         swan_esp: "aes256gcm16-ecp384",
+    },
+    Suite {
+        name: "chacha20-x25519",
+        ike: ["aes256gcm16", "sha256", "group31"],
+        ipsec: ["chacha20poly1305", "sha256", "group31"],
+        swan_ike: "aes256gcm16-prfsha256-curve25519",
+        swan_esp: "chacha20poly1305-curve25519",
     },
 ];
 
