@@ -26,6 +26,10 @@ pub struct SiteOptions {
     pub peer: String,
     /// MTU of ports, interfaces and the host's device, bytes.
     pub mtu: u16,
+    /// Its outside address that the tunnel starts from.
+    pub own: String,
+    /// Both interfaces have an IPv6 address too: 2001:db8::SIDE/64 outside, 2001:db8:SIDE::1/64 inside.
+    pub dual_stack: bool,
     /// More lines of the tunnel's table.
     pub tunnel_lines: String,
     /// More of the document.
@@ -50,6 +54,8 @@ impl SiteOptions {
             psk: SwanOptions::default().psk,
             immediately: true,
             peer: format!("192.0.2.{}", 3 - side),
+            own: format!("192.0.2.{side}"),
+            dual_stack: false,
             mtu: 1500,
             tunnel_lines: String::new(),
             more: String::new(),
@@ -63,6 +69,8 @@ impl SiteOptions {
             side,
             psk,
             peer,
+            own,
+            dual_stack,
             mtu,
             tunnel_lines,
             more,
@@ -71,6 +79,8 @@ impl SiteOptions {
             immediately,
             ..
         } = self;
+        let v6 = |address: String| if *dual_stack { format!(", \"{address}\"") } else { String::new() };
+        let (outside6, inside6) = (v6(format!("2001:db8::{side}/64")), v6(format!("2001:db8:{side}::1/64")));
         let ([ike_enc, ike_auth, ike_group], [esp_enc, esp_auth, pfs]) = (&self.ike, &self.ipsec);
         format!(
             r#"
@@ -79,18 +89,18 @@ name = "outside"
 port = "out"
 role = "outside"
 mtu = {mtu}
-addresses = ["192.0.2.{side}/24"]
+addresses = ["192.0.2.{side}/24"{outside6}]
 
 [[interface]]
 name = "inside"
 port = "in"
 role = "inside"
 mtu = {mtu}
-addresses = ["10.{side}.0.1/24"]
+addresses = ["10.{side}.0.1/24"{inside6}]
 
 [vpn-gateway]
 name = "gw"
-addresses = ["192.0.2.{side}"]
+addresses = ["{own}"]
 
 [[customer-gateway]]
 name = "peer"

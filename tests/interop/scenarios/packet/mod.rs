@@ -1,10 +1,11 @@
 //! What becomes of every kind of packet: sizes, fragments, families, errors.
 
 mod host;
+mod ipv6;
 mod mtu;
 
 use crate::Scenario;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [host::scenarios(), mtu::scenarios()].into_iter().flatten().collect()
+    [host::scenarios(), mtu::scenarios(), ipv6::scenarios()].into_iter().flatten().collect()
 }
