@@ -201,6 +201,18 @@ fn the_agent_sends_frames_own_packets_and_inner_ones() {
     let own =
         |packet: &[u8]| FromAgent { packet: HeapBuffer::new(packet), work: AgentWork::Own { vrf: OUTER } };
     assert_eq!(gateway.send_by_agent(own(&ike)), [(WAN, ethernet(PEER_MAC, port_mac(WAN), &ike))]);
+    // More than the link takes goes in fragments, unless it says DF.
+    let large = |dont_fragment| {
+        let ip = Ip { src: Ipv4Addr::new(192, 0, 2, 1), dst: Ipv4Addr::new(192, 0, 2, 2), ..FORTH };
+        Ip { dont_fragment, ..ip }.udp(500, 500, 3000)
+    };
+    let pieces = gateway.send_by_agent(own(&large(false)));
+    assert_eq!(pieces.len(), 3);
+    assert!(pieces.iter().all(|(port, frame)| *port == WAN && ip_of(frame).len() <= 1500));
+    let payload: Vec<u8> = pieces.iter().flat_map(|(_, frame)| ip_of(frame)[20..].to_vec()).collect();
+    assert_eq!(payload, large(false)[20..]);
+    assert_eq!(gateway.send_by_agent(own(&large(true))), []);
+    assert_eq!(gateway.drops(DropReason::NeedsFragmentation), 1);
     // Not even the agent may send what is not ours.
     assert_eq!(gateway.send_by_agent(own(&FORTH.ping(8))), []);
     assert_eq!(gateway.drops(DropReason::MartianSource), 1);

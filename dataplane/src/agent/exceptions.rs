@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use packet::decide::Ingress;
 use packet::esp::Encap;
+use packet::flow::Flow;
 use packet::headers::arp::{Arp, ArpOperation};
 use packet::headers::icmpv4::IcmpError;
+use packet::headers::protocol;
 use packet::neighbour::{Neighbour, NeighbourState};
 use packet::tables::{Change, Interface};
 use packet::{DropReason, InterfaceId, MacAddr, VrfId};
@@ -60,9 +62,7 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::Local { .. } if self.is_for_host(vrf, packet.data()) => {
                 self.deliver_to_host(vrf, interface, packet.data());
             }
-            ExceptionKind::Local { ingress } => {
-                self.answer_or_punt(PuntClass::Local, from, packet, answer_to(ingress, vrf), now);
-            }
+            ExceptionKind::Local { ingress } => self.answer_local(from, packet, ingress, now),
             ExceptionKind::Neighbour { egress, neighbour } => {
                 self.resolve((egress, neighbour), Held { packet, interface }, now);
             }
@@ -91,6 +91,22 @@ impl<E: Environment> Agent<E> {
             Delivery::NotTaken => self.counters.drop(from.interface, DropReason::PuntFull),
             Delivery::Oversize => self.counters.drop(from.interface, DropReason::PuntOversize),
         }
+    }
+
+    /// ICMP for an inside address of ours; nothing serves anything else there, and the sender is told so
+    /// (RFC 1122 section 3.2.2.1, RFC 4443 section 3.1): that ends a traceroute to us.
+    fn answer_local(&mut self, from: Origin, packet: E::Packet, ingress: Ingress, now: Duration) {
+        let protocol = Flow::parse(packet.data()).map(|flow| flow.protocol);
+        let error = match protocol {
+            Ok(protocol::ICMP | protocol::ICMPV6) | Err(_) => {
+                let answer = answer_to(ingress, from.vrf);
+                return self.answer_or_punt(PuntClass::Local, from, packet, answer, now);
+            }
+            Ok(protocol::UDP | protocol::TCP) => IcmpError::PortUnreachable,
+            Ok(_) => IcmpError::ProtocolUnreachable,
+        };
+        self.counters.drop(from.interface, DropReason::LocalUnserved);
+        self.report(error, from, ingress, packet.data(), now);
     }
 
     /// Answers an echo request here; everything else is control's.

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use packet::decide::{Ingress, Outside, classify_outside};
+use packet::decide::{FragmentTo, Ingress, Outside, classify_outside};
 use packet::flow::Flow;
 use packet::tables::{Egress, Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, VrfId};
 
 use super::buffer::Buffer;
-use super::burst::{Arrival, BURST, Burst, Incoming, Inner, Sending, Way};
+use super::burst::{Arrival, BURST, Burst, Incoming, Inner, Onward, Sending, Way};
 use super::counters::Figure;
 use super::parse::{Parsed, parse};
 use super::pipeline::Pipeline;
@@ -201,7 +201,7 @@ impl<B: Buffer> Pipeline<B> {
             AgentWork::Neighbour { interface, neighbour } => {
                 waited_way(tables, interface, neighbour, packet.data())
             }
-            AgentWork::Own { vrf } => own_way(tables, vrf, packet.data()),
+            AgentWork::Own { vrf } => return self.send_own(tables, onward, packet, vrf, tx),
             AgentWork::Forward { vrf } => match Flow::parse(packet.data()) {
                 Ok(flow) => {
                     let inner = Inner { packet, from: None, vrf, ingress: Ingress::Own, flow };
@@ -215,6 +215,40 @@ impl<B: Buffer> Pipeline<B> {
             Err(reason) => self.drop(packet, None, reason),
         }
     }
+
+    /// Sends a packet of our own in clear, in fragments where the link takes no more: large IKE messages.
+    fn send_own<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        packet: B,
+        vrf: VrfId,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let (flow, egress) = match own_way(tables, vrf, packet.data()) {
+            Ok(way) => way,
+            Err(reason) => return self.drop(packet, None, reason),
+        };
+        let mtu = egress.interface.mtu;
+        if flow.len <= mtu {
+            let sending = Sending { packet, from: None, way: Way::Via(egress) };
+            return self.push_sending(tables, onward, sending, tx);
+        }
+        if flow.dont_fragment {
+            return self.drop(packet, None, DropReason::NeedsFragmentation);
+        }
+        let inner = Inner { packet, from: None, vrf, ingress: Ingress::Own, flow };
+        self.fragment(tables, onward, inner, mtu, FragmentTo::Forward(egress), tx);
+    }
+}
+
+/// The way of a packet of our own that goes in clear; only our own addresses may be its source.
+fn own_way<'t>(tables: &'t Tables, vrf: VrfId, packet: &[u8]) -> Result<(Flow, Egress<'t>), DropReason> {
+    let flow = Flow::parse(packet)?;
+    if !tables.is_local(vrf, flow.src) {
+        return Err(DropReason::MartianSource);
+    }
+    Ok((flow, tables.egress(vrf, flow.dst)?))
 }
 
 /// The way of a packet that waited for its neighbour. The interface may have become an outside one since it was decided about:
@@ -234,15 +268,6 @@ fn waited_way<'t>(
         }
     }
     Ok(Way::Via(Egress { interface, neighbour }))
-}
-
-/// The way of a packet of our own that goes in clear; only our own addresses may be its source.
-fn own_way<'t>(tables: &'t Tables, vrf: VrfId, packet: &[u8]) -> Result<Way<'t>, DropReason> {
-    let flow = Flow::parse(packet)?;
-    if !tables.is_local(vrf, flow.src) {
-        return Err(DropReason::MartianSource);
-    }
-    tables.egress(vrf, flow.dst).map(Way::Via)
 }
 
 impl<B: Buffer> Arrival<B> {

@@ -17,6 +17,10 @@ pub enum IcmpError {
     NetUnreachable,
     /// The neighbour does not answer (type 3 code 1).
     HostUnreachable,
+    /// Nothing here serves the protocol (type 3 code 2).
+    ProtocolUnreachable,
+    /// Nothing here serves the port (type 3 code 3).
+    PortUnreachable,
     /// Too big and DF set (type 3 code 4), with the MTU that fits (RFC 1191).
     FragmentationNeeded {
         /// Bytes.
@@ -33,6 +37,8 @@ impl IcmpError {
         match self {
             Self::NetUnreachable => [3, 0],
             Self::HostUnreachable => [3, 1],
+            Self::ProtocolUnreachable => [3, 2],
+            Self::PortUnreachable => [3, 3],
             Self::FragmentationNeeded { .. } => [3, 4],
             Self::AdministrativelyProhibited => [3, 13],
             Self::TimeExceeded => [11, 0],

@@ -25,6 +25,9 @@ fn type_code_word(error: IcmpError) -> ([u8; 2], u32) {
         IcmpError::NetUnreachable => ([1, 0], 0),
         IcmpError::AdministrativelyProhibited => ([1, 1], 0),
         IcmpError::HostUnreachable => ([1, 3], 0),
+        IcmpError::PortUnreachable => ([1, 4], 0),
+        // A parameter problem: the unknown next header, at this offset (section 3.4).
+        IcmpError::ProtocolUnreachable => ([4, 1], 6),
         // No IPv6 host believes in less than the least MTU (RFC 8201 section 4).
         IcmpError::FragmentationNeeded { mtu } => ([2, 0], mtu.max(MIN_MTU).into()),
         IcmpError::TimeExceeded => ([3, 0], 0),

@@ -84,6 +84,24 @@ fn pings_are_answered_here_and_other_icmp_is_punted() {
 }
 
 #[test]
+fn nothing_but_icmp_is_served_at_an_inside_address_and_the_sender_is_told() {
+    let (mut bench, _control) = Bench::configured();
+    let ingress = packet::decide::Ingress::Inside;
+    for (protocol, code) in [(17, 3), (6, 3), (132, 2)] {
+        let mut probe = ping(PEER, OURS);
+        probe[9] = protocol;
+        probe[10..12].fill(0);
+        let sum = packet::headers::checksum::checksum(&probe[..20]);
+        probe[10..12].copy_from_slice(&sum.to_be_bytes());
+        bench.except(&probe, ExceptionKind::Local { ingress });
+        let (message, work) = bench.sent().unwrap();
+        assert_eq!((work, &message[20..22]), (AgentWork::Forward { vrf: VrfId(0) }, &[3, code][..]));
+        assert_eq!(&message[28..48], &probe[..20], "it quotes the probe");
+    }
+    assert_eq!(bench.drops(DropReason::LocalUnserved), 3);
+}
+
+#[test]
 fn a_packet_that_is_too_big_is_reported_to_its_sender() {
     let (mut bench, _control) = Bench::configured();
     let ingress = packet::decide::Ingress::Inside;
