@@ -266,7 +266,11 @@ fn the_daemon_serves_without_a_data_plane_and_finds_it_when_it_comes_and_comes_a
         plane.expect(|seen| *seen == Seen::Ike("192.0.2.9".to_owned()));
         wait_for(folder.path(), "/v1/sas", r#""state":"CONNECTING""#);
         wait_for(folder.path(), "/v1/ports", r#""name":"p1""#);
-        wait_for(folder.path(), "/v1/errors", r#"{"name":"no_route","count":0,"help":"Add a route.","interfaces":[]}"#);
+        wait_for(
+            folder.path(),
+            "/v1/errors",
+            r#"{"name":"no_route","count":0,"help":"Add a route.","interfaces":[]}"#,
+        );
         drop(plane);
         wait_for(folder.path(), "/v1/status", r#""state":"away""#);
     }

@@ -56,6 +56,9 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::Ndp => self.handle_ndp(packet.data(), interface, now),
             ExceptionKind::Ike { known: true } => self.punt(PuntClass::IkeKnown, from, &packet, now),
             ExceptionKind::Ike { known: false } => self.punt(PuntClass::IkeNew, from, &packet, now),
+            ExceptionKind::Icmp if self.learn_path_mtu(vrf, packet.data(), now) => {
+                self.figures().add(AgentFigure::Consumed, 1);
+            }
             ExceptionKind::Icmp => {
                 self.answer_or_punt(PuntClass::Icmp, from, packet, AgentWork::Own { vrf }, now);
             }

@@ -27,6 +27,7 @@ mod keepalive;
 mod lists;
 mod ndp;
 mod neighbours;
+mod path_mtu;
 mod periodic;
 mod punts;
 mod rate;
@@ -67,6 +68,7 @@ use hints::Hints;
 use inspect::Inspectors;
 use keepalive::Keepalives;
 use neighbours::Neighbours;
+use path_mtu::PathMtus;
 use periodic::Schedule;
 use punts::PuntBudgets;
 use rate::TokenBucket;
@@ -152,6 +154,7 @@ pub struct Agent<E: Environment> {
     outgoing: Vec<FromAgent<E::Packet>>,
     keepalives: Keepalives,
     hints: Hints,
+    path_mtus: PathMtus,
     punts: PuntBudgets,
     icmp: TokenBucket,
     /// Log lines that a stranger can cause.
@@ -218,6 +221,7 @@ impl<E: Environment> Agent<E> {
             outgoing: Vec::new(),
             keepalives: Keepalives::default(),
             hints: Hints::new(now),
+            path_mtus: PathMtus::new(now),
             punts: PuntBudgets::new(now),
             icmp: TokenBucket::new(icmp, icmp.max(1), now),
             complaints: TokenBucket::new(1, 5, now),

@@ -69,6 +69,7 @@ impl<E: Environment> Agent<E> {
         self.keepalives.prune(now);
         self.hints.prune(now);
         self.retry_hosts();
+        self.forget_path_mtus(now);
         self.write_figures();
     }
 
@@ -119,6 +120,7 @@ impl<E: Environment> Agent<E> {
         let figures = self.figures();
         figures.set(AgentFigure::Held, count(self.neighbours.held()));
         figures.set(AgentFigure::Neighbours, count(self.neighbours.len()));
+        figures.set(AgentFigure::PathMtus, count(self.path_mtus.len()));
         figures.set(AgentFigure::Sas, count(self.tables.sad().len()));
         figures.set(AgentFigure::Events, self.control.events);
         figures.set(AgentFigure::EventsLost, self.control.events_lost);

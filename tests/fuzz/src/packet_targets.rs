@@ -3,11 +3,13 @@
 use std::hint::black_box;
 
 use packet::esp::EspSpans;
+use packet::esp::quoted::QuotedEsp;
 use packet::flow::Flow;
 use packet::headers::arp::Arp;
 use packet::headers::ethernet::Ethernet;
 use packet::headers::ipv4::Ipv4View;
 use packet::headers::ipv6::Ipv6View;
+use packet::headers::too_big::TooBig;
 use packet::headers::udp::UdpView;
 use packet::headers::{decrement_hop_limit, icmpv4, tcp};
 
@@ -27,6 +29,10 @@ pub fn packet_frame(data: &[u8]) {
     {
         black_box(ipv6.after(upper.offset));
     }
+    if let Some(too_big) = TooBig::parse(packet) {
+        black_box((too_big.believable_mtu(1500), QuotedEsp::parse(too_big.quoted)));
+    }
+    black_box(QuotedEsp::parse(packet));
     if Flow::parse(packet).is_ok() {
         rewrite(packet);
     }

@@ -13,6 +13,7 @@ pub mod decap;
 pub mod ecn;
 pub mod encap;
 pub mod layout;
+pub mod quoted;
 pub mod replay;
 pub mod sequence;
 pub mod template;

@@ -92,6 +92,16 @@ impl SequenceCounter {
         SeqNo(self.used.load(Relaxed))
     }
 
+    /// True if a number with this low half was issued lately: whoever quotes it saw one of the last million
+    /// packets, or guessed well.
+    #[must_use]
+    pub fn issued_lately(&self, low: u32) -> bool {
+        const LATELY: u64 = 1 << 20;
+        let used = self.used();
+        let ago = u64::from(used.low().wrapping_sub(low));
+        ago < LATELY && ago < used.0
+    }
+
     /// Continues after `seq`, for tests near the end of the space and for takeover.
     pub fn resume_after(&self, seq: SeqNo) {
         self.used.store(seq.0, Relaxed);

@@ -9,6 +9,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
 pub mod tcp;
+pub mod too_big;
 pub mod udp;
 
 /// IP protocol numbers this crate knows.

@@ -55,6 +55,11 @@ impl<K> Tables<K> {
                 self.neighbours.remove(interface, address);
                 Ok(())
             }
+            Change::PutPathMtu { vrf, remote, mtu } => self.put_path_mtu(vrf, remote, mtu),
+            Change::DeletePathMtu { vrf, remote } => {
+                self.delete_path_mtu(vrf, remote);
+                Ok(())
+            }
         }
     }
 
@@ -66,6 +71,7 @@ impl<K> Tables<K> {
             version: self.version,
             children: self.children.clone(),
             peers: self.peers.clone(),
+            path_mtus: self.path_mtus.clone(),
             sad: self.sad.clone(),
             neighbours: self.neighbours.clone(),
             stale: true,

@@ -113,6 +113,10 @@ pub enum Change<K> {
     PutNeighbour { interface: InterfaceId, address: IpAddr, neighbour: Neighbour },
     /// Removes it.
     DeleteNeighbour { interface: InterfaceId, address: IpAddr },
+    /// Bounds outer packets to a peer by what its path was found to take, bytes (the agent's, too).
+    PutPathMtu { vrf: VrfId, remote: IpAddr, mtu: u16 },
+    /// Believes the link's MTU again.
+    DeletePathMtu { vrf: VrfId, remote: IpAddr },
 }
 
 /// Why a change is refused; the tables it was applied to are to be dropped.

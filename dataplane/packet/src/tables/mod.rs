@@ -55,6 +55,8 @@ pub struct Tables<K> {
     children: PersistentArray<Arc<[Spi]>>,
     /// Remote addresses of SAs per outer VRF, with the number of SAs.
     peers: PersistentArray<PrefixMap<u32>>,
+    /// What the paths to peers were found to take, bytes, per outer VRF; less than the link's.
+    path_mtus: PersistentArray<PrefixMap<u16>>,
     sad: Sad<K>,
     /// Neighbours of every interface.
     pub neighbours: NeighbourTable,
@@ -74,6 +76,7 @@ impl<K> Clone for Tables<K> {
             tunnels: self.tunnels.clone(),
             children: self.children.clone(),
             peers: self.peers.clone(),
+            path_mtus: self.path_mtus.clone(),
             sad: self.sad.clone(),
             neighbours: self.neighbours.clone(),
             stale: self.stale,
@@ -104,6 +107,7 @@ impl<K> Tables<K> {
             tunnels: PersistentArray::default(),
             children: PersistentArray::default(),
             peers: PersistentArray::default(),
+            path_mtus: PersistentArray::default(),
             sad: Sad::new(bits),
             neighbours: NeighbourTable::default(),
             stale: false,

@@ -1,7 +1,7 @@
 //! Changes of security associations.
 
 use super::Tables;
-use super::apply::{check_host, in_range, in_range_u32};
+use super::apply::{MTU, check_host, in_range, in_range_u32};
 use super::change::{ChangeError, InstallInbound, InstallOutbound, SaParameters};
 use crate::esp::{Encap, EspGeometry, OuterEndpoints, OuterTemplate, ReplayWindow};
 use crate::ids::{Spi, TunnelId, VrfId};
@@ -187,8 +187,26 @@ impl<K> Tables<K> {
         }
     }
 
-    fn path_mtu(&self, outer: &OuterEndpoints) -> u16 {
-        self.egress(outer.vrf, outer.remote).map_or(DEFAULT_PATH_MTU, |egress| egress.interface.mtu)
+    /// The largest outer packet to a peer, bytes: the link's MTU, or less where the path was found to take less.
+    #[must_use]
+    pub fn path_mtu(&self, outer: &OuterEndpoints) -> u16 {
+        let link = self.egress(outer.vrf, outer.remote).map_or(DEFAULT_PATH_MTU, |e| e.interface.mtu);
+        let found = self.path_mtus.lookup(outer.vrf.index()).and_then(|found| found.lookup(outer.remote));
+        found.map_or(link, |found| link.min(*found))
+    }
+
+    pub(super) fn put_path_mtu(&mut self, vrf: VrfId, remote: IpAddr, mtu: u16) -> Result<(), ChangeError> {
+        in_range("path mtu", mtu, MTU)?;
+        let found = self.path_mtus.entry_or_insert_with(vrf.index(), PrefixMap::default);
+        found.insert(Prefix::host(remote), mtu);
+        self.stale = true;
+        Ok(())
+    }
+
+    pub(super) fn delete_path_mtu(&mut self, vrf: VrfId, remote: IpAddr) {
+        if let Some(found) = self.path_mtus.lookup_mut(vrf.index()) {
+            self.stale |= found.remove(Prefix::host(remote)).is_some();
+        }
     }
 
     fn template(

@@ -262,6 +262,13 @@ fn mtu_and_mss_follow_path_and_tunnel() {
     assert_eq!(sizes(&tables), (1346, 1306));
     apply(&mut tables, [Change::PutTunnel(Tunnel { mtu: 1300, ..tunnel(TUNNEL) })]);
     assert_eq!(sizes(&tables), (1300, 1260));
+    let (vrf, remote) = (OUTER, ip("192.0.2.2"));
+    apply(&mut tables, [Change::PutPathMtu { vrf, remote, mtu: 1280 }]);
+    assert_eq!(sizes(&tables), (1226, 1186));
+    apply(&mut tables, [Change::PutPathMtu { vrf, remote: ip("192.0.2.3"), mtu: 576 }]);
+    assert_eq!(sizes(&tables), (1226, 1186), "another peer's path");
+    apply(&mut tables, [Change::DeletePathMtu { vrf, remote }]);
+    assert_eq!(sizes(&tables), (1300, 1260));
     apply(&mut tables, [Change::PutTunnel(Tunnel { mss: 900, ..tunnel(TUNNEL) }), mtu(9000)]);
     assert_eq!(sizes(&tables), (8946, 900));
     assert!(Arc::ptr_eq(&before, &runtime(&tables)), "counters and sequence numbers stay");

@@ -7,10 +7,7 @@ use super::*;
 fn inspector(bench: &mut Bench) -> Inspector {
     let path = bench.path.clone();
     let connecting = thread::spawn(move || Inspector::connect(&path).unwrap());
-    while !connecting.is_finished() {
-        bench.advance(Duration::from_millis(2));
-    }
-    connecting.join().unwrap()
+    bench.serve(connecting)
 }
 
 fn about(arrival: Arrival, src: &str, dst: &str) -> Explain {

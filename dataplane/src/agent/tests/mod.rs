@@ -173,10 +173,17 @@ impl Bench {
     fn connect(&mut self) -> ControlEnd {
         let path = self.path.clone();
         let connecting = thread::spawn(move || ControlEnd::connect(&path).unwrap());
-        while !connecting.is_finished() {
+        self.serve(connecting)
+    }
+
+    /// Takes turns until a caller has what it came for, however slowly its thread runs.
+    fn serve<T>(&mut self, caller: thread::JoinHandle<T>) -> T {
+        while !caller.is_finished() {
             self.advance(Duration::from_millis(2));
+            self.worker.quiescent();
+            thread::yield_now();
         }
-        connecting.join().unwrap()
+        caller.join().unwrap()
     }
 
     fn advance(&mut self, by: Duration) {

@@ -83,6 +83,47 @@ fn pings_are_answered_here_and_other_icmp_is_punted() {
     assert!(control.receive_punt(PuntClass::Icmp, &mut packet).unwrap().is_some());
 }
 
+/// A router's word that a packet of the SA to the peer, of 1,500 bytes and with this SPI and sequence number,
+/// exceeds 1,400.
+fn too_big(spi: u32, seq: u32) -> Vec<u8> {
+    let mut outer = ping(OURS, PEER)[..20].to_vec();
+    outer[2..4].copy_from_slice(&1500u16.to_be_bytes());
+    outer[9] = 50;
+    let quoted = [&outer[..], &spi.to_be_bytes(), &seq.to_be_bytes()].concat();
+    let mut message = [&[3, 4, 0, 0, 0, 0, 0x05, 0x78][..], &quoted].concat();
+    let sum = packet::headers::checksum::checksum(&message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut packet = ping(Ipv4Addr::new(192, 0, 2, 254), OURS)[..20].to_vec();
+    packet[2..4].copy_from_slice(&56u16.to_be_bytes());
+    packet[10..12].fill(0);
+    let sum = packet::headers::checksum::checksum(&packet);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet.extend(message);
+    packet
+}
+
+#[test]
+fn a_path_mtu_is_believed_from_who_saw_our_packet_and_forgotten_later() {
+    let (mut bench, mut control) = Bench::configured();
+    let spi = bench.install(&mut control, native());
+    let spi = convert::spi(spi);
+    let inner_mtu = |bench: &Bench| bench.agent.tables.sad().entry(spi).unwrap().inner_mtu;
+    let entry = bench.agent.tables.sad().entry(spi).unwrap();
+    entry.outbound.as_ref().unwrap().sequence.resume_after(packet::esp::SeqNo(5_000_000));
+    assert_eq!(inner_mtu(&bench), 1446);
+    let lies = [(0xabce, 4_999_999), (0xabcd, 5_000_001), (0xabcd, 1000)];
+    for (peer_spi, seq) in lies {
+        bench.except(&too_big(peer_spi, seq), ExceptionKind::Icmp);
+        assert_eq!(inner_mtu(&bench), 1446, "SPI {peer_spi:x} sequence {seq}");
+    }
+    bench.except(&too_big(0xabcd, 4_999_999), ExceptionKind::Icmp);
+    assert_eq!((inner_mtu(&bench), bench.figure(AgentFigure::PathMtuMessages)), (1346, 1));
+    bench.except(&too_big(0xabcd, 4_999_999), ExceptionKind::Icmp);
+    assert_eq!(bench.figure(AgentFigure::PathMtuMessages), 1, "it is known");
+    bench.advance(Duration::from_secs(601));
+    assert_eq!(inner_mtu(&bench), 1446);
+}
+
 #[test]
 fn nothing_but_icmp_is_served_at_an_inside_address_and_the_sender_is_told() {
     let (mut bench, _control) = Bench::configured();
