@@ -20,7 +20,7 @@ use crossbeam_queue::ArrayQueue;
 use dpdk::{Mbuf, Mempool};
 use packet::decide::Ingress;
 use packet::sad::LimitKind;
-use packet::{InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
+use packet::{DropReason, InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
 use rcu::{Domain, RcuCell};
 
 use crate::config::LimitConfig;
@@ -290,8 +290,8 @@ pub struct Exception<B> {
     pub kind: ExceptionKind,
 }
 
-/// Why a packet goes to the agent. All but the last two count as delivered to it: the agent then counts
-/// what becomes of them. Those two were counted as dropped, and are lent for the answer.
+/// Why a packet goes to the agent. All but the last three count as delivered to it: the agent then counts
+/// what becomes of them. Those three were counted as dropped, and are lent for the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExceptionKind {
     /// An ARP frame.
@@ -321,6 +321,13 @@ pub enum ExceptionKind {
     TooBig {
         /// The largest packet that would pass, bytes.
         mtu: u16,
+        /// How it came in.
+        ingress: Ingress,
+    },
+    /// Answer with ICMP "unreachable".
+    Unreachable {
+        /// Why it was dropped.
+        reason: DropReason,
         /// How it came in.
         ingress: Ingress,
     },

@@ -90,6 +90,20 @@ fn a_tunnel_that_is_down_inactive_or_gone_passes_nothing() {
 }
 
 #[test]
+fn a_sender_is_told_now_and_then_that_there_is_no_way() {
+    let (mut gateway, _) = with_sa();
+    change(&mut gateway, Change::DeleteRoute { vrf: INNER, prefix: prefix(FIRST.peer_network) });
+    let frames = vec![to_port(LAN, &FORTH.ping(56)); 32];
+    assert_eq!(gateway.feed(0, LAN, &frames), []);
+    assert_eq!(gateway.drops(DropReason::NoRoute), 32);
+    let told = gateway.exceptions();
+    let (reason, ingress) = (DropReason::NoRoute, Ingress::Inside);
+    assert_eq!(told.len(), 1, "once for a burst of packets");
+    assert_eq!(told[0].kind, ExceptionKind::Unreachable { reason, ingress });
+    gateway.assert_balanced();
+}
+
+#[test]
 fn a_route_out_of_an_outside_interface_needs_a_bypass() {
     let (mut gateway, _) = with_sa();
     // The inside lives in a VRF of its own; put an outside interface's network beside it by a next hop.

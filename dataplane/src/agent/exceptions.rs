@@ -72,6 +72,9 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::TooBig { mtu, ingress } => {
                 self.report(IcmpError::FragmentationNeeded { mtu }, from, ingress, packet.data(), now);
             }
+            ExceptionKind::Unreachable { reason, ingress } => {
+                self.report(unreachable(reason), from, ingress, packet.data(), now);
+            }
             ExceptionKind::TimeExceeded { ingress } => {
                 self.report(IcmpError::TimeExceeded, from, ingress, packet.data(), now);
             }
@@ -327,6 +330,18 @@ struct Origin {
 /// How the answer to what came in this way is sent.
 fn answer_to(ingress: Ingress, vrf: VrfId) -> AgentWork {
     if icmp::answers_by_decision(ingress) { AgentWork::Forward { vrf } } else { AgentWork::Own { vrf } }
+}
+
+/// What a sender is told of a packet for which there was no way: a policy of ours, or a route or tunnel that
+/// may come back.
+fn unreachable(reason: DropReason) -> IcmpError {
+    match reason {
+        DropReason::NoMatchingSelector | DropReason::CleartextRefused => {
+            IcmpError::AdministrativelyProhibited
+        }
+        DropReason::TunnelDown | DropReason::NoActiveTunnel => IcmpError::HostUnreachable,
+        _ => IcmpError::NetUnreachable,
+    }
 }
 
 fn punted(class: PuntClass) -> AgentFigure {

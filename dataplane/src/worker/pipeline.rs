@@ -177,7 +177,26 @@ impl<B: Buffer> Pipeline<B> {
                 self.drop_with_answer(inner, kind, DropReason::NeedsFragmentation);
             }
             Outcome::Fragment { mtu, to } => self.fragment(tables, onward, inner, mtu, to, tx),
-            Outcome::Drop(reason) => self.drop(inner.packet, inner.from, reason),
+            Outcome::Drop(reason) => self.refuse(inner, reason),
+        }
+    }
+
+    /// Drops a packet for which there is no way; now and then its sender is told.
+    fn refuse(&mut self, inner: Inner<B>, reason: DropReason) {
+        let Inner { ingress, flow, .. } = inner;
+        let from_behind_us = matches!(ingress, Ingress::Inside | Ingress::Tunnel(_));
+        // A flood of them must neither cost the agent much nor take the place of other exceptions.
+        let queue = &self.mailbox().exceptions;
+        let quiet = queue.len() < queue.capacity() / 4;
+        let kind = ExceptionKind::Unreachable { reason, ingress };
+        if from_behind_us
+            && quiet
+            && has_answer(reason)
+            && self.recent.is_news(5 << 40 ^ u64::from(flow.hash()), self.now)
+        {
+            self.drop_with_answer(inner, kind, reason);
+        } else {
+            self.drop(inner.packet, inner.from, reason);
         }
     }
 
@@ -318,4 +337,10 @@ impl<B: Buffer> Pipeline<B> {
     pub fn held(&self) -> usize {
         self.early.len() + self.incomplete.held()
     }
+}
+
+/// True for the reasons that an ICMP error can tell (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
+fn has_answer(reason: DropReason) -> bool {
+    use DropReason::{CleartextRefused, NoActiveTunnel, NoMatchingSelector, NoRoute, TunnelDown};
+    matches!(reason, NoRoute | TunnelDown | NoActiveTunnel | NoMatchingSelector | CleartextRefused)
 }

@@ -83,6 +83,19 @@ fn pings_are_answered_here_and_other_icmp_is_punted() {
     assert!(control.receive_punt(PuntClass::Icmp, &mut packet).unwrap().is_some());
 }
 
+#[test]
+fn a_packet_without_a_way_is_reported_to_its_sender() {
+    let (mut bench, _control) = Bench::configured();
+    let ingress = packet::decide::Ingress::Inside;
+    let told = [(DropReason::NoRoute, 0), (DropReason::TunnelDown, 1), (DropReason::NoMatchingSelector, 13)];
+    for (reason, code) in told {
+        let probe = ping(PEER, Ipv4Addr::new(10, 9, 0, 1));
+        bench.except(&probe, ExceptionKind::Unreachable { reason, ingress });
+        assert_eq!(bench.sent().unwrap().0[20..22], [3, code], "{reason}");
+        assert_eq!(bench.drops(reason), 0, "the worker counted it");
+    }
+}
+
 /// A router's word that a packet of the SA to the peer, of 1,500 bytes and with this SPI and sequence number,
 /// exceeds 1,400.
 fn too_big(spi: u32, seq: u32) -> Vec<u8> {
