@@ -34,6 +34,8 @@ pub struct UpperLayer {
     pub fragment: bool,
     /// True for a fragment other than the first: there is no upper-layer header.
     pub later_fragment: bool,
+    /// Offset of the first fragment header, bytes; a packet that is whole may have one too (RFC 6946).
+    pub fragment_header: Option<u16>,
 }
 
 impl<'a> Ipv6View<'a> {
@@ -51,8 +53,13 @@ impl<'a> Ipv6View<'a> {
 
     /// Walks the extension headers, a bounded number of them.
     pub fn upper_layer(&self) -> Result<UpperLayer, DropReason> {
-        let mut upper =
-            UpperLayer { protocol: self.header[6], offset: 40, fragment: false, later_fragment: false };
+        let mut upper = UpperLayer {
+            protocol: self.header[6],
+            offset: 40,
+            fragment: false,
+            later_fragment: false,
+            fragment_header: None,
+        };
         for _ in 0..MAX_EXTENSIONS {
             let at = usize::from(upper.offset);
             let len = match upper.protocol {
@@ -65,6 +72,7 @@ impl<'a> Ipv6View<'a> {
             let extension =
                 self.packet.get(at..at + usize::from(len)).ok_or(DropReason::Ipv6HeaderInvalid)?;
             if upper.protocol == FRAGMENT {
+                upper.fragment_header.get_or_insert(upper.offset);
                 let offset_and_more = u16::from_be_bytes([extension[2], extension[3]]);
                 upper.fragment = offset_and_more & 0xfff9 != 0;
                 upper.later_fragment = offset_and_more >> 3 != 0;
@@ -192,7 +200,13 @@ mod tests {
         let upper = Ipv6View::parse(&bytes).expect("valid").upper_layer().expect("walkable");
         assert_eq!(
             upper,
-            UpperLayer { protocol: protocol::UDP, offset: 64, fragment: false, later_fragment: false }
+            UpperLayer {
+                protocol: protocol::UDP,
+                offset: 64,
+                fragment: false,
+                later_fragment: false,
+                fragment_header: None
+            }
         );
         let endless = packet(HOP_BY_HOP, &[0; 80]);
         assert_eq!(

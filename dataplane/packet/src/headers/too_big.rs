@@ -1,12 +1,11 @@
 //! "Too big" as routers tell it to us: ICMPv4 fragmentation needed (RFC 1191), ICMPv6 packet too big (RFC 4443
 //! section 3.2).
 
+use super::icmpv6::{self, ICMP_HEADER_LEN};
 use super::ipv4::Ipv4View;
 use super::ipv6::{Ipv6View, MIN_MTU};
-use super::{checksum, icmpv6, protocol};
+use super::{checksum, protocol};
 
-/// Type, code, checksum and the word with the MTU, bytes.
-const ICMP_HEADER_LEN: usize = 8;
 /// Destination unreachable, fragmentation needed and DF set.
 const FRAGMENTATION_NEEDED: [u8; 2] = [3, 4];
 /// Packet too big.

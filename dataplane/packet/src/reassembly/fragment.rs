@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
-use crate::headers::{ipv4::Ipv4View, protocol};
+use crate::headers::{ipv4::Ipv4View, ipv6::Ipv6View, protocol};
 
 /// The most bytes of a reassembled packet, its IP header included.
 pub const MAX_BYTES: u16 = 9216;
@@ -12,14 +12,8 @@ pub const MAX_BYTES: u16 = 9216;
 const MIN_UPPER: u16 = 8;
 /// Of TCP: up to the flags (RFC 1858 section 3.2).
 const MIN_TCP: u16 = 16;
-/// Next headers that may stand before a fragment header.
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const DESTINATION_OPTIONS: u8 = 60;
-const MAX_EXTENSIONS: usize = 8;
+/// Length of the fragment header of IPv6, bytes.
 const FRAGMENT_HEADER: u16 = 8;
-const IPV6_HEADER: u16 = 40;
 
 /// A fragment: to which datagram it belongs, and where in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,30 +135,18 @@ fn ipv4_fields(packet: &[u8]) -> Result<Fields, DropReason> {
     })
 }
 
-/// Walks to the fragment header, which stands behind what every router reads (RFC 8200 section 4.1).
+/// Reads the fragment header, which stands behind what every router reads (RFC 8200 section 4.1).
 fn ipv6_fields(packet: &[u8]) -> Result<Fields, DropReason> {
-    let byte = |at: u16| packet.get(usize::from(at)).copied().ok_or(DropReason::FragmentInvalid);
-    let word = |at: u16| Ok(u16::from_be_bytes([byte(at)?, byte(at + 1)?]));
-    let (mut next, mut at) = (byte(6)?, IPV6_HEADER);
-    for _ in 0..MAX_EXTENSIONS {
-        match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
-                next = byte(at)?;
-                at += (u16::from(byte(at + 1)?) + 1) * 8;
-            }
-            FRAGMENT => {
-                let field = word(at + 2)?;
-                return Ok(Fields {
-                    identification: u32::from(word(at + 4)?) << 16 | u32::from(word(at + 6)?),
-                    protocol: byte(at)?,
-                    offset: u32::from(field & !7),
-                    more: field & 1 != 0,
-                    head: at,
-                    data: at + FRAGMENT_HEADER,
-                });
-            }
-            _ => break,
-        }
-    }
-    Err(DropReason::FragmentInvalid)
+    let head = Ipv6View::parse(packet)?.upper_layer()?.fragment_header.ok_or(DropReason::FragmentInvalid)?;
+    let header = packet.get(usize::from(head)..).and_then(<[u8]>::first_chunk::<8>);
+    let [protocol, _, a, b, identification @ ..] = *header.ok_or(DropReason::FragmentInvalid)?;
+    let field = u16::from_be_bytes([a, b]);
+    Ok(Fields {
+        identification: u32::from_be_bytes(identification),
+        protocol,
+        offset: u32::from(field & !7),
+        more: field & 1 != 0,
+        head,
+        data: head + FRAGMENT_HEADER,
+    })
 }
