@@ -30,7 +30,7 @@ pub(crate) const BUILD: PackageSet = PackageSet {
 /// What the demo needs: namespaces and traffic.
 pub(crate) const RUN: PackageSet = PackageSet {
     what_for: "running the demo",
-    packages: &["iproute2", "iputils-ping", "iperf3", "tcpdump", "procps", "util-linux"],
+    packages: &["iproute2", "ethtool", "iputils-ping", "iperf3", "tcpdump", "procps", "util-linux"],
 };
 
 /// The strongSwan that runs in a network namespace.
