@@ -85,6 +85,7 @@ fn both_ways(lab: &Lab, families: Families) -> Result<String> {
     }
     let sa = scene.only_sa()?;
     ensure!(sa.children.len() == 1, "{:?}", sa.children);
+    scene.finish()?;
     Ok("pings of both ends".to_owned())
 }
 
