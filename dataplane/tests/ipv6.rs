@@ -3,10 +3,11 @@
 mod common;
 
 use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of, ipv6, to_port};
-use common::setup::{ChildSa, FIRST, Side, V4_OVER_V6, V6_OVER_V4, V6_OVER_V6, tables};
+use common::setup::{ChildSa, FIRST, INNER, OUTER, Side, V4_OVER_V6, V6_OVER_V4, V6_OVER_V6, tables};
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::Suite;
-use esplanade_dataplane::shared::ExceptionKind;
+use esplanade_dataplane::shared::{AgentWork, ExceptionKind, FromAgent};
+use esplanade_dataplane::worker::{Buffer, HeapBuffer};
 use packet::headers::checksum;
 use packet::headers::ndp::{ALL_NODES, Ndp, NdpKind, group_mac, link_local, solicited_node};
 use packet::{DropReason, MacAddr};
@@ -141,4 +142,50 @@ fn without_an_ipv6_address_nobody_listens() {
     gateway.feed(0, LAN, &[ethernet(group_mac(dst), HOST_MAC, &ndp.emit())]);
     assert!(gateway.exceptions().is_empty());
     assert_eq!(gateway.drops(DropReason::MulticastDestination), 1);
+}
+
+/// An ICMPv6 echo reply of `len` bytes.
+fn echo_reply(src: &str, dst: &str, len: usize) -> Vec<u8> {
+    let message = [&[129, 0, 0, 0, 0, 7, 0, 1][..], &vec![9; len - 48]].concat();
+    ipv6(src, dst, 64, 58, &message)
+}
+
+#[test]
+fn our_own_large_packets_leave_in_fragments_that_make_the_whole() {
+    let (mut first, mut second, _) = pair(V6_OVER_V6, false);
+    let (us, peer) = (V6_OVER_V6.0.outside, V6_OVER_V6.1.outside);
+    for (from, to) in [(us, peer), (peer, us)] {
+        let whole = echo_reply(from, to, 4000);
+        let (sender, receiver) =
+            if from == us { (&mut first, &mut second) } else { (&mut second, &mut first) };
+        let own = FromAgent { packet: HeapBuffer::new(&whole), work: AgentWork::Own { vrf: OUTER } };
+        let sent = sender.send_by_agent(own);
+        assert_eq!(sent.len(), 3, "{:?}", sender.all_drops());
+        let arriving: Vec<_> = sent.iter().rev().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+        assert!(receiver.feed(0, WAN, &arriving).is_empty());
+        let delivered = receiver.exceptions();
+        assert_eq!(delivered.len(), 1, "{:?}", receiver.all_drops());
+        assert_eq!((delivered[0].kind, delivered[0].packet.data()), (ExceptionKind::Icmp, &whole[..]));
+    }
+    first.assert_balanced();
+    second.assert_balanced();
+}
+
+#[test]
+fn an_echo_reply_of_ours_enters_the_tunnel_in_fragments_and_a_programs_packet_is_answered() {
+    let (mut first, mut second, _) = pair(V6_OVER_V4, false);
+    let forward = |packet: &[u8]| FromAgent {
+        packet: HeapBuffer::new(packet),
+        work: AgentWork::Forward { vrf: INNER },
+    };
+    let (ours, host) = (V6_OVER_V4.0.inside, V6_OVER_V4.1.host);
+    let sealed = first.send_by_agent(forward(&echo_reply(ours, host, 2000)));
+    assert_eq!(sealed.len(), 2, "{:?}", first.all_drops());
+    let arriving: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+    let opened = second.feed(0, WAN, &arriving);
+    assert!(opened.len() == 2 && opened.iter().all(|(port, _)| *port == LAN), "{:?}", second.all_drops());
+    assert!(first.send_by_agent(forward(&ipv6(ours, host, 64, UDP, &[7; 1960]))).is_empty());
+    assert_eq!(first.drops(DropReason::NeedsFragmentation), 1);
+    first.assert_balanced();
+    second.assert_balanced();
 }

@@ -20,6 +20,7 @@ pub mod decide;
 pub mod drop_reason;
 pub mod esp;
 pub mod flow;
+pub mod fragmentation;
 pub mod headers;
 pub mod ids;
 pub mod neighbour;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use packet::decide::{FragmentTo, Ingress, Outside, classify_outside};
+use packet::decide::{Ingress, Outside, classify_outside};
 use packet::flow::Flow;
 use packet::tables::{Egress, Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, VrfId};
@@ -229,16 +229,15 @@ impl<B: Buffer> Pipeline<B> {
             Ok(way) => way,
             Err(reason) => return self.drop(packet, None, reason),
         };
+        let sending = Sending { packet, from: None, way: Way::Via(egress) };
         let mtu = egress.interface.mtu;
         if flow.len <= mtu {
-            let sending = Sending { packet, from: None, way: Way::Via(egress) };
-            return self.push_sending(tables, onward, sending, tx);
+            self.push_sending(tables, onward, sending, tx);
+        } else if flow.dst.is_ipv4() && flow.dont_fragment {
+            self.drop(sending.packet, None, DropReason::NeedsFragmentation);
+        } else {
+            self.send_in_pieces(tables, onward, sending, mtu, tx);
         }
-        if flow.dont_fragment {
-            return self.drop(packet, None, DropReason::NeedsFragmentation);
-        }
-        let inner = Inner { packet, from: None, vrf, ingress: Ingress::Own, flow };
-        self.fragment(tables, onward, inner, mtu, FragmentTo::Forward(egress), tx);
     }
 }
 

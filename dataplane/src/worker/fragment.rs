@@ -1,8 +1,11 @@
-//! Fragmenting an IPv4 packet before it enters a tunnel (RFC 4301 section 8.2 leaves it to us), or a link.
+//! Fragmenting: an IPv4 packet before it enters a tunnel (RFC 4301 section 8.2 leaves it to us) or a link, and
+//! packets of our own of either version where they leave.
 
+use arrayvec::ArrayVec;
 use packet::DropReason;
 use packet::decide::{FragmentTo, Ingress};
 use packet::flow::Flow;
+use packet::fragmentation::{MAX_PIECES, Piece, Plan};
 
 use super::buffer::Buffer;
 use super::burst::{Inner, Onward, Sending, Way};
@@ -23,20 +26,12 @@ impl<B: Buffer> Pipeline<B> {
         to: FragmentTo<'t, crypto::Key>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Some(plan) = Plan::new(inner.packet.data(), &inner.flow, mtu) else {
-            return self.drop(inner.packet, inner.from, DropReason::FragmentUnsupported);
+        let Inner { packet, from, vrf, ingress, flow } = inner;
+        let plan = self.plan(packet.data(), &flow, ingress, mtu);
+        let pieces = match self.cut(&packet, plan) {
+            Ok(pieces) => pieces,
+            Err(reason) => return self.drop(packet, from, reason),
         };
-        // All buffers first: half a packet helps nobody.
-        let mut pieces = arrayvec::ArrayVec::<B, MAX_PIECES>::new();
-        for piece in plan.pieces() {
-            let Some(buffer) = self.piece(&inner, &plan, piece) else {
-                return self.drop(inner.packet, inner.from, DropReason::BufferExhausted);
-            };
-            pieces.push(buffer);
-        }
-        // One packet came in and `pieces` go on.
-        self.counters.add(Figure::Fragments, pieces.len() as u64 - 1);
-        let Inner { from, vrf, ingress, .. } = inner;
         for mut packet in pieces {
             let Ok(flow) = Flow::parse(packet.data()) else {
                 self.drop(packet, from, DropReason::Ipv4HeaderInvalid);
@@ -58,6 +53,31 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
+    /// Sends a packet of which we are the source in pieces of at most `mtu` bytes.
+    #[cold]
+    pub(super) fn send_in_pieces<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        sending: Sending<'t, B>,
+        mtu: u16,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Sending { packet, from, way } = sending;
+        let plan = match Flow::parse(packet.data()) {
+            Ok(flow) => self.plan(packet.data(), &flow, Ingress::Own, mtu),
+            Err(reason) => return self.drop(packet, from, reason),
+        };
+        match self.cut(&packet, plan) {
+            Ok(pieces) => {
+                for packet in pieces {
+                    self.push_sending(tables, onward, Sending { packet, from, way }, tx);
+                }
+            }
+            Err(reason) => self.drop(packet, from, reason),
+        }
+    }
+
     /// A buffer whose packet is `len` bytes of whatever was there.
     pub(super) fn spare(&self, len: usize) -> Option<B> {
         let mut buffer = (self.spare)(&self.shared, len)?;
@@ -66,96 +86,26 @@ impl<B: Buffer> Pipeline<B> {
         Some(buffer)
     }
 
-    fn piece(&self, inner: &Inner<B>, plan: &Plan, piece: Piece) -> Option<B> {
-        let mut buffer = self.spare(plan.header + piece.len)?;
-        plan.write(inner.packet.data(), piece, buffer.data_mut());
-        Some(buffer)
-    }
-}
-
-/// The most pieces of one packet: 9,216 bytes over the smallest MTU we allow, and some.
-const MAX_PIECES: usize = 32;
-
-/// How a packet is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Plan {
-    /// Header of the packet and of every piece, bytes.
-    header: usize,
-    payload: usize,
-    /// Payload of a piece but the last: a multiple of 8.
-    step: usize,
-    /// Offset of the packet's own payload, if it is a fragment itself, in units of 8 bytes.
-    base: u16,
-    /// The packet has fragments after it.
-    more: bool,
-}
-
-/// One piece: a range of the packet's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Piece {
-    offset: usize,
-    len: usize,
-}
-
-impl Plan {
-    /// `None` for IPv6 and for what cannot be cut small enough.
-    fn new(packet: &[u8], flow: &Flow, mtu: u16) -> Option<Self> {
-        if !flow.dst.is_ipv4() || flow.dont_fragment {
-            return None;
+    fn plan(&mut self, packet: &[u8], flow: &Flow, ingress: Ingress, mtu: u16) -> Option<Plan> {
+        match ingress {
+            // A program behind the TUN device may have cut it before.
+            Ingress::Own if !flow.fragment => Plan::at_source(packet, flow, mtu, self.identifications.next()),
+            _ => Plan::on_the_way(packet, flow, mtu),
         }
-        let header = usize::from(packet.first()? & 15) * 4;
-        let payload = usize::from(flow.len).checked_sub(header)?;
-        let step = usize::from(mtu).checked_sub(header)? & !7;
-        let field = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]);
-        let plan = Self { header, payload, step, base: field & 0x1fff, more: field & 0x2000 != 0 };
-        (step > 0 && payload.div_ceil(step) <= MAX_PIECES).then_some(plan)
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
-        let Self { payload, step, .. } = *self;
-        (0..payload).step_by(step).map(move |offset| Piece { offset, len: step.min(payload - offset) })
-    }
-
-    /// Writes header and payload of a piece to `out`, which is exactly that long.
-    fn write(&self, packet: &[u8], piece: Piece, out: &mut [u8]) {
-        let (header, payload) = out.split_at_mut(self.header);
-        header.copy_from_slice(&packet[..self.header]);
-        let from = self.header + piece.offset;
-        payload.copy_from_slice(&packet[from..from + piece.len]);
-        let total = u16::try_from(self.header + piece.len).unwrap_or(u16::MAX);
-        header[2..4].copy_from_slice(&total.to_be_bytes());
-        let last = piece.offset + piece.len == self.payload;
-        let more = if self.more || !last { 0x2000 } else { 0 };
-        let offset = u16::try_from(piece.offset / 8).unwrap_or(u16::MAX).saturating_add(self.base);
-        header[6..8].copy_from_slice(&(offset & 0x1fff | more).to_be_bytes());
-        if piece.offset != 0 {
-            blank_uncopied_options(&mut header[20..]);
-        }
-        header[10..12].fill(0);
-        let sum = packet::headers::checksum::checksum(header);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-    }
-}
-
-/// Replaces options without the copied flag by "no operation" (RFC 791 section 3.2).
-fn blank_uncopied_options(options: &mut [u8]) {
-    const END: u8 = 0;
-    const NOP: u8 = 1;
-    const COPIED: u8 = 0x80;
-    let mut at = 0;
-    while let Some(&kind) = options.get(at) {
-        let len = match kind {
-            END => return,
-            NOP => 1,
-            _ => options.get(at + 1).map_or(1, |&len| usize::from(len).max(2)),
+    /// All pieces of a packet or none: half of it helps nobody.
+    fn cut(&mut self, packet: &B, plan: Option<Plan>) -> Result<ArrayVec<B, MAX_PIECES>, DropReason> {
+        let plan = plan.ok_or(DropReason::FragmentUnsupported)?;
+        let write = |piece: Piece| {
+            let mut buffer = self.spare(plan.packet_len(piece))?;
+            plan.write(packet.data(), piece, buffer.data_mut());
+            Some(buffer)
         };
-        if kind & COPIED == 0 && kind != NOP {
-            let end = (at + len).min(options.len());
-            options[at..end].fill(NOP);
-        }
-        at += len;
+        let pieces: Option<ArrayVec<B, MAX_PIECES>> = plan.pieces().map(write).collect();
+        let pieces = pieces.ok_or(DropReason::BufferExhausted)?;
+        // One packet came in and `pieces` go on.
+        self.counters.add(Figure::Fragments, pieces.len() as u64 - 1);
+        Ok(pieces)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,6 +22,7 @@ mod burst;
 pub mod counters;
 mod early;
 mod fragment;
+mod identification;
 mod idle;
 mod inbound;
 mod outbound;

@@ -11,6 +11,7 @@ use super::buffer::Buffer;
 use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
 use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
+use super::identification::Identifications;
 use super::reassemble::Incomplete;
 use super::recent::Recent;
 use super::transmit::{Outbox, Transmit};
@@ -35,6 +36,7 @@ pub struct Pipeline<B> {
     pub(super) counters: WorkerCounters,
     pub(super) early: EarlyPackets<B>,
     pub(super) incomplete: Incomplete<B>,
+    pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
     pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
     /// Time of the burst at hand, ticks.
@@ -74,6 +76,7 @@ impl<B: Buffer> Pipeline<B> {
             index,
             early: EarlyPackets::new(early_packets, PATIENCE_MS * per_ms),
             incomplete: super::reassemble::incomplete(reassembly_datagrams, per_ms),
+            identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
             recent: Recent::new(NOTICE_MS * per_ms),
             crypto,

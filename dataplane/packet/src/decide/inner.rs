@@ -3,6 +3,7 @@
 use super::explain::{Blind, Step, Watcher};
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
+use crate::headers::{icmpv6::ECHO_REPLY, protocol};
 use crate::ids::{TunnelId, VrfId};
 use crate::sad::Child;
 use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup, Vrf};
@@ -42,7 +43,7 @@ pub enum Outcome<'t, K> {
         /// The largest packet that would pass, bytes.
         mtu: u16,
     },
-    /// Too big but may be fragmented to this MTU; drop as [`DropReason::FragmentUnsupported`] if not done.
+    /// Too big but may be fragmented to this MTU, of [`Ingress::Own`] at its source; drop as [`DropReason::FragmentUnsupported`] if not done.
     Fragment {
         /// The largest fragment that would pass, bytes.
         mtu: u16,
@@ -203,7 +204,7 @@ fn forward<'t, K>(
     }
     Ok(match oversize(flow, egress.interface.mtu) {
         None => Outcome::Forward(egress),
-        Some(mtu) if flow.dont_fragment => Outcome::TooBig { mtu },
+        Some(mtu) if must_stay_whole(flow, ingress) => Outcome::TooBig { mtu },
         Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Forward(egress) },
     })
 }
@@ -232,7 +233,7 @@ fn encapsulate<'t, K>(
     }
     Ok(match oversize(flow, child.entry.inner_mtu) {
         None => Outcome::Encapsulate(child),
-        Some(mtu) if flow.dont_fragment => Outcome::TooBig { mtu },
+        Some(mtu) if must_stay_whole(flow, ingress) => Outcome::TooBig { mtu },
         Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
     })
 }
@@ -266,6 +267,17 @@ pub(super) fn expires(flow: &Flow, ingress: Ingress) -> bool {
 #[inline]
 fn oversize(flow: &Flow, mtu: u16) -> Option<u16> {
     (flow.len > mtu).then_some(mtu)
+}
+
+/// True if somebody must be told to send less. Nobody stands behind an echo reply of ours, whose size the request
+/// chose: it is fragmented here, at its source.
+#[inline]
+fn must_stay_whole(flow: &Flow, ingress: Ingress) -> bool {
+    let our_reply = ingress == Ingress::Own
+        && flow.src.is_ipv6()
+        && flow.protocol == protocol::ICMPV6
+        && flow.ports.is_some_and(|type_code| type_code.src == u16::from(ECHO_REPLY) << 8);
+    flow.dont_fragment && (flow.fragment || !our_reply)
 }
 
 /// True for the directed broadcast address of a subnet on the egress (RFC 2644: not forwarded). IPv6 has none.

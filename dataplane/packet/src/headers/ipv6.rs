@@ -12,7 +12,8 @@ const MAX_EXTENSIONS: usize = 8;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+/// The fragment header, as a next header.
+pub const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
 /// A header whose version and length were checked.
@@ -36,6 +37,15 @@ pub struct UpperLayer {
     pub later_fragment: bool,
     /// Offset of the first fragment header, bytes; a packet that is whole may have one too (RFC 6946).
     pub fragment_header: Option<u16>,
+}
+
+/// What every fragment of a packet repeats (RFC 8200 section 4.5): the headers that routers on the way read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PerFragmentHeaders {
+    /// Bytes, the fixed header included.
+    pub len: u16,
+    /// Offset of the byte that names the header after them.
+    pub next_header_at: u16,
 }
 
 impl<'a> Ipv6View<'a> {
@@ -81,6 +91,25 @@ impl<'a> Ipv6View<'a> {
             upper.offset += len;
             if upper.later_fragment {
                 return Ok(upper);
+            }
+        }
+        Err(DropReason::Ipv6HeaderInvalid)
+    }
+
+    /// The headers up to the last hop-by-hop or routing header; of most packets only the fixed one.
+    pub fn per_fragment_headers(&self) -> Result<PerFragmentHeaders, DropReason> {
+        let mut found = PerFragmentHeaders { len: 40, next_header_at: 6 };
+        let (mut protocol, mut offset) = (self.header[6], found.len);
+        for _ in 0..MAX_EXTENSIONS {
+            if !matches!(protocol, HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) {
+                return Ok(found);
+            }
+            let (at, named) = (offset, protocol);
+            let extension = self.packet.get(usize::from(at)..).and_then(<[u8]>::first_chunk::<2>);
+            let [next, units] = *extension.ok_or(DropReason::Ipv6HeaderInvalid)?;
+            (protocol, offset) = (next, at + (u16::from(units) + 1) * 8);
+            if named != DESTINATION_OPTIONS {
+                found = PerFragmentHeaders { len: offset, next_header_at: at };
             }
         }
         Err(DropReason::Ipv6HeaderInvalid)
