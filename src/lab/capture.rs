@@ -5,6 +5,7 @@ use super::{Lab, Namespace, Process};
 use anyhow::{Context, Result};
 use pcap_file::pcap::PcapReader;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,17 +81,24 @@ impl Capture {
     ///
     /// # Errors
     /// If the capture cannot be read.
-    pub fn each(mut self, mut visit: impl FnMut(&[u8])) -> Result<()> {
+    pub fn each(mut self, visit: impl FnMut(&[u8])) -> Result<()> {
         std::thread::sleep(Duration::from_millis(300));
         self.tcpdump.stop();
         let file = File::open(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let mut reader = PcapReader::new(std::io::BufReader::new(file)).context("capture")?;
-        // A frame cut off where tcpdump was stopped ends the file.
-        while let Some(Ok(frame)) = reader.next_packet() {
-            visit(&frame.data);
-        }
-        Ok(())
+        each_frame(std::io::BufReader::new(file), visit)
     }
+}
+
+/// Shows each frame of a pcap file; a last one that was cut off where its writer was stopped is left out.
+///
+/// # Errors
+/// If it is no such file.
+pub fn each_frame(pcap: impl Read, mut visit: impl FnMut(&[u8])) -> Result<()> {
+    let mut reader = PcapReader::new(pcap).context("capture")?;
+    while let Some(Ok(frame)) = reader.next_packet() {
+        visit(&frame.data);
+    }
+    Ok(())
 }
 
 impl Sightings {

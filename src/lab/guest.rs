@@ -16,6 +16,8 @@ pub struct GuestOptions {
     pub swan: SwanOptions,
     /// Run this shell script at start instead of strongSwan.
     pub script: Option<String>,
+    /// It has IPv6 addresses too: 2001:db8::2/64 outside, 2001:db8:2::1/64 behind it.
+    pub dual_stack: bool,
 }
 
 /// A running guest: its outside NIC is a tap of the namespace, plugged into the bridge there.
@@ -26,8 +28,11 @@ pub struct Guest {
 }
 
 const MANAGEMENT: &str = "169.254.77";
-const START: &str = "#!/bin/sh
-charon-systemd >/run/charon.out 2>&1 &
+const DUAL_STACK: &str = "sysctl -qw net.ipv6.conf.all.disable_ipv6=0
+ip address add 2001:db8::2/64 dev wan nodad
+ip address add 2001:db8:2::1/64 dev lo nodad
+";
+const START: &str = "charon-systemd >/run/charon.out 2>&1 &
 for i in $(seq 200); do [ -S /run/charon.vici ] && break; sleep 0.1; done
 swanctl --load-all
 iperf3 -s -D
@@ -103,6 +108,16 @@ impl Guest {
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
+    /// The bytes of a file in the guest.
+    ///
+    /// # Errors
+    /// If the guest does not answer or has no such file.
+    pub fn read(&self, file: &str) -> Result<Vec<u8>> {
+        let said = self.shell(&format!("od -An -v -tx1 {file}"))?;
+        let byte = |word| u8::from_str_radix(word, 16).with_context(|| said.clone());
+        said.split_whitespace().map(byte).collect()
+    }
+
     /// Initiates the child `net` from inside the guest.
     ///
     /// # Errors
@@ -118,9 +133,8 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
     let own = folder.join("own");
     std::fs::create_dir_all(own.join("peer"))?;
     std::fs::create_dir_all(own.join("etc/swanctl"))?;
-    let address = &options.swan.local;
     let env = format!(
-        "MGMT_MAC=52:54:00:aa:00:01 MGMT_IP={MANAGEMENT}.2/30 WAN_MAC=52:54:00:aa:00:02 WAN_IP={address}/24 INNER_IP=10.2.0.1/24\n"
+        "MGMT_MAC=52:54:00:aa:00:01 MGMT_IP={MANAGEMENT}.2/30 WAN_MAC=52:54:00:aa:00:02 WAN_IP=192.0.2.2/24 INNER_IP=10.2.0.1/24\n"
     );
     std::fs::write(own.join("peer/env"), env)?;
     let unwanted = [
@@ -149,7 +163,9 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
         charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, ""),
     )?;
     std::fs::write(own.join("etc/swanctl/swanctl.conf"), options.swan.swanctl())?;
-    std::fs::write(own.join("peer/start"), options.script.as_deref().unwrap_or(START))?;
+    let addresses = if options.dual_stack { DUAL_STACK } else { "" };
+    let start = options.script.as_deref().unwrap_or(START);
+    std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}"))?;
     run("chmod", &["+x", &own.join("peer/start").to_string_lossy()])?;
 
     let archive = folder.join("own.cpio");

@@ -65,16 +65,22 @@ impl Namespace {
         Process::start(&mut command, log).with_context(|| format!("in namespace {}", self.name))
     }
 
-    /// Gives a device an address (`"192.0.2.1/24"`) and sets it up.
+    /// Gives a device an address (`"192.0.2.1/24"`) and sets it up. The first IPv6 address lets the namespace's kernel speak IPv6:
+    /// without, none talks where it is not looked at.
     ///
     /// # Errors
-    /// What `ip` said.
+    /// What `ip` or `sysctl` said.
     pub fn address(&self, device: &str, address: &str) -> Result<()> {
-        self.ip(&["address", "add", address, "dev", device])?;
+        let mut add = vec!["address", "add", address, "dev", device];
+        if address.contains(':') {
+            self.run("sysctl", &["-qw", "net.ipv6.conf.all.disable_ipv6=0"])?;
+            add.push("nodad");
+        }
+        self.ip(&add)?;
         self.ip(&["link", "set", device, "up"]).map(drop)
     }
 
-    /// Adds a route.
+    /// Adds a route of either family.
     ///
     /// # Errors
     /// What `ip` said.

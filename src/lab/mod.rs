@@ -12,7 +12,7 @@ mod site;
 mod strongswan;
 mod traffic;
 
-pub use capture::{Capture, Sightings};
+pub use capture::{Capture, Sightings, each_frame};
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};
 pub use guest::{Guest, GuestOptions};
 pub use hosts::{Namespace, Wire};

@@ -28,7 +28,7 @@ pub struct SiteOptions {
     pub mtu: u16,
     /// Its outside address that the tunnel starts from.
     pub own: String,
-    /// Both interfaces have an IPv6 address too: 2001:db8::SIDE/64 outside, 2001:db8:SIDE::1/64 inside.
+    /// All have an IPv6 address too: 2001:db8::SIDE/64 outside, 2001:db8:SIDE::1/64 inside, 2001:db8:SIDE::2/64 the host.
     pub dual_stack: bool,
     /// More lines of the tunnel's table.
     pub tunnel_lines: String,
@@ -180,6 +180,10 @@ impl Site {
         }
         site.host.address(&site.lan(), &format!("10.{side}.0.2/24"))?;
         site.host.route("10.0.0.0/8", &format!("10.{side}.0.1"))?;
+        if options.dual_stack {
+            site.host.address(&site.lan(), &format!("2001:db8:{side}::2/64"))?;
+            site.host.route("2001:db8::/32", &format!("2001:db8:{side}::1"))?;
+        }
         Ok(site)
     }
 
@@ -197,7 +201,8 @@ impl Site {
     }
 
     /// The device of the host on the inside network.
-    fn lan(&self) -> String {
+    #[must_use]
+    pub fn lan(&self) -> String {
         match self.options.devices {
             Devices::Tap => format!("in{}", self.options.side),
             Devices::AfPacket | Devices::Pcap => format!("lan{}", self.options.side),

@@ -58,7 +58,8 @@ impl Ping {
     }
 
     /// Reads ping's summary: `5 packets transmitted, 5 received, 0% packet loss, time 805ms`.
-    fn read(summary: &str) -> Option<Self> {
+    #[must_use]
+    pub fn read(summary: &str) -> Option<Self> {
         let line = summary.lines().find(|line| line.contains("packets transmitted"))?;
         let number = |end: &str| line.split(", ").find_map(|part| part.strip_suffix(end))?.parse().ok();
         Some(Self { sent: number(" packets transmitted")?, received: number(" received")? })

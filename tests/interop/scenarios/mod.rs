@@ -4,6 +4,7 @@ mod bad_input;
 mod baseline;
 mod esplanade;
 mod fail_closed;
+mod families;
 mod linux;
 mod packet;
 mod restart;

@@ -54,7 +54,8 @@ fn with_kernel(lab: &Lab, suite: Suite) -> Result<String> {
     wan.plug("left", "br0")?;
     left.address("wan", "192.0.2.1/24")?;
     left.address("lo", "10.1.0.1/24")?;
-    let _guest = Guest::boot(lab, &wan, "br0", &GuestOptions { swan: suite.swan(), script: None })?;
+    let _guest =
+        Guest::boot(lab, &wan, "br0", &GuestOptions { swan: suite.swan(), ..GuestOptions::default() })?;
     let here = StrongSwan::start(lab, &left, "left", &mirrored(&suite.swan()))?;
     here.initiate()?;
     let ping = Ping::run(&left, "10.1.0.1", "10.2.0.1", 20, Duration::from_millis(20), 56)?;

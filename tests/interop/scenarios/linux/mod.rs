@@ -1,4 +1,8 @@
-//! The Linux kernel's ESP, native (protocol 50), with strongSwan for IKE.
+//! The Linux kernel as the peer, with strongSwan for IKE.
+
+mod ecn;
+mod fragments;
+mod packets;
 
 use crate::Scenario;
 use crate::scenarios::strongswan::{DEFAULT, GCM_ECP256, Suite};
@@ -16,11 +20,13 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         }
     }
     all[0].chosen = true;
+    all.extend(packets::scenarios());
     all
 }
 
+/// Native ESP (protocol 50), by suite.
 fn traffic(lab: &Lab, suite: Suite, initiator: Initiator) -> Result<String> {
-    let guest = GuestOptions { swan: suite.swan(), script: None };
+    let guest = GuestOptions { swan: suite.swan(), ..GuestOptions::default() };
     let scene = Scene::set(lab, &suite.site(), &With::Linux(Box::new(guest)))?;
     scene.establish(initiator)?;
     let sa = scene.only_sa()?;

@@ -166,7 +166,7 @@ impl Bench {
         Wire::lay((&gateway, "in"), (&host, "lan"), 1500)?;
         host.address("lan", "10.1.0.2/24")?;
         host.route("10.2.0.0/24", "10.1.0.1")?;
-        let script = "#!/bin/sh\nip route add 10.1.0.0/24 dev wan\n".to_owned();
+        let script = "ip route add 10.1.0.0/24 dev wan\n".to_owned();
         let guest =
             Guest::boot(lab, &wan, "br0", &GuestOptions { script: Some(script), ..GuestOptions::default() })?;
         let socket = lab.folder().join("dp/dataplane.sock");
