@@ -17,27 +17,29 @@ impl<E: Environment> Agent<E> {
     pub(super) fn serve_hosts(&mut self) {
         let with_hosts = self.tables.vrfs().filter(|(_, vrf)| !vrf.hosts().is_empty());
         let wanted: HostAddresses = with_hosts.map(|(id, vrf)| (id, vrf.hosts().to_vec())).collect();
-        if wanted != self.hosts {
-            self.hosts = wanted;
-            self.set_hosts();
+        // The first time, even of none: a data plane before this one may have left some.
+        if self.hosts.as_ref() != Some(&wanted) {
+            self.set_hosts(&wanted);
+            self.hosts = Some(wanted);
         }
     }
 
     /// Tries again what could not be done, and makes again what an operator removed.
     pub(super) fn retry_hosts(&mut self) {
-        if !self.hosts.is_empty() {
-            self.set_hosts();
+        if let Some(hosts) = self.hosts.take_if(|hosts| !hosts.is_empty()) {
+            self.set_hosts(&hosts);
+            self.hosts = Some(hosts);
         }
     }
 
-    fn set_hosts(&mut self) {
-        let missing = self.environment.programs().set(&self.hosts);
+    fn set_hosts(&mut self, wanted: &HostAddresses) {
+        let missing = self.environment.programs().set(wanted);
         self.figures().set(AgentFigure::HostsMissing, u64::try_from(missing).unwrap_or(u64::MAX));
     }
 
     /// Takes what programs sent: only from a host address of the VRF whose device it came by.
     pub(super) fn take_from_programs(&mut self) -> usize {
-        if self.hosts.is_empty() {
+        if self.hosts.as_ref().is_none_or(HostAddresses::is_empty) {
             return 0;
         }
         // The buffer for control's packets, between which this runs.

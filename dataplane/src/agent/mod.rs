@@ -167,8 +167,8 @@ pub struct Agent<E: Environment> {
     described: BTreeMap<InterfaceId, InterfaceDescription>,
     links: Vec<Link>,
     inject: Box<[u8; MAX_PACKET_LEN]>,
-    /// What the programs of this machine are to have.
-    hosts: HostAddresses,
+    /// What the programs of this machine are to have, once control has said it.
+    hosts: Option<HostAddresses>,
 }
 
 impl<E: Environment> std::fmt::Debug for Agent<E> {
@@ -230,7 +230,7 @@ impl<E: Environment> Agent<E> {
             announced: BTreeSet::new(),
             described: BTreeMap::new(),
             inject: Box::new([0; MAX_PACKET_LEN]),
-            hosts: HostAddresses::new(),
+            hosts: None,
         }
     }
 

@@ -3,10 +3,12 @@
 //!
 //! The devices belong to this process: they stay while control is away, and go with the process, so that
 //! nothing of a protected network is left to the kernel's own routes. A device that an operator removed or
-//! took down is made again.
+//! took down is made again, and so are the [`rules`] that keep what programs send from any other device.
 
 mod device;
 mod link;
+mod netlink;
+mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -18,6 +20,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use device::Device;
+use rules::Rules;
 
 /// What the devices are to carry, by VRF.
 pub type HostAddresses = BTreeMap<VrfId, Vec<InterfaceAddress>>;
@@ -29,6 +32,8 @@ const READY: usize = 16;
 #[derive(Debug, Default)]
 pub struct TunDevices {
     devices: BTreeMap<VrfId, Device>,
+    /// Opened with the first addresses.
+    rules: Option<Rules>,
     /// Says which devices have packets; made with the first device.
     poll: Option<OwnedFd>,
     /// Devices that had packets, the one to be read next in front.
@@ -37,9 +42,17 @@ pub struct TunDevices {
 
 impl TunDevices {
     /// Makes the devices and their addresses what `wanted` says; what is right already is not touched. Returns
-    /// how many VRFs could not be served: call again later.
+    /// how many VRFs could not be served: call again later. No address is there without its rules.
     pub fn set(&mut self, wanted: &HostAddresses) -> usize {
         self.devices.retain(|vrf, _| wanted.contains_key(vrf));
+        let ruled = self.rules().and_then(|rules| rules.add(wanted));
+        let unneeded = match ruled {
+            Ok(unneeded) => unneeded,
+            Err(error) => {
+                tracing::warn!(%error, "the routing rules of host addresses are not as they should be");
+                return wanted.len();
+            }
+        };
         let mut failed = 0;
         for (vrf, addresses) in wanted {
             if let Err(error) = self.serve(*vrf, addresses) {
@@ -47,7 +60,17 @@ impl TunDevices {
                 failed += 1;
             }
         }
+        if let Err(error) = self.rules().and_then(|rules| rules.remove(unneeded)) {
+            tracing::warn!(%error, "routing rules of former host addresses stay");
+        }
         failed
+    }
+
+    fn rules(&mut self) -> io::Result<&Rules> {
+        Ok(match &mut self.rules {
+            Some(rules) => rules,
+            rules => rules.insert(Rules::open()?),
+        })
     }
 
     fn serve(&mut self, vrf: VrfId, addresses: &[InterfaceAddress]) -> io::Result<()> {

@@ -9,7 +9,8 @@ use packet::tables::InterfaceAddress;
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl;
 
-use super::link::Link;
+use super::link::{Link, family_of};
+use super::rules::table;
 
 /// The largest packet that programs send, bytes: with the headers of every suite and NAT traversal it
 /// fits an outer path of 1,500; narrower ones are learned by path MTU discovery.
@@ -32,6 +33,7 @@ struct InterfaceRequest {
 #[derive(Debug)]
 pub(super) struct Device {
     fd: OwnedFd,
+    vrf: VrfId,
     link: Link,
     addresses: Vec<InterfaceAddress>,
 }
@@ -50,16 +52,17 @@ impl Device {
         let link = Link::of(&name)?;
         link.bring_up(MTU)?;
         tracing::info!(device = name, vrf = vrf.0, "TUN device for host addresses");
-        Ok(Self { fd, link, addresses: Vec::new() })
+        Ok(Self { fd, vrf, link, addresses: Vec::new() })
     }
 
-    /// Adds and removes addresses until they are `wanted`.
+    /// Adds and removes addresses until they are `wanted`, and sees to the routes of what is sent from them.
     pub(super) fn set_addresses(&mut self, wanted: &[InterfaceAddress]) -> io::Result<()> {
         while let Some(at) = self.addresses.iter().position(|a| !wanted.contains(a)) {
             self.link.remove_address(self.addresses[at])?;
             self.addresses.remove(at);
         }
         for address in wanted {
+            self.link.route_all(family_of(address.address), table(self.vrf))?;
             if !self.addresses.contains(address) {
                 self.link.add_address(*address)?;
                 self.addresses.push(*address);
