@@ -316,6 +316,8 @@ pub enum ExceptionKind {
         egress: InterfaceId,
         /// Whom to resolve.
         neighbour: IpAddr,
+        /// How it came in: its sender is told if nobody answers. `None` for our own, ESP among them.
+        ingress: Option<Ingress>,
     },
     /// Answer with ICMP "fragmentation needed" and this MTU.
     TooBig {

@@ -104,6 +104,25 @@ fn a_sender_is_told_now_and_then_that_there_is_no_way() {
 }
 
 #[test]
+fn a_sender_is_told_that_a_host_beside_us_does_not_answer() {
+    let (mut gateway, _) = with_sa();
+    let silent = Ipv4Addr::new(10, 1, 0, 99);
+    let frame = to_port(LAN, &Ip { dst: silent, ..FORTH }.ping(56));
+    assert_eq!(gateway.feed(0, LAN, std::slice::from_ref(&frame)), []);
+    let (neighbour, ingress) = (silent.into(), Ingress::Inside);
+    let asked = ExceptionKind::Neighbour { egress: LAN_IF, neighbour, ingress: Some(ingress) };
+    assert_eq!(gateway.exceptions()[0].kind, asked);
+    let failed = Neighbour { state: NeighbourState::Failed, mac: PEER_MAC };
+    change(&mut gateway, Change::PutNeighbour { interface: LAN_IF, address: neighbour, neighbour: failed });
+    assert_eq!(gateway.feed(0, LAN, &vec![frame; 32]), []);
+    let reason = DropReason::NeighbourFailed;
+    assert_eq!(gateway.drops(reason), 32);
+    let told: Vec<_> = gateway.exceptions().iter().map(|exception| exception.kind).collect();
+    assert_eq!(told, [ExceptionKind::Unreachable { reason, ingress }], "once for a burst of packets");
+    gateway.assert_balanced();
+}
+
+#[test]
 fn a_route_out_of_an_outside_interface_needs_a_bypass() {
     let (mut gateway, _) = with_sa();
     // The inside lives in a VRF of its own; put an outside interface's network beside it by a next hop.
@@ -188,7 +207,7 @@ fn an_unknown_neighbour_is_resolved_and_a_failed_one_is_a_reason() {
     assert_eq!(gateway.feed(0, LAN, &[to_port(LAN, &FORTH.ping(56))]), []);
     let mut exceptions = gateway.exceptions();
     let held = exceptions.pop().expect("one packet");
-    assert_eq!(held.kind, ExceptionKind::Neighbour { egress: WAN_IF, neighbour: peer });
+    assert_eq!(held.kind, ExceptionKind::Neighbour { egress: WAN_IF, neighbour: peer, ingress: None });
     assert_eq!(protocol(held.packet.data()), 50, "sealed before it waits");
 
     // The agent has resolved it and gives the packet back.

@@ -69,7 +69,7 @@ drop_reasons! {
     FragmentUnsupported = "fragment_unsupported", "The packet would have to be fragmented, which is not done; lower the sender's MTU or let it set DF.";
     // The neighbour.
     NeighbourPending = "neighbour_pending", "The neighbour is being resolved and its hold queue is full; persists only if it does not answer.";
-    NeighbourFailed = "neighbour_failed", "The neighbour does not answer ARP or neighbour discovery; check that it is up and in this VLAN.";
+    NeighbourFailed = "neighbour_failed", "The neighbour does not answer ARP or neighbour discovery, an ICMP message told the sender; check that it is up and in this VLAN.";
     // ESP inbound.
     FragmentInvalid = "fragment_invalid", "A fragment for us is empty, misaligned, too far out, one of too many or hides its upper-layer header; check the sender.";
     FragmentDuplicate = "fragment_duplicate", "A fragment for us came twice, the copy was dropped; harmless, look for a path that duplicates.";

@@ -28,11 +28,14 @@ const BURST: usize = 128;
 /// In a punt descriptor: it came in by no interface.
 const NO_INTERFACE: u16 = u16::MAX;
 
-/// A packet that waits for a neighbour, with where it came in: a drop is counted there.
+/// A packet that waits for a neighbour.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Held<B> {
     pub(super) packet: B,
-    pub(super) interface: Option<InterfaceId>,
+    /// A drop is counted there.
+    from: Origin,
+    /// How it came in, if it is not our own.
+    ingress: Option<Ingress>,
 }
 
 impl<E: Environment> Agent<E> {
@@ -66,8 +69,8 @@ impl<E: Environment> Agent<E> {
                 self.deliver_to_host(vrf, interface, packet.data());
             }
             ExceptionKind::Local { ingress } => self.answer_local(from, packet, ingress, now),
-            ExceptionKind::Neighbour { egress, neighbour } => {
-                self.resolve((egress, neighbour), Held { packet, interface }, now);
+            ExceptionKind::Neighbour { egress, neighbour, ingress } => {
+                self.resolve((egress, neighbour), Held { packet, from, ingress }, now);
             }
             ExceptionKind::TooBig { mtu, ingress } => {
                 self.report(IcmpError::FragmentationNeeded { mtu }, from, ingress, packet.data(), now);
@@ -170,7 +173,7 @@ impl<E: Environment> Agent<E> {
             let create = for_us && arp.operation == ArpOperation::Request;
             let mut actions = Vec::new();
             self.neighbours.confirm((id, sender), arp.sender_mac, create, now, |a| actions.push(a));
-            self.perform(actions);
+            self.perform(actions, now);
         }
     }
 
@@ -187,15 +190,24 @@ impl<E: Environment> Agent<E> {
         // Nothing can be asked without an address of the same family.
         let askable = |interface: &Interface| interface.source_for(address).is_some();
         if !self.tables.interface(id).is_some_and(askable) {
-            return self.counters.drop(held.interface, DropReason::NeighbourFailed);
+            return self.give_up(&held, now);
         }
         let mut actions = Vec::new();
         self.neighbours.want(key, held, now, |action| actions.push(action));
-        self.perform(actions);
+        self.perform(actions, now);
+    }
+
+    /// Drops a packet whose neighbour does not answer, and tells its sender (RFC 1812 section 5.2.7.1, RFC 4443
+    /// section 3.1), unless that is beyond an outside interface or one of ours.
+    fn give_up(&mut self, held: &Held<E::Packet>, now: Duration) {
+        self.counters.drop(held.from.interface, DropReason::NeighbourFailed);
+        if let Some(ingress @ (Ingress::Inside | Ingress::Tunnel(_))) = held.ingress {
+            self.report(IcmpError::HostUnreachable, held.from, ingress, held.packet.data(), now);
+        }
     }
 
     /// Does what the neighbour cache asks for.
-    pub(super) fn perform(&mut self, actions: Vec<Action<Held<E::Packet>>>) {
+    pub(super) fn perform(&mut self, actions: Vec<Action<Held<E::Packet>>>, now: Duration) {
         for action in actions {
             match action {
                 Action::Request { key, mac } => self.request_neighbour(key, mac),
@@ -212,11 +224,9 @@ impl<E: Environment> Agent<E> {
                     let work = AgentWork::Neighbour { interface, neighbour };
                     self.outgoing.push(FromAgent { packet: packet.packet, work });
                 }
-                Action::Unreachable { packet, .. } => {
-                    self.counters.drop(packet.interface, DropReason::NeighbourFailed);
-                }
+                Action::Unreachable { packet, .. } => self.give_up(&packet, now),
                 Action::NoRoom { packet, .. } => {
-                    self.counters.drop(packet.interface, DropReason::NeighbourPending);
+                    self.counters.drop(packet.from.interface, DropReason::NeighbourPending);
                 }
             }
         }
@@ -271,7 +281,7 @@ impl<E: Environment> Agent<E> {
         let stays = |id: InterfaceId| tables.interface(id).is_some() && !moved.contains(&id);
         let mut actions = Vec::new();
         self.neighbours.retain(|(id, _)| stays(*id), |action| actions.push(action));
-        self.perform(actions);
+        self.perform(actions, self.environment.now());
     }
 
     pub(super) fn interface_and_mac(&self, id: InterfaceId) -> Option<(&Interface, MacAddr)> {
@@ -321,7 +331,7 @@ impl<E: Environment> Agent<E> {
 }
 
 /// Where a packet came from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Origin {
     interface: Option<InterfaceId>,
     vrf: VrfId,
@@ -332,14 +342,16 @@ fn answer_to(ingress: Ingress, vrf: VrfId) -> AgentWork {
     if icmp::answers_by_decision(ingress) { AgentWork::Forward { vrf } } else { AgentWork::Own { vrf } }
 }
 
-/// What a sender is told of a packet for which there was no way: a policy of ours, or a route or tunnel that
-/// may come back.
+/// What a sender is told of a packet for which there was no way: a policy of ours, or a route, tunnel or
+/// neighbour that may come back.
 fn unreachable(reason: DropReason) -> IcmpError {
     match reason {
         DropReason::NoMatchingSelector | DropReason::CleartextRefused => {
             IcmpError::AdministrativelyProhibited
         }
-        DropReason::TunnelDown | DropReason::NoActiveTunnel => IcmpError::HostUnreachable,
+        DropReason::TunnelDown | DropReason::NoActiveTunnel | DropReason::NeighbourFailed => {
+            IcmpError::HostUnreachable
+        }
         _ => IcmpError::NetUnreachable,
     }
 }

@@ -46,7 +46,7 @@ impl<E: Environment> Agent<E> {
             let mut actions = Vec::new();
             let key = (id, IpAddr::V6(neighbour));
             self.neighbours.confirm(key, heard.mac, solicitation, now, |action| actions.push(action));
-            self.perform(actions);
+            self.perform(actions, now);
         }
     }
 

@@ -47,7 +47,7 @@ impl<E: Environment> Agent<E> {
         let mut actions = Vec::new();
         self.neighbours.poll(now, |action| actions.push(action));
         let mut work = actions.len();
-        self.perform(actions);
+        self.perform(actions, now);
         while let Some(spi) = self.sas.pop_due(now) {
             self.free(spi);
             work += 1;

@@ -229,7 +229,7 @@ impl<B: Buffer> Pipeline<B> {
             Ok(way) => way,
             Err(reason) => return self.drop(packet, None, reason),
         };
-        let sending = Sending { packet, from: None, way: Way::Via(egress) };
+        let sending = Sending { packet, from: None, way: Way::Via(egress, None) };
         let mtu = egress.interface.mtu;
         if flow.len <= mtu {
             self.push_sending(tables, onward, sending, tx);
@@ -266,7 +266,7 @@ fn waited_way<'t>(
             return Err(DropReason::CleartextRefused);
         }
     }
-    Ok(Way::Via(Egress { interface, neighbour }))
+    Ok(Way::Via(Egress { interface, neighbour }, None))
 }
 
 impl<B: Buffer> Arrival<B> {

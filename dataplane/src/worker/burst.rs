@@ -101,8 +101,8 @@ pub(super) struct Sending<'t, B> {
 /// How far the way of a packet is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way<'t> {
-    /// The interface and whose address to look up.
-    Via(Egress<'t>),
+    /// The interface and whose address to look up; and how the packet came in, if it is not our own.
+    Via(Egress<'t>, Option<Ingress>),
     /// The interface and the Ethernet address.
     To(&'t Interface, MacAddr),
     /// The interface; the frame is complete.

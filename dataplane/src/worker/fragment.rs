@@ -46,7 +46,7 @@ impl<B: Buffer> Pipeline<B> {
                     if ingress != Ingress::Own {
                         packet::headers::decrement_hop_limit(packet.data_mut());
                     }
-                    let sending = Sending { packet, from, way: Way::Via(*egress) };
+                    let sending = Sending { packet, from, way: Way::Via(*egress, Some(ingress)) };
                     self.push_sending(tables, onward, sending, tx);
                 }
             }

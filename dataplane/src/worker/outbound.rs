@@ -146,7 +146,7 @@ fn outer_way<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Way<'t>, D
             child.sa.cache_egress(tables.version(), cached);
             Ok(Way::To(egress.interface, known.mac))
         }
-        _ => Ok(Way::Via(egress)),
+        _ => Ok(Way::Via(egress, None)),
     }
 }
 

@@ -159,7 +159,8 @@ impl<B: Buffer> Pipeline<B> {
                 if inner.ingress != Ingress::Own {
                     packet::headers::decrement_hop_limit(inner.packet.data_mut());
                 }
-                let sending = Sending { packet: inner.packet, from: inner.from, way: Way::Via(egress) };
+                let way = Way::Via(egress, Some(inner.ingress));
+                let sending = Sending { packet: inner.packet, from: inner.from, way };
                 self.push_sending(tables, onward, sending, tx);
             }
             Outcome::Local if inner.flow.fragment => self.reassemble_inner(tables, onward, inner, tx),
@@ -185,7 +186,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Drops a packet for which there is no way; now and then its sender is told.
-    fn refuse(&mut self, inner: Inner<B>, reason: DropReason) {
+    pub(super) fn refuse(&mut self, inner: Inner<B>, reason: DropReason) {
         let Inner { ingress, flow, .. } = inner;
         let from_behind_us = matches!(ingress, Ingress::Inside | Ingress::Tunnel(_));
         // A flood of them must neither cost the agent much nor take the place of other exceptions.
@@ -344,6 +345,11 @@ impl<B: Buffer> Pipeline<B> {
 
 /// True for the reasons that an ICMP error can tell (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
 fn has_answer(reason: DropReason) -> bool {
-    use DropReason::{CleartextRefused, NoActiveTunnel, NoMatchingSelector, NoRoute, TunnelDown};
-    matches!(reason, NoRoute | TunnelDown | NoActiveTunnel | NoMatchingSelector | CleartextRefused)
+    use DropReason::{
+        CleartextRefused, NeighbourFailed, NoActiveTunnel, NoMatchingSelector, NoRoute, TunnelDown,
+    };
+    matches!(
+        reason,
+        NoRoute | TunnelDown | NoActiveTunnel | NoMatchingSelector | CleartextRefused | NeighbourFailed
+    )
 }

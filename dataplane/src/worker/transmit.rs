@@ -1,13 +1,15 @@
 //! The last stage: Ethernet headers, and one transmit call per port and burst.
 
 use arrayvec::ArrayVec;
+use packet::decide::Ingress;
+use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::neighbour::NeighbourState;
 use packet::tables::Interface;
-use packet::{DropReason, InterfaceId, MacAddr, PortId};
+use packet::{DropReason, InterfaceId, MacAddr, PortId, VrfId};
 
 use super::buffer::Buffer;
-use super::burst::{BURST, Sending, Way};
+use super::burst::{BURST, Inner, Sending, Way};
 use super::counters::WorkerCounters;
 use super::pipeline::Pipeline;
 use crate::shared::{ExceptionKind, Tables};
@@ -84,22 +86,39 @@ impl<B: Buffer> Pipeline<B> {
             match way {
                 Way::To(interface, mac) => self.frame(packet, from, interface, mac, tx),
                 Way::Frame(interface) => self.enqueue(packet, from, interface, tx),
-                Way::Via(egress) => {
+                Way::Via(egress, ingress) => {
                     let (interface, neighbour) = (egress.interface, egress.neighbour);
                     match tables.neighbours.lookup(interface.id, neighbour) {
                         Some(known) if known.state == NeighbourState::Reachable => {
                             self.frame(packet, from, interface, known.mac, tx);
                         }
                         Some(known) if known.state == NeighbourState::Failed => {
-                            self.drop(packet, from, DropReason::NeighbourFailed);
+                            self.refuse_unreachable(packet, from, interface.vrf, ingress);
                         }
                         _ => {
-                            let kind = ExceptionKind::Neighbour { egress: interface.id, neighbour };
+                            let kind = ExceptionKind::Neighbour { egress: interface.id, neighbour, ingress };
                             self.leave(packet, from, interface.vrf, kind);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Drops a packet whose neighbour does not answer; the sender is told, unless it is one of ours.
+    #[cold]
+    fn refuse_unreachable(
+        &mut self,
+        packet: B,
+        from: Option<InterfaceId>,
+        vrf: VrfId,
+        ingress: Option<Ingress>,
+    ) {
+        match (ingress, Flow::parse(packet.data())) {
+            (Some(ingress), Ok(flow)) => {
+                self.refuse(Inner { packet, from, vrf, ingress, flow }, DropReason::NeighbourFailed);
+            }
+            _ => self.drop(packet, from, DropReason::NeighbourFailed),
         }
     }
 

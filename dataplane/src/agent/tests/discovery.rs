@@ -80,7 +80,10 @@ fn a_probe_for_our_address_is_answered_to_everybody() {
 #[test]
 fn packets_wait_for_their_ipv6_neighbour() {
     let (mut bench, ..) = dual_stack();
-    bench.except(b"first", ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER6.into() });
+    bench.except(
+        b"first",
+        ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER6.into(), ingress: None },
+    );
     let asked = sent(&mut bench).expect("asked");
     assert_eq!((asked.src, asked.dst, asked.target), (OURS6, solicited_node(PEER6), PEER6));
     bench.except(&from_peer(&answers(Some(PEER_MAC), true)), ExceptionKind::Ndp);

@@ -21,7 +21,7 @@ fn arp_for_our_address_is_answered_and_the_asker_known() {
 #[test]
 fn packets_wait_for_their_neighbour() {
     let (mut bench, _control) = Bench::configured();
-    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into() };
+    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into(), ingress: None };
     bench.except(b"first", kind);
     bench.except(b"second", kind);
     let asked = arp::parse(&bench.sent().unwrap().0).unwrap();
@@ -38,7 +38,7 @@ fn packets_wait_for_their_neighbour() {
 #[test]
 fn a_silent_neighbour_costs_its_packets() {
     let (mut bench, _control) = Bench::configured();
-    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into() };
+    let kind = ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: PEER.into(), ingress: None };
     bench.except(b"lost", kind);
     for _ in 0..4 {
         bench.advance(Duration::from_secs(1));
@@ -47,8 +47,35 @@ fn a_silent_neighbour_costs_its_packets() {
     let known = bench.agent.tables.neighbours.lookup(OUTSIDE, PEER.into()).unwrap();
     assert_eq!(known.state, NeighbourState::Failed);
     let v6: IpAddr = "2001:db8::1".parse().unwrap();
-    bench.except(b"v6", ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: v6 });
+    bench.except(b"v6", ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: v6, ingress: None });
     assert_eq!(bench.drops(DropReason::NeighbourFailed), 2);
+}
+
+#[test]
+fn who_sent_to_a_silent_neighbour_is_told() {
+    use packet::decide::Ingress;
+    let (mut bench, _control) = Bench::configured();
+    let (sender, silent) = (Ipv4Addr::new(10, 9, 0, 1), PEER);
+    let held = |ingress| ExceptionKind::Neighbour { egress: OUTSIDE, neighbour: silent.into(), ingress };
+    bench.except(&ping(sender, silent), held(Some(Ingress::Inside)));
+    bench.except(&ping(sender, silent), held(Some(Ingress::Outside)));
+    bench.except(&ping(OURS, silent), held(None));
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        bench.advance(Duration::from_secs(1));
+        told.extend(
+            std::iter::from_fn(|| bench.sent()).filter(|(_, work)| !matches!(work, AgentWork::Frame { .. })),
+        );
+    }
+    assert_eq!(bench.drops(DropReason::NeighbourFailed), 3);
+    let [(error, work)] = &told[..] else {
+        panic!("one of the three, beyond no outside interface: {told:?}")
+    };
+    let flow = packet::flow::Flow::parse(error).unwrap();
+    assert_eq!((flow.src, flow.dst, &error[20..22]), (OURS.into(), sender.into(), &[3, 1][..]));
+    assert_eq!(*work, AgentWork::Forward { vrf: VrfId(0) });
+    bench.except(&ping(sender, silent), held(Some(Ingress::Inside)));
+    assert_eq!(bench.sent().unwrap().0[20..22], [3, 1], "at once while it counts as failed");
 }
 
 #[test]
@@ -87,7 +114,12 @@ fn pings_are_answered_here_and_other_icmp_is_punted() {
 fn a_packet_without_a_way_is_reported_to_its_sender() {
     let (mut bench, _control) = Bench::configured();
     let ingress = packet::decide::Ingress::Inside;
-    let told = [(DropReason::NoRoute, 0), (DropReason::TunnelDown, 1), (DropReason::NoMatchingSelector, 13)];
+    let told = [
+        (DropReason::NoRoute, 0),
+        (DropReason::TunnelDown, 1),
+        (DropReason::NeighbourFailed, 1),
+        (DropReason::NoMatchingSelector, 13),
+    ];
     for (reason, code) in told {
         let probe = ping(PEER, Ipv4Addr::new(10, 9, 0, 1));
         bench.except(&probe, ExceptionKind::Unreachable { reason, ingress });

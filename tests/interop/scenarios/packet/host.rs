@@ -20,6 +20,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("packet/host/ping", ping).chosen(),
         Scenario::new("packet/host/traceroute", traceroute),
+        Scenario::new("packet/host/silent", silent),
         Scenario::new("packet/host/bgp", bgp),
     ]
 }
@@ -90,6 +91,20 @@ fn traceroute(lab: &Lab) -> Result<String> {
     })?;
     scene.finish()?;
     Ok("gateway, gateway, host".into())
+}
+
+/// The far gateway says that a host beside it does not answer.
+fn silent(lab: &Lab) -> Result<String> {
+    let scene = scene(lab)?;
+    let ping = scene.site.host.command("ping").args(["-n", "-c", "1", "-W", "6", "10.2.0.77"]).output()?;
+    let shown = String::from_utf8_lossy(&ping.stdout);
+    scene.explain(if shown.contains("From 10.2.0.1 icmp_seq=1 Destination Host Unreachable") {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("{shown}"))
+    })?;
+    scene.finish()?;
+    Ok("host unreachable from the far gateway".into())
 }
 
 /// BIRD on each gateway, across the tunnel, learns the other's route.
