@@ -71,11 +71,11 @@ drop_reasons! {
     NeighbourPending = "neighbour_pending", "The neighbour is being resolved and its hold queue is full; persists only if it does not answer.";
     NeighbourFailed = "neighbour_failed", "The neighbour does not answer ARP or neighbour discovery, an ICMP message told the sender; check that it is up and in this VLAN.";
     // ESP inbound.
-    FragmentInvalid = "fragment_invalid", "A fragment for us is empty, misaligned, too far out, one of too many or hides its upper-layer header; check the sender.";
-    FragmentDuplicate = "fragment_duplicate", "A fragment for us came twice, the copy was dropped; harmless, look for a path that duplicates.";
-    FragmentOverlap = "fragment_overlap", "Fragments for us overlap, so that the whole packet was refused (RFC 5722); no sound sender does this, suspect an attack.";
-    ReassemblyTimeout = "reassembly_timeout", "Fragments for us did not all arrive in time; look for loss on the path, or lower the peer's tunnel MTU.";
-    ReassemblyFull = "reassembly_full", "Too many incomplete packets for us, in all or of this source; lower the peer's tunnel MTU, or raise reassembly-datagrams.";
+    FragmentInvalid = "fragment_invalid", "A fragment is empty, misaligned, too far out, one of too many or hides its upper-layer header; check the sender.";
+    FragmentDuplicate = "fragment_duplicate", "A fragment came twice, the copy was dropped; harmless, look for a path that duplicates.";
+    FragmentOverlap = "fragment_overlap", "Fragments overlap, so that the whole packet was refused (RFC 5722); no sound sender does this, suspect an attack.";
+    ReassemblyTimeout = "reassembly_timeout", "Fragments for us or for an SA with ports did not all arrive in time; look for loss on the path, or lower the sender's MTU.";
+    ReassemblyFull = "reassembly_full", "Too many incomplete packets for us or for SAs with ports, in all or of this source; lower the sender's MTU, or raise reassembly-datagrams.";
     OuterMismatch = "outer_mismatch", "The ESP packet came to another address or VRF than its SA belongs to; check the peer's configuration.";
     NatKeepalive = "nat_keepalive", "A NAT keepalive of the peer (RFC 3948), consumed; nothing to do.";
     EspTruncated = "esp_truncated", "The ESP packet is shorter than its headers and tag; check the path for truncation.";

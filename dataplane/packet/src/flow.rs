@@ -30,6 +30,8 @@ pub struct Flow {
     pub hop_limit: u8,
     /// True for a fragment, first or later.
     pub fragment: bool,
+    /// Length of the largest fragment of a packet that was put together here, bytes; 0 if it came as it is.
+    pub largest_fragment: u16,
     /// True if no router may fragment the packet: IPv4 with DF, and IPv6.
     pub dont_fragment: bool,
     /// Offset of the upper-layer header, bytes.
@@ -66,6 +68,7 @@ impl Flow {
             traffic_class: ip.tos(),
             hop_limit: ip.ttl(),
             fragment: ip.is_fragment(),
+            largest_fragment: 0,
             dont_fragment: ip.dont_fragment(),
             header_len: ip.header_len(),
             len: ip.total_len(),
@@ -84,6 +87,7 @@ impl Flow {
             traffic_class: ip.traffic_class(),
             hop_limit: ip.hop_limit(),
             fragment: upper.fragment,
+            largest_fragment: 0,
             dont_fragment: true,
             header_len: upper.offset,
             len: ip.total_len(),

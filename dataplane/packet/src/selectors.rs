@@ -125,12 +125,91 @@ impl TrafficSelector {
         }
     }
 
+    /// As [`TrafficSelector::matches`] of the whole packet, for a fragment of it: all of them get the same answer.
+    fn fit_of_fragment(&self, address: IpAddr, flow: &Flow) -> Fit {
+        if !self.addresses.contains(address) {
+            return Fit::Differs;
+        }
+        let protocol = match self.protocol {
+            0 => Fit::Matches,
+            // Only the first fragment counts (RFC 8200 section 4.5); what the others say may be anything.
+            _ if flow.dst.is_ipv6() => Fit::NeedsWhole,
+            protocol if protocol == flow.protocol => Fit::Matches,
+            _ => Fit::Differs,
+        };
+        // The first fragment shows its ports, but must not part from the others.
+        protocol.and(if self.ports == PortRange::ANY { Fit::Matches } else { Fit::NeedsWhole })
+    }
+
     #[inline]
     fn matches(&self, address: IpAddr, protocol: u8, port: Option<u16>) -> bool {
         self.addresses.contains(address)
             && (self.protocol == 0 || self.protocol == protocol)
             && self.ports.contains(port)
     }
+}
+
+/// Whether selectors match a packet of which only a part may be there (RFC 4301 section 7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fit {
+    /// They match it.
+    Matches,
+    /// They may match it: they name ports, or over IPv6 a protocol, that no single fragment decides about.
+    NeedsWhole,
+    /// They do not match it.
+    Differs,
+}
+
+impl Fit {
+    /// What both allow.
+    #[must_use]
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Differs, _) | (_, Self::Differs) => Self::Differs,
+            (Self::NeedsWhole, _) | (_, Self::NeedsWhole) => Self::NeedsWhole,
+            (Self::Matches, Self::Matches) => Self::Matches,
+        }
+    }
+
+    /// What either allows.
+    #[must_use]
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Matches, _) | (_, Self::Matches) => Self::Matches,
+            (Self::NeedsWhole, _) | (_, Self::NeedsWhole) => Self::NeedsWhole,
+            (Self::Differs, Self::Differs) => Self::Differs,
+        }
+    }
+}
+
+/// Whether an SA with these selectors may carry the packet to the peer.
+#[inline]
+#[must_use]
+pub fn fit_outbound(selectors: &[SelectorPair], flow: &Flow) -> Fit {
+    if flow.fragment {
+        return fit_of_fragment(selectors, flow, flow.src, flow.dst);
+    }
+    let matches = selectors.iter().any(|pair| pair.matches_outbound(flow));
+    if matches { Fit::Matches } else { Fit::Differs }
+}
+
+/// Whether the peer may have sent the packet on an SA with these selectors.
+#[inline]
+#[must_use]
+pub fn fit_inbound(selectors: &[SelectorPair], flow: &Flow) -> Fit {
+    if flow.fragment {
+        return fit_of_fragment(selectors, flow, flow.dst, flow.src);
+    }
+    let matches = selectors.iter().any(|pair| pair.matches_inbound(flow));
+    if matches { Fit::Matches } else { Fit::Differs }
+}
+
+#[cold]
+fn fit_of_fragment(selectors: &[SelectorPair], flow: &Flow, local: IpAddr, remote: IpAddr) -> Fit {
+    let fit = |pair: &SelectorPair| {
+        pair.local.fit_of_fragment(local, flow).and(pair.remote.fit_of_fragment(remote, flow))
+    };
+    selectors.iter().map(fit).fold(Fit::Differs, Fit::or)
 }
 
 /// A field of a selector.

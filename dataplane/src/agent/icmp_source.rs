@@ -43,6 +43,7 @@ fn passes(tables: &Tables, vrf: VrfId, src: IpAddr, dst: IpAddr) -> bool {
         traffic_class: 0,
         hop_limit: TTL,
         fragment: false,
+        largest_fragment: 0,
         dont_fragment: false,
         header_len: 20,
         len: ERROR_LEN,

@@ -37,7 +37,7 @@ figures! {
     Held = "held", "Early packets that wait for the keys of their SA now.";
     Fragments = "fragments", "Additional packets made by fragmenting large ones.";
     Merged = "merged", "Fragments that became part of a packet made of several, less those packets.";
-    FragmentsHeld = "fragments_held", "Fragments for us that wait for the rest of their packets now.";
+    FragmentsHeld = "fragments_held", "Fragments for us, or for SAs that name ports, that wait for the rest of their packets now.";
     NoticesLost = "notices_lost", "Hints to the agent lost because their queue was full.";
     Bursts = "bursts", "Rounds of polling that brought packets.";
     EmptyPolls = "empty_polls", "Rounds of polling that brought nothing.";

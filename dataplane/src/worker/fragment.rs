@@ -87,10 +87,13 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     fn plan(&mut self, packet: &[u8], flow: &Flow, ingress: Ingress, mtu: u16) -> Option<Plan> {
-        match ingress {
-            // A program behind the TUN device may have cut it before.
-            Ingress::Own if !flow.fragment => Plan::at_source(packet, flow, mtu, self.identifications.next()),
-            _ => Plan::on_the_way(packet, flow, mtu),
+        // A program behind the TUN device may have cut it before.
+        let is_source = ingress == Ingress::Own && !flow.fragment;
+        // Of IPv6 only what was put together here: the identification its source gave it went with the fragments.
+        if is_source || flow.dst.is_ipv6() {
+            Plan::at_source(packet, flow, mtu, self.identifications.next())
+        } else {
+            Plan::on_the_way(packet, flow, mtu)
         }
     }
 

@@ -172,7 +172,11 @@ impl<B: Buffer> Pipeline<B> {
         // What the peer's side may send must also fit our way back to it.
         clamp_mss(&mut packet, &flow, entry.mss);
         let ingress = Ingress::Tunnel(entry.tunnel);
-        self.decide(tables, onward, Inner { packet, from, vrf: tunnel.inner_vrf, ingress, flow }, tx);
+        let decapsulated = Inner { packet, from, vrf: tunnel.inner_vrf, ingress, flow };
+        if inner.needs_whole {
+            return self.reassemble_opened(tables, onward, decapsulated, entry, tx);
+        }
+        self.decide(tables, onward, decapsulated, tx);
     }
 }
 

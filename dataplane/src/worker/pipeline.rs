@@ -75,7 +75,7 @@ impl<B: Buffer> Pipeline<B> {
         Self {
             index,
             early: EarlyPackets::new(early_packets, PATIENCE_MS * per_ms),
-            incomplete: super::reassemble::incomplete(reassembly_datagrams, per_ms),
+            incomplete: Incomplete::new(reassembly_datagrams, per_ms),
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
             recent: Recent::new(NOTICE_MS * per_ms),
@@ -163,6 +163,7 @@ impl<B: Buffer> Pipeline<B> {
                 let sending = Sending { packet: inner.packet, from: inner.from, way };
                 self.push_sending(tables, onward, sending, tx);
             }
+            Outcome::Reassemble => self.reassemble_inner(tables, onward, inner, tx),
             Outcome::Local if inner.flow.fragment => self.reassemble_inner(tables, onward, inner, tx),
             Outcome::Local => {
                 let kind = ExceptionKind::Local { ingress: inner.ingress };

@@ -1,4 +1,5 @@
-//! Fragments for us: held until their packet is whole, which then starts anew.
+//! Fragments that must become whole before their packet is looked at: those for us, and inner ones of which the
+//! selectors of an SA want to see the ports (RFC 4301 section 7). The packet then starts anew.
 //!
 //! Those of an outer packet may come in by any outside interface of the VRF; those of an inner one belong
 //! together only if they came in the same way, so that no tunnel can complete the packet of another.
@@ -6,21 +7,36 @@
 use packet::decide::Ingress;
 use packet::flow::Flow;
 use packet::reassembly::{Complete, Fragment, Limits, Reassembly};
+use packet::sad::SadEntry;
+use packet::selectors::{Fit, fit_inbound};
 use packet::tables::Interface;
-use packet::{DropReason, InterfaceId, VrfId};
+use packet::{DropReason, InterfaceId, Spi, VrfId};
 
 use super::buffer::Buffer;
 use super::burst::{Burst, Inner, Onward};
-use super::counters::Figure;
+use super::counters::{Figure, WorkerCounters};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::shared::Tables;
 
-/// Within which fragments belong together: the VRF, and how inner ones came in.
-pub(super) type Scope = (VrfId, Option<Ingress>);
+/// The fragments that one worker holds. Two holds, so that strangers outside and hosts inside cannot take each
+/// other's places.
+#[derive(Debug)]
+pub(super) struct Incomplete<B> {
+    outer: Reassembly<Scope, Held<B>>,
+    inner: Reassembly<Scope, Held<B>>,
+}
 
-/// The fragments that one worker holds.
-pub(super) type Incomplete<B> = Reassembly<Scope, Held<B>>;
+/// Within which fragments belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// The VRF.
+    Outer(VrfId),
+    /// And how they came in.
+    Inner(VrfId, Ingress),
+    /// The SA by which they came in: its selectors are still to check the whole.
+    Sa(Spi),
+}
 
 /// How long the fragments of a packet may take, milliseconds. They leave their sender at once; 60 seconds, as
 /// RFC 8200 has it, would only serve a flood.
@@ -33,10 +49,21 @@ pub(super) struct Held<B> {
     from: Option<InterfaceId>,
 }
 
-/// Room for the fragments of `datagrams` packets; one source may have a quarter of it.
-pub(super) fn incomplete<B>(datagrams: usize, ticks_per_ms: u64) -> Incomplete<B> {
-    let patience = PATIENCE_MS * ticks_per_ms;
-    Reassembly::new(Limits { datagrams, per_source: datagrams.div_ceil(4), patience })
+impl<B> Incomplete<B> {
+    /// Room for the fragments of `datagrams` packets, half of it for inner ones; one source may have a quarter.
+    pub(super) fn new(datagrams: usize, ticks_per_ms: u64) -> Self {
+        let limits = Limits {
+            datagrams: datagrams.div_ceil(2),
+            per_source: datagrams.div_ceil(4),
+            patience: PATIENCE_MS * ticks_per_ms,
+        };
+        Self { outer: Reassembly::new(limits), inner: Reassembly::new(limits) }
+    }
+
+    /// How many fragments are held.
+    pub(super) fn held(&self) -> usize {
+        self.outer.held() + self.inner.held()
+    }
 }
 
 impl<B: Buffer> Pipeline<B> {
@@ -53,13 +80,14 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let (from, vrf) = (interface.id, interface.vrf);
         let known = tables.is_peer(vrf, flow.src);
-        if let Some(whole) = self.reassemble(packet, Some(from), (vrf, None), &flow, known) {
+        let held = Held { packet, from: Some(from) };
+        if let Some((whole, _)) = self.reassemble(held, Scope::Outer(vrf), &flow, known) {
             let deadline = self.early.deadline(self.now);
             self.admit_outer(tables, burst, whole, from, deadline, tx);
         }
     }
 
-    /// Takes a fragment of an inner packet for an address of ours.
+    /// Takes a fragment of an inner packet for an address of ours, or for an SA whose selectors name ports.
     #[cold]
     pub(super) fn reassemble_inner<'t>(
         &mut self,
@@ -68,42 +96,69 @@ impl<B: Buffer> Pipeline<B> {
         inner: Inner<B>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Inner { packet, from, vrf, ingress, flow } = inner;
-        // Out of a tunnel comes what a peer has authenticated.
-        let known = matches!(ingress, Ingress::Tunnel(_));
-        let Some(packet) = self.reassemble(packet, from, (vrf, Some(ingress)), &flow, known) else { return };
-        match Flow::parse(packet.data()) {
-            Ok(flow) if !flow.fragment => {
-                self.decide(tables, onward, Inner { packet, from, vrf, ingress, flow }, tx);
-            }
-            Ok(_) => self.drop(packet, from, DropReason::FragmentInvalid),
-            Err(reason) => self.drop(packet, from, reason),
+        let scope = Scope::Inner(inner.vrf, inner.ingress);
+        if let Some(whole) = self.whole_inner(inner, scope) {
+            self.decide(tables, onward, whole, tx);
         }
     }
 
-    /// Holds a fragment; returns the packet that it completes.
-    fn reassemble(
+    /// Takes a decapsulated fragment; the selectors of its SA check the whole.
+    #[cold]
+    pub(super) fn reassemble_opened<'t>(
         &mut self,
-        packet: B,
-        from: Option<InterfaceId>,
-        scope: Scope,
-        flow: &Flow,
-        known: bool,
-    ) -> Option<B> {
-        let fragment = match Fragment::parse(scope, packet.data(), flow) {
-            Ok(fragment) => fragment,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        inner: Inner<B>,
+        entry: &SadEntry<crypto::Key>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Some(whole) = self.whole_inner(inner, Scope::Sa(entry.spi)) else { return };
+        if fit_inbound(&entry.selectors, &whole.flow) == Fit::Matches {
+            return self.decide(tables, onward, whole, tx);
+        }
+        if let Some(sa) = &entry.inbound {
+            sa.count_selector_failure();
+        }
+        self.drop(whole.packet, whole.from, DropReason::InnerSelector);
+    }
+
+    /// Holds a fragment of an inner packet; returns the packet that it completes.
+    fn whole_inner(&mut self, inner: Inner<B>, scope: Scope) -> Option<Inner<B>> {
+        let Inner { packet, from, vrf, ingress, flow } = inner;
+        // Out of a tunnel comes what a peer has authenticated.
+        let known = matches!(ingress, Ingress::Tunnel(_));
+        let held = Held { packet, from };
+        let (packet, largest_fragment) = self.reassemble(held, scope, &flow, known)?;
+        let reason = match Flow::parse(packet.data()) {
+            Ok(flow) if !flow.fragment => {
+                return Some(Inner { packet, from, vrf, ingress, flow: Flow { largest_fragment, ..flow } });
+            }
+            Ok(_) => DropReason::FragmentInvalid,
+            Err(reason) => reason,
+        };
+        self.drop(packet, from, reason);
+        None
+    }
+
+    /// Holds a fragment; returns the packet that it completes, and the length of its largest fragment.
+    fn reassemble(&mut self, fragment: Held<B>, scope: Scope, flow: &Flow, known: bool) -> Option<(B, u16)> {
+        let parsed = match Fragment::parse(scope, fragment.packet.data(), flow) {
+            Ok(parsed) => parsed,
             Err(reason) => {
-                self.drop(packet, from, reason);
+                self.drop(fragment.packet, fragment.from, reason);
                 return None;
             }
         };
         let Self { incomplete, counters, now, .. } = self;
-        let held = Held { packet, from };
-        let complete = incomplete.insert(fragment, known, held, *now, &mut |held: Held<B>, reason| {
-            counters.drop(held.from, reason);
-        });
+        let hold = match scope {
+            Scope::Outer(_) => &mut incomplete.outer,
+            Scope::Inner(..) | Scope::Sa(_) => &mut incomplete.inner,
+        };
+        let complete = hold.insert(parsed, known, fragment, *now, &mut refusal(counters));
         self.counters.set(Figure::FragmentsHeld, self.incomplete.held() as u64);
-        self.merge(complete?)
+        let complete = complete?;
+        let largest = complete.largest_fragment();
+        Some((self.merge(complete)?, largest))
     }
 
     /// Makes one packet of the fragments.
@@ -129,9 +184,15 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn expire_fragments(&mut self, now: u64) {
         let Self { incomplete, counters, .. } = self;
         let before = incomplete.held();
-        incomplete.expire(now, &mut |held: Held<B>, reason| counters.drop(held.from, reason));
+        incomplete.outer.expire(now, &mut refusal(counters));
+        incomplete.inner.expire(now, &mut refusal(counters));
         if incomplete.held() != before {
             counters.set(Figure::FragmentsHeld, incomplete.held() as u64);
         }
     }
+}
+
+/// Counts the fragments that end without a packet.
+fn refusal<B>(counters: &mut WorkerCounters) -> impl FnMut(Held<B>, DropReason) {
+    |held, reason| counters.drop(held.from, reason)
 }

@@ -176,6 +176,8 @@ pub struct ChildSa {
     pub replay_window: u32,
     pub lifetime: Lifetime,
     pub active: bool,
+    /// In place of everything between the networks of the side.
+    pub selector: Option<SelectorPair>,
 }
 
 impl ChildSa {
@@ -200,6 +202,7 @@ impl ChildSa {
             replay_window: 1024,
             lifetime: Lifetime::UNLIMITED,
             active: true,
+            selector: None,
         }
     }
 
@@ -212,7 +215,9 @@ impl ChildSa {
         };
         let side = pairs.into_iter().find_map(partner).expect("one of the sides above");
         let (inbound_keys, outbound_keys) = (self.outbound_keys.clone(), self.inbound_keys.clone());
-        Self { side, ours: self.theirs, theirs: self.ours, inbound_keys, outbound_keys, ..self.clone() }
+        let selector = self.selector.map(|pair| SelectorPair { local: pair.remote, remote: pair.local });
+        let (ours, theirs) = (self.theirs, self.ours);
+        Self { side, ours, theirs, inbound_keys, outbound_keys, selector, ..self.clone() }
     }
 
     pub fn spi(&self) -> Spi {
@@ -242,7 +247,8 @@ impl ChildSa {
             peer_spi: self.theirs,
             active: self.active,
         };
-        let selector = SelectorPair::between(prefix(self.side.network), prefix(self.side.peer_network));
+        let networks = SelectorPair::between(prefix(self.side.network), prefix(self.side.peer_network));
+        let selector = self.selector.unwrap_or(networks);
         for change in [
             Change::InstallInbound(inbound),
             Change::InstallOutbound(outbound),

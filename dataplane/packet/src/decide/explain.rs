@@ -93,7 +93,7 @@ pub enum Verdict {
     },
     /// ICMP for us.
     Icmp,
-    /// A fragment for us, held until its packet is whole.
+    /// A fragment for us, or for a CHILD_SA that depends on ports: held until its packet is whole.
     Fragment,
     /// Dropped.
     Drop(DropReason),
@@ -108,6 +108,7 @@ impl<K> From<&Outcome<'_, K>> for Verdict {
             Outcome::Forward(Egress { interface, neighbour }) => {
                 Self::Forward { interface: interface.id, neighbour }
             }
+            Outcome::Reassemble => Self::Fragment,
             Outcome::Local => Self::Local,
             Outcome::Acquire(tunnel) => Self::Acquire(tunnel),
             Outcome::TimeExceeded => Self::TimeExceeded,

@@ -6,6 +6,7 @@ use crate::flow::Flow;
 use crate::headers::{icmpv6::ECHO_REPLY, protocol};
 use crate::ids::{TunnelId, VrfId};
 use crate::sad::Child;
+use crate::selectors::{Fit, fit_outbound};
 use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup, Vrf};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -32,6 +33,8 @@ pub enum Outcome<'t, K> {
     Encapsulate(Child<'t, K>),
     /// Send it in clear on this interface.
     Forward(Egress<'t>),
+    /// A fragment, and the CHILD_SA depends on what only the whole packet shows: reassemble it, then decide.
+    Reassemble,
     /// It is for an address of ours in this VRF.
     Local,
     /// Tell control that the tunnel needs an SA; the packet itself is dropped ([`DropReason::AwaitingSa`]).
@@ -202,10 +205,10 @@ fn forward<'t, K>(
     if expires(flow, ingress) {
         return Ok(Outcome::TimeExceeded);
     }
-    Ok(match oversize(flow, egress.interface.mtu) {
-        None => Outcome::Forward(egress),
-        Some(mtu) if must_stay_whole(flow, ingress) => Outcome::TooBig { mtu },
-        Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Forward(egress) },
+    Ok(match size(flow, ingress, egress.interface.mtu) {
+        Size::Fits => Outcome::Forward(egress),
+        Size::TooBig { mtu } => Outcome::TooBig { mtu },
+        Size::Cut { mtu } => Outcome::Fragment { mtu, to: FragmentTo::Forward(egress) },
     })
 }
 
@@ -224,17 +227,23 @@ fn encapsulate<'t, K>(
     let children = tables.children(id);
     let found = children.iter().find_map(|spi| {
         let child = tables.child(*spi)?;
-        child.entry.selectors.iter().any(|pair| pair.matches_outbound(flow)).then_some(child)
+        match fit_outbound(&child.entry.selectors, flow) {
+            Fit::Differs => None,
+            fit => Some((child, fit)),
+        }
     });
-    let Some(child) = found else { return no_child(tables, id) };
+    let Some((child, fit)) = found else { return no_child(tables, id) };
+    if fit == Fit::NeedsWhole {
+        return Ok(Outcome::Reassemble);
+    }
     watcher.see(|| Step::limits(flow, ingress, child.entry.inner_mtu));
     if expires(flow, ingress) {
         return Ok(Outcome::TimeExceeded);
     }
-    Ok(match oversize(flow, child.entry.inner_mtu) {
-        None => Outcome::Encapsulate(child),
-        Some(mtu) if must_stay_whole(flow, ingress) => Outcome::TooBig { mtu },
-        Some(mtu) => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
+    Ok(match size(flow, ingress, child.entry.inner_mtu) {
+        Size::Fits => Outcome::Encapsulate(child),
+        Size::TooBig { mtu } => Outcome::TooBig { mtu },
+        Size::Cut { mtu } => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
     })
 }
 
@@ -263,13 +272,36 @@ pub(super) fn expires(flow: &Flow, ingress: Ingress) -> bool {
     flow.hop_limit <= 1 && ingress != Ingress::Own
 }
 
-/// The MTU, if the packet exceeds it.
-#[inline]
-fn oversize(flow: &Flow, mtu: u16) -> Option<u16> {
-    (flow.len > mtu).then_some(mtu)
+/// What follows from the size of a packet.
+enum Size {
+    Fits,
+    /// The sender is told this MTU.
+    TooBig {
+        mtu: u16,
+    },
+    /// Into fragments of this size.
+    Cut {
+        mtu: u16,
+    },
 }
 
-/// True if somebody must be told to send less. Nobody stands behind an echo reply of ours, whose size the request
+/// An IPv6 packet that was put together here goes on in fragments like those its sender chose: a later link
+/// would call the whole too big, which the sender could do nothing about.
+#[inline]
+fn size(flow: &Flow, ingress: Ingress, mtu: u16) -> Size {
+    if flow.largest_fragment != 0 && flow.dst.is_ipv6() {
+        let largest = flow.largest_fragment;
+        if largest > mtu { Size::TooBig { mtu } } else { Size::Cut { mtu: largest } }
+    } else if flow.len <= mtu {
+        Size::Fits
+    } else if must_stay_whole(flow, ingress) {
+        Size::TooBig { mtu }
+    } else {
+        Size::Cut { mtu }
+    }
+}
+
+/// True if the sender must be told to send less. Nobody stands behind an echo reply of ours, whose size the request
 /// chose: it is fragmented here, at its source.
 #[inline]
 fn must_stay_whole(flow: &Flow, ingress: Ingress) -> bool {

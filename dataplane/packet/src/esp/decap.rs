@@ -7,7 +7,7 @@ use super::{ESP_HEADER_LEN, ESP_TRAILER_LEN, EspSpans};
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
 use crate::headers::{self, protocol};
-use crate::selectors::SelectorPair;
+use crate::selectors::{Fit, SelectorPair, fit_inbound};
 
 /// An ESP packet as it arrived, before its SA is known. Offsets count from the outer IP header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +61,8 @@ pub struct Opened {
     pub offset: u16,
     /// Its headers, with the ECN field already decapsulated.
     pub flow: Flow,
+    /// It is a fragment that the selectors alone do not judge: reassemble it, then check the whole.
+    pub needs_whole: bool,
 }
 
 /// Checks a decrypted and authenticated packet and makes its inner packet ready to forward.
@@ -91,7 +93,8 @@ pub fn finish(
     }
     let mut flow = Flow::parse(payload).map_err(|_| DropReason::InnerInvalid)?;
     // 4. The peer may send only what was negotiated.
-    if !selectors.iter().any(|pair| pair.matches_inbound(&flow)) {
+    let fit = fit_inbound(selectors, &flow);
+    if fit == Fit::Differs {
         return Err(DropReason::InnerSelector);
     }
     // 5. Congestion met on the way.
@@ -100,7 +103,7 @@ pub fn finish(
         flow.traffic_class = flow.traffic_class & !ecn::ECN_MASK | marked;
         headers::set_traffic_class(payload, flow.traffic_class);
     }
-    Ok(Opened { offset: spans.cipher, flow })
+    Ok(Opened { offset: spans.cipher, flow, needs_whole: fit == Fit::NeedsWhole })
 }
 
 /// Length of the payload and the next header of decrypted data.

@@ -27,6 +27,12 @@ impl<B> Complete<B> {
         usize::from(head) + usize::from(end)
     }
 
+    /// Length of the largest fragment as it came, bytes.
+    #[must_use]
+    pub fn largest_fragment(&self) -> u16 {
+        self.pieces.iter().map(|piece| piece.place.data + piece.place.len()).max().unwrap_or(0)
+    }
+
     /// How many fragments it has.
     #[must_use]
     pub fn fragments(&self) -> usize {

@@ -57,3 +57,53 @@ fn ranges_are_inclusive_and_of_one_family() {
     assert_eq!(AddressRange::new(ip("10.0.0.5"), ip("::6")), None);
     assert_eq!(PortRange::new(2, 1), None);
 }
+
+#[test]
+fn all_fragments_of_a_packet_get_the_same_answer() {
+    let whole = udp("10.1.0.9", "10.2.0.9", (1024, 53), b"0123456789abcdef");
+    let first = Flow { fragment: true, ..flow(&whole) };
+    let later = Flow { ports: None, ..first };
+    let with = |protocol, ports, network| SelectorPair {
+        local: selector("10.1.0.0/24", 0, PortRange::ANY),
+        remote: selector(network, protocol, ports),
+    };
+    let dns = PortRange::new(53, 53).expect("a range");
+    let other = PortRange::new(54, 54).expect("a range");
+    for (pairs, fragment, of_whole) in [
+        (vec![with(protocol::UDP, PortRange::ANY, "10.2.0.0/24")], Fit::Matches, Fit::Matches),
+        (vec![with(protocol::TCP, PortRange::ANY, "10.2.0.0/24")], Fit::Differs, Fit::Differs),
+        (vec![with(protocol::UDP, dns, "10.2.0.0/24")], Fit::NeedsWhole, Fit::Matches),
+        (vec![with(protocol::UDP, other, "10.2.0.0/24")], Fit::NeedsWhole, Fit::Differs),
+        (vec![with(protocol::UDP, dns, "10.3.0.0/24")], Fit::Differs, Fit::Differs),
+        (
+            vec![with(0, dns, "10.2.0.0/24"), with(0, PortRange::ANY, "10.2.0.0/16")],
+            Fit::Matches,
+            Fit::Matches,
+        ),
+        (vec![], Fit::Differs, Fit::Differs),
+    ] {
+        assert_eq!(
+            (fit_outbound(&pairs, &first), fit_outbound(&pairs, &later)),
+            (fragment, fragment),
+            "{pairs:?}"
+        );
+        assert_eq!(fit_outbound(&pairs, &flow(&whole)), of_whole, "{pairs:?}");
+        let back = |flow: Flow| Flow { src: flow.dst, dst: flow.src, ..flow };
+        assert_eq!(fit_inbound(&pairs, &back(later)), fragment);
+    }
+}
+
+#[test]
+fn no_ipv6_fragment_alone_shows_its_protocol() {
+    let packet =
+        crate::testing::ipv6("2001:db8:1::9", "2001:db8:2::9", 44, &[17, 0, 0, 1, 0, 0, 0, 7, 0, 1, 0, 53]);
+    let with = |protocol| SelectorPair {
+        local: selector("2001:db8:1::/64", 0, PortRange::ANY),
+        remote: selector("2001:db8:2::/64", protocol, PortRange::ANY),
+    };
+    let fit = |protocol| fit_outbound(&[with(protocol)], &flow(&packet));
+    assert_eq!(
+        (fit(0), fit(protocol::UDP), fit(protocol::TCP)),
+        (Fit::Matches, Fit::NeedsWhole, Fit::NeedsWhole)
+    );
+}

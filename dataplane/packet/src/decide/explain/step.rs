@@ -8,7 +8,7 @@ use crate::ids::{InterfaceId, Spi, TunnelId, VrfId};
 use crate::neighbour::NeighbourState;
 use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
-use crate::selectors::{Mismatch, SelectorPair};
+use crate::selectors::{Fit, Mismatch, SelectorPair, fit_outbound};
 use crate::tables::{Egress, NextHop, Role, RouteTarget, Tables, TunnelGroup, Vrf};
 use std::net::IpAddr;
 
@@ -125,6 +125,8 @@ pub enum TriedBecause {
     Selectors(Vec<(SelectorPair, Mismatch)>),
     /// It is taken.
     Chosen,
+    /// Whether it matches shows only when the fragments are put together.
+    NeedsWhole,
     /// A newer one was taken before; the packet would have matched it or not.
     Older,
 }
@@ -159,7 +161,7 @@ impl Step {
                 None => TriedBecause::NoSender,
                 Some(child) => refusals(&child.entry.selectors, flow),
             };
-            taken |= because == TriedBecause::Chosen;
+            taken |= matches!(because, TriedBecause::Chosen | TriedBecause::NeedsWhole);
             Tried { spi: *spi, because }
         };
         let tried = tables.children(tunnel).iter().map(look).take(MAX_CANDIDATES).collect();
@@ -181,14 +183,16 @@ impl Step {
     }
 }
 
-/// `Chosen` if a pair of selectors matches, else why each does not.
+/// What becomes of an SA with these selectors.
 fn refusals(selectors: &[SelectorPair], flow: &Flow) -> TriedBecause {
-    let refusal = |pair: &SelectorPair| Some((*pair, pair.mismatch_outbound(flow)?));
-    let refused: Option<Vec<_>> = selectors.iter().map(refusal).collect();
-    refused.map_or(TriedBecause::Chosen, |mut refused| {
-        refused.truncate(MAX_CANDIDATES);
-        TriedBecause::Selectors(refused)
-    })
+    match fit_outbound(selectors, flow) {
+        Fit::Matches => TriedBecause::Chosen,
+        Fit::NeedsWhole => TriedBecause::NeedsWhole,
+        Fit::Differs => {
+            let refusal = |pair: &SelectorPair| Some((*pair, pair.mismatch_outbound(flow)?));
+            TriedBecause::Selectors(selectors.iter().filter_map(refusal).take(MAX_CANDIDATES).collect())
+        }
+    }
 }
 
 pub(super) fn way<K>(tables: &Tables<K>, egress: Egress<'_>) -> Way {

@@ -53,7 +53,10 @@ fn random_tables(chance: &mut Chance) -> Tables<u32> {
             let name = spi(0x2_0100 + index * 16 + u32::try_from(age).expect("small"));
             let mut changes = install(name, *id, chance.below(4) != 0);
             changes.pop();
-            let selector = SelectorPair::between(chance.prefix(), chance.prefix());
+            let mut selector = SelectorPair::between(chance.prefix(), chance.prefix());
+            if chance.below(3) == 0 {
+                selector.remote.ports = PortRange::new(0, 30_000).expect("a range");
+            }
             changes.push(Change::AddSelector { spi: name, selector });
             apply(&mut tables, changes);
         }
@@ -96,6 +99,7 @@ fn random_flow(chance: &mut Chance) -> Flow {
         hop_limit: *chance.of(&[1, 2, 64]),
         len: *chance.of(&[28, 1000, 1446, 1447, 1501, 9000]),
         dont_fragment: chance.below(2) == 0,
+        fragment: chance.below(8) == 0,
         ..flow(&packet)
     }
 }
@@ -122,7 +126,16 @@ fn an_explanation_is_the_decision() {
         }
     }
     // The tables are random enough to lead everywhere.
-    let must = ["Encapsulate", "Forward", "Local", "Acquire", "TimeExceeded", "TooBig", "FragmentIntoTunnel"];
+    let must = [
+        "Encapsulate",
+        "Forward",
+        "Local",
+        "Acquire",
+        "TimeExceeded",
+        "TooBig",
+        "FragmentIntoTunnel",
+        "Fragment",
+    ];
     for kind in must.into_iter().chain(["FragmentForward", "no_active_tunnel", "no_matching_selector"]) {
         assert!(seen.contains_key(kind), "{kind} never seen: {seen:?}");
     }
@@ -140,12 +153,14 @@ fn check_steps(explained: &Explanation) {
     for step in &explained.steps {
         assert!(!step.to_string().is_empty() && step.losers().iter().all(|loser| !loser.is_empty()));
         if let Step::Children { tried, .. } = step {
-            let chosen = tried.iter().find(|tried| tried.because == TriedBecause::Chosen).map(|t| t.spi);
+            let found = |because| tried.iter().find(|tried| tried.because == because).map(|t| t.spi);
+            let (chosen, held) = (found(TriedBecause::Chosen), found(TriedBecause::NeedsWhole));
+            assert_eq!(held.is_some(), explained.verdict == Verdict::Fragment);
             match explained.verdict {
                 Verdict::Encapsulate { spi, .. } | Verdict::FragmentIntoTunnel { spi, .. } => {
                     assert_eq!(chosen, Some(spi));
                 }
-                Verdict::Acquire(_) | Verdict::Drop(_) => assert_eq!(chosen, None),
+                Verdict::Acquire(_) | Verdict::Drop(_) | Verdict::Fragment => assert_eq!(chosen, None),
                 _ => assert!(chosen.is_some()),
             }
         }

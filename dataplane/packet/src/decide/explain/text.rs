@@ -50,7 +50,8 @@ impl Step {
                 .collect()
             }
             Self::Children { tried, .. } => {
-                let lost = tried.iter().filter(|tried| tried.because != TriedBecause::Chosen);
+                let won = [TriedBecause::Chosen, TriedBecause::NeedsWhole];
+                let lost = tried.iter().filter(|tried| !won.contains(&tried.because));
                 lost.map(ToString::to_string).collect()
             }
             _ => Vec::new(),
@@ -89,7 +90,16 @@ impl fmt::Display for Step {
             Self::Group { chosen: Some(id), hash, .. } => write!(f, "tunnel {id} by flow hash {hash:08x}"),
             Self::Group { chosen: None, .. } => f.write_str("no tunnel of the group is active"),
             Self::Children { tunnel, tried } => {
-                match tried.iter().find(|tried| tried.because == TriedBecause::Chosen) {
+                let won = |because: &TriedBecause| {
+                    matches!(because, TriedBecause::Chosen | TriedBecause::NeedsWhole)
+                };
+                match tried.iter().find(|tried| won(&tried.because)) {
+                    Some(Tried { spi, because: TriedBecause::NeedsWhole }) => {
+                        write!(
+                            f,
+                            "SA {spi} of tunnel {tunnel} names ports, which only the whole packet shows"
+                        )
+                    }
                     Some(Tried { spi, .. }) => write!(f, "SA {spi} of tunnel {tunnel}"),
                     None => write!(f, "no SA of tunnel {tunnel} may carry it"),
                 }
@@ -156,6 +166,7 @@ impl fmt::Display for Tried {
         match &self.because {
             TriedBecause::NoSender => f.write_str("may not send (reserved, not active yet, or replaced)"),
             TriedBecause::Chosen => f.write_str("chosen"),
+            TriedBecause::NeedsWhole => f.write_str("names ports, which only the whole packet shows"),
             TriedBecause::Older => f.write_str("an SA before it was chosen"),
             TriedBecause::Selectors(refused) if refused.is_empty() => f.write_str("has no selectors"),
             TriedBecause::Selectors(refused) => {

@@ -13,6 +13,7 @@ fn decide(tables: &Tables<u32>, flow: &Flow, ingress: Ingress) -> String {
     match decide_inner(tables, INNER, flow, ingress) {
         Outcome::Encapsulate(child) => format!("sa {}", child.entry.spi),
         Outcome::Forward(egress) => format!("forward {} to {}", egress.interface.id, egress.neighbour),
+        Outcome::Reassemble => "reassemble".into(),
         Outcome::Local => "local".into(),
         Outcome::Acquire(tunnel) => format!("acquire {tunnel}"),
         Outcome::TimeExceeded => "time exceeded".into(),
