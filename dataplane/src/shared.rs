@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use crossbeam_queue::ArrayQueue;
 use dpdk::{Mbuf, Mempool};
 use packet::decide::Ingress;
+pub use packet::sad::Direction;
 use packet::sad::LimitKind;
 use packet::{DropReason, InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
 use rcu::{Domain, RcuCell};
@@ -338,15 +339,6 @@ pub enum ExceptionKind {
         /// How it came in.
         ingress: Ingress,
     },
-}
-
-/// Which way an SA half works.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// The half that receives.
-    Inbound,
-    /// The half that sends.
-    Outbound,
 }
 
 /// Which limit of an SA was reached.

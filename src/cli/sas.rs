@@ -88,7 +88,11 @@ fn party(party: &Party) -> String {
 
 fn traffic(traffic: Traffic) -> String {
     let idle = traffic.idle_secs.map(|secs| format!(", {secs}s ago")).unwrap_or_default();
-    format!("{:>9} bytes, {:>7} packets{idle}", traffic.bytes, traffic.packets)
+    let policed = match traffic.policed {
+        0 => String::new(),
+        packets => format!(", {packets} above the limit"),
+    };
+    format!("{:>9} bytes, {:>7} packets{policed}{idle}", traffic.bytes, traffic.packets)
 }
 
 /// A state as the API spells it.

@@ -82,10 +82,12 @@ fn counters(all: &Counters) -> String {
         all.interfaces.iter().map(interface),
     );
     let sa = |s: &api::SaCounters| {
-        let figures = [s.in_packets, s.in_bytes, s.out_packets, s.out_bytes, s.auth_failures, s.replays]
-            .map(|n| n.to_string());
-        let [a, b, c, d, e, f] = figures;
-        [s.spi.clone(), s.connection.clone(), a, b, c, d, e, f]
+        let policed = s.in_policed + s.out_policed;
+        let figures =
+            [s.in_packets, s.in_bytes, s.out_packets, s.out_bytes, s.auth_failures, s.replays, policed]
+                .map(|n| n.to_string());
+        let [a, b, c, d, e, f, g] = figures;
+        [s.spi.clone(), s.connection.clone(), a, b, c, d, e, f, g]
     };
     let header = [
         "SPI",
@@ -96,6 +98,7 @@ fn counters(all: &Counters) -> String {
         "out bytes",
         "auth failures",
         "replays",
+        "policed",
     ];
     out += &table(header, all.sas.iter().map(sa));
     out

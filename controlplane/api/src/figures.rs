@@ -42,6 +42,11 @@ pub struct SaCounters {
     pub out_packets: u64,
     pub out_bytes: u64,
     pub auth_failures: u64,
+    /// Packets dropped because the connection was above its limits.
+    #[serde(default)]
+    pub in_policed: u64,
+    #[serde(default)]
+    pub out_policed: u64,
     pub replays: u64,
 }
 

@@ -133,6 +133,9 @@ pub struct ChildSa {
 pub struct Traffic {
     pub packets: u64,
     pub bytes: u64,
+    /// Packets dropped because the connection was above its limits.
+    #[serde(default)]
+    pub policed: u64,
     /// Seconds since the last packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_secs: Option<u64>,

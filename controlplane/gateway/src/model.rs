@@ -148,6 +148,8 @@ pub struct Connection {
     /// VRF of the protected traffic.
     pub vrf: Vrf,
     pub encapsulation: Encapsulation,
+    /// What all its tunnels may carry together.
+    pub policer: Option<Policer>,
     /// One or two; the first is the primary.
     pub tunnels: Vec<Tunnel>,
 }
@@ -177,6 +179,17 @@ pub struct Encapsulation {
     pub df: Df,
     /// `None` copies the inner DSCP.
     pub dscp: Option<u8>,
+}
+
+/// The limits of a connection (RM-19); at least one is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policer {
+    /// Mbit/s of inner packets in each direction.
+    pub bandwidth: Option<u32>,
+    /// Packets per second in both directions together.
+    pub pps: Option<u32>,
+    /// The traffic of so many milliseconds may come at once.
+    pub burst: u32,
 }
 
 /// The outer "don't fragment" bit.

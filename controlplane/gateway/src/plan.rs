@@ -11,7 +11,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, PskSource, Role, Vrf};
+use crate::model::{
+    Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, Policer, PskSource, Role, Vrf,
+};
 
 mod build;
 pub mod id;
@@ -36,6 +38,7 @@ pub struct DataplanePlan {
     pub addresses: Vec<AddressPlan>,
     pub host_addresses: Vec<HostAddress>,
     pub tunnels: Vec<DataplaneTunnel>,
+    pub policers: Vec<PolicerPlan>,
     pub next_hops: Vec<NextHopPlan>,
     /// Candidates: `routing` picks one per prefix.
     pub routes: Vec<RoutePlan>,
@@ -70,6 +73,13 @@ pub struct DataplaneTunnel {
     pub inner_vrf: Vrf,
     pub outer_vrf: Vrf,
     pub encapsulation: Encapsulation,
+}
+
+/// The limits of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicerPlan {
+    pub connection: u32,
+    pub policer: Policer,
 }
 
 /// Where routes lead.

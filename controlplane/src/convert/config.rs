@@ -8,8 +8,8 @@ use gateway::plan::{DataplanePlan, InterfacePlan, NextHopKind, RouteSource};
 use ipnet::IpNet;
 use shm::message::{
     self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId,
-    NextHop, NextHopId, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey, Tunnel,
-    TunnelId, VlanId, VrfId,
+    NextHop, NextHopId, Policer, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey,
+    Tunnel, TunnelId, VlanId, VrfId,
 };
 
 /// Tunnels that may carry traffic: those with a CHILD_SA.
@@ -52,6 +52,7 @@ pub fn configuration(
         })
     }));
     changes.extend(plan.tunnels.iter().map(|planned| Change::from(tunnel(planned))));
+    changes.extend(plan.policers.iter().map(|planned| Change::from(policer(planned))));
     changes.extend(plan.next_hops.iter().map(|planned| Change::from(next_hop(planned, up))));
     changes.extend(routes(plan).into_iter().map(Change::from));
     changes.extend(plan.policy_routes.iter().filter_map(|planned| {
@@ -113,6 +114,16 @@ fn tunnel(planned: &gateway::plan::DataplaneTunnel) -> Tunnel {
         },
         dscp: encapsulation.dscp.map_or(DscpPolicy::Copy, DscpPolicy::Value),
         acquire: true,
+    }
+}
+
+fn policer(planned: &gateway::plan::PolicerPlan) -> Policer {
+    let gateway::model::Policer { bandwidth, pps, burst } = planned.policer;
+    Policer {
+        connection: ConnectionId(planned.connection),
+        bits_per_second: u64::from(bandwidth.unwrap_or(0)) * 1_000_000,
+        packets_per_second: pps.unwrap_or(0),
+        burst_ms: burst,
     }
 }
 
@@ -190,6 +201,7 @@ mod tests {
         routing-mode = "flows"
         local-networks = ["10.1.0.0/24"]
         remote-networks = ["10.2.0.0/24"]
+        policer = { bandwidth = 200, burst = 50 }
         [[connection.tunnel]]
         customer-gateway = "peer"
         psk = "x"
@@ -217,6 +229,11 @@ mod tests {
                 }
                 Change::PutAddress(_) => "address",
                 Change::PutTunnel(_) => "tunnel",
+                Change::PutPolicer(policer) => {
+                    let limits = (policer.bits_per_second, policer.packets_per_second, policer.burst_ms);
+                    assert_eq!(limits, (200_000_000, 0, 50));
+                    "policer"
+                }
                 Change::PutNextHop(_) => "next hop",
                 Change::PutRoute(route) => {
                     assert_eq!(
@@ -233,10 +250,9 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        let expected =
-            ["interface", "address", "address", "tunnel", "tunnel", "next hop", "next hop", "next hop"];
-        assert_eq!(kinds[..8], expected);
-        assert_eq!(kinds[8..], ["route", "policy route"]);
+        let expected = ["interface", "address", "address", "tunnel", "tunnel", "policer"];
+        assert_eq!(kinds[..6], expected);
+        assert_eq!(kinds[6..], ["next hop", "next hop", "next hop", "route", "policy route"]);
     }
 
     #[test]

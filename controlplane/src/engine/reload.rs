@@ -97,13 +97,14 @@ fn compare(old: &Loaded, new: &Loaded) -> (Vec<String>, Vec<String>) {
     (owned(same), owned(other))
 }
 
-type Tunnels<'a> = Vec<(&'a TunnelPlan, Option<&'a gateway::psk::Psk>)>;
+/// A connection as the document has it, and its tunnels with their keys.
+type Parts<'a> = (&'a gateway::model::Connection, Vec<(&'a TunnelPlan, Option<&'a gateway::psk::Psk>)>);
 
-fn by_connection(document: &Loaded) -> BTreeMap<&str, Tunnels<'_>> {
-    let mut connections: BTreeMap<&str, Tunnels<'_>> = BTreeMap::new();
-    for tunnel in &document.plan.tunnels {
-        let psk = document.psks.get(&tunnel.id);
-        connections.entry(&tunnel.connection).or_default().push((tunnel, psk));
-    }
-    connections
+fn by_connection(document: &Loaded) -> BTreeMap<&str, Parts<'_>> {
+    let parts = |connection: &'_ gateway::model::Connection| {
+        let tunnels = document.plan.tunnels.iter().filter(|tunnel| tunnel.connection == connection.name);
+        tunnels.map(|tunnel| (tunnel, document.psks.get(&tunnel.id))).collect()
+    };
+    let connections = document.desired.connections.iter();
+    connections.map(|connection| (connection.name.as_str(), (connection, parts(connection)))).collect()
 }

@@ -134,11 +134,13 @@ impl Engine {
             inbound: Traffic {
                 packets: totals.in_packets,
                 bytes: totals.in_bytes,
+                policed: totals.in_policed,
                 idle_secs: idle_secs.filter(|_| totals.in_packets > 0),
             },
             outbound: Traffic {
                 packets: totals.out_packets,
                 bytes: totals.out_bytes,
+                policed: totals.out_policed,
                 idle_secs: idle_secs.filter(|_| totals.out_packets > 0),
             },
             local_ts: selectors(&child.local_ts),
@@ -259,6 +261,8 @@ impl Engine {
             out_packets: totals.out_packets,
             out_bytes: totals.out_bytes,
             auth_failures: totals.auth_failures,
+            in_policed: totals.in_policed,
+            out_policed: totals.out_policed,
             replays: totals.replays,
         }
     }

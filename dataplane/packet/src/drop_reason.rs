@@ -92,6 +92,9 @@ drop_reasons! {
     InnerInvalid = "inner_invalid", "The decrypted packet's IP header is malformed; the peer encapsulates broken packets.";
     InnerSelector = "inner_selector", "The decrypted packet does not match the SA's traffic selectors; align the networks of both ends.";
     EcnNotCapable = "ecn_not_capable", "Congestion was signalled on a packet that cannot carry the signal (RFC 6040); the sender will slow down.";
+    // The connection.
+    PolicerBandwidth = "policer_bandwidth", "The connection carries its limit of bandwidth in this direction; raise or remove its policer, or let the senders slow down.";
+    PolicerPackets = "policer_packets", "The connection carries its limit of packets per second; raise or remove its policer, or let the senders use larger packets.";
     // ESP outbound.
     SequenceExhausted = "sequence_exhausted", "The SA used its last sequence number; a rekey must have failed, see the last negotiation error.";
     LifetimeExceeded = "lifetime_exceeded", "The SA reached its hard byte or packet limit; a rekey must have failed, see the last negotiation error.";

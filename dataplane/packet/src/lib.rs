@@ -25,6 +25,7 @@ pub mod headers;
 pub mod ids;
 pub mod neighbour;
 pub mod persist;
+pub mod policer;
 pub mod policy;
 pub mod prefix;
 pub mod reassembly;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crypto::Key;
 use packet::Spi;
 use packet::ids::PortId;
+use packet::policer::Policer;
 use packet::sad::{OutboundSa, Reservation, SaState};
 use packet::tables::Change;
 use shm::message as contract;
@@ -120,6 +121,11 @@ impl<E: Environment> Agent<E> {
                 self.expander.inbound(install)?
             }
             contract::Change::InstallOutbound(install) => self.expander.outbound(install)?,
+            contract::Change::PutPolicer(put) => {
+                let (workers, ticks) = (self.shared.mailboxes.len(), self.shared.ticks_per_second);
+                let policer = Policer::new(convert::policer_rates(put), workers, ticks);
+                Change::PutPolicer { connection: put.connection.0, policer: Arc::new(policer) }
+            }
             other => convert::object(other)?.ok_or(RejectCode::Unsupported)?,
         };
         note_deletion(next, change, effects);

@@ -1,6 +1,7 @@
 //! The contract's words and the tables' words for the same things.
 
 use packet::esp::{DfPolicy, DscpPolicy, Encap, OuterEndpoints, TransformIds};
+use packet::policer::PolicerRates;
 use packet::policy::{Bypass, PolicyRoute};
 use packet::sad::Lifetime;
 use packet::selectors::{AddressRange, PortRange, SelectorPair, TrafficSelector};
@@ -11,7 +12,7 @@ use packet::{InterfaceId, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, Vl
 use shm::message as contract;
 use shm::message::RejectCode;
 
-/// A change of the configured objects. SAs need keys expanded: see [`super::sas`].
+/// A change of the configured objects. SAs need keys expanded: see [`super::sas`]; policers the workers' clock.
 pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::Key>>, RejectCode> {
     use contract::Change as From;
     Ok(Some(match change {
@@ -60,7 +61,8 @@ pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::
         From::DeleteOutbound(d) => Change::DeleteOutbound(spi(d.spi)),
         From::DeleteInbound(d) => Change::DeleteInbound(spi(d.spi)),
         From::UpdateOuter(u) => Change::UpdateOuter { spi: spi(u.spi), outer: outer(&u.outer) },
-        From::InstallInbound(_) | From::InstallOutbound(_) => return Ok(None),
+        From::DeletePolicer(d) => Change::DeletePolicer { connection: d.connection.0 },
+        From::PutPolicer(_) | From::InstallInbound(_) | From::InstallOutbound(_) => return Ok(None),
     }))
 }
 
@@ -158,6 +160,14 @@ fn tunnel(from: &contract::Tunnel) -> Tunnel {
             contract::DscpPolicy::Value(value) => DscpPolicy::Fixed(value),
         },
         acquire: from.acquire,
+    }
+}
+
+pub(super) fn policer_rates(from: &contract::Policer) -> PolicerRates {
+    PolicerRates {
+        bits_per_second: from.bits_per_second,
+        packets_per_second: from.packets_per_second,
+        burst_ms: from.burst_ms,
     }
 }
 

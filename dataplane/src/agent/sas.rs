@@ -100,6 +100,7 @@ pub(super) struct Book {
     /// What outbound halves that are gone have carried.
     out_packets: u64,
     out_bytes: u64,
+    out_policed: u64,
     out_seq: u64,
     out_last_use: u64,
 }
@@ -126,6 +127,7 @@ impl SaKeeper {
             deadline: None,
             out_packets: 0,
             out_bytes: 0,
+            out_policed: 0,
             out_seq: 0,
             out_last_use: 0,
         };
@@ -159,6 +161,7 @@ impl SaKeeper {
         if let Some(book) = self.books.get_mut(&spi) {
             book.out_packets += sa.usage.packets();
             book.out_bytes += sa.usage.bytes();
+            book.out_policed += sa.policed();
             book.out_seq = sa.sequence.used().0;
             book.out_last_use = book.out_last_use.max(sa.usage.last_use());
         }
@@ -218,18 +221,21 @@ pub(super) fn totals<K>(entry: &SadEntry<K>, book: Option<&Book>, ticks: Ticks) 
         totals.auth_failures = sa.authentication_failures();
         totals.replays = sa.replays();
         totals.selector_failures = sa.selector_failures();
+        totals.in_policed = sa.policed();
         totals.in_seq = sa.replay.top().0;
         last_use = sa.usage.last_use();
     }
     if let Some(book) = book {
         totals.out_packets = book.out_packets;
         totals.out_bytes = book.out_bytes;
+        totals.out_policed = book.out_policed;
         totals.out_seq = book.out_seq;
         last_use = last_use.max(book.out_last_use);
     }
     if let Some(sa) = &entry.outbound {
         totals.out_packets += sa.usage.packets();
         totals.out_bytes += sa.usage.bytes();
+        totals.out_policed += sa.policed();
         totals.out_seq = sa.sequence.used().0;
         last_use = last_use.max(sa.usage.last_use());
     }

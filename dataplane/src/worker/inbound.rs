@@ -2,11 +2,11 @@
 
 use arrayvec::ArrayVec;
 use crypto::{Job, Status};
-use packet::DropReason;
 use packet::decide::Ingress;
 use packet::esp::decap::{self, Opened};
 use packet::esp::{Encap, Verdict};
 use packet::sad::{Charge, SpiLookup};
+use packet::{DropReason, TunnelId};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Incoming, Inner, Onward, Opening};
@@ -81,7 +81,7 @@ impl<B: Buffer> Pipeline<B> {
         drop(jobs);
         for (mut opened, status) in opening.drain(..).zip(statuses) {
             let from = Some(opened.interface.id);
-            match self.accept(&mut opened, status) {
+            match self.accept(tables, &mut opened, status) {
                 Ok(inner) => self.decide_opened(tables, onward, opened, &inner, tx),
                 Err(reason) => {
                     opened.count(reason);
@@ -93,7 +93,12 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Everything after decryption: the tag, replay once more, the inner packet, the limits.
     #[inline]
-    fn accept(&mut self, opened: &mut Opening<'_, B>, status: Status) -> Result<Opened, DropReason> {
+    fn accept(
+        &mut self,
+        tables: &Tables,
+        opened: &mut Opening<'_, B>,
+        status: Status,
+    ) -> Result<Opened, DropReason> {
         // 1. The tag. The buffer of a failed job holds no plaintext.
         match status {
             Status::Ok => {}
@@ -113,7 +118,9 @@ impl<B: Buffer> Pipeline<B> {
         // 3. Padding, next header, inner header, selectors, ECN.
         let Opening { packet, spans, outer, entry, sa, .. } = opened;
         let inner = decap::finish(packet.data_mut(), spans, outer.traffic_class, &entry.selectors)?;
-        // 4. Volume.
+        // 4. The limits of its connection: not before, or a forger could use them up.
+        self.police(tables, entry.tunnel, Direction::Inbound, inner.flow.len)?;
+        // 5. Volume.
         match sa.usage.charge(inner.flow.len, self.now) {
             Charge::Within => {}
             Charge::SoftLimit(kind) => {
@@ -129,6 +136,21 @@ impl<B: Buffer> Pipeline<B> {
             }
         }
         Ok(inner)
+    }
+
+    /// Asks the limits of a tunnel's connection for one inner packet.
+    #[inline]
+    pub(super) fn police(
+        &self,
+        tables: &Tables,
+        tunnel: TunnelId,
+        direction: Direction,
+        len: u16,
+    ) -> Result<(), DropReason> {
+        match tables.policer(tunnel) {
+            None => Ok(()),
+            Some(policer) => policer.admit(direction, len, self.index, self.now),
+        }
     }
 
     /// Tells when the newest authentic packet came from another address (RFC 7296 section 2.23).
@@ -219,6 +241,7 @@ impl<'t, B: Buffer> Opening<'t, B> {
             DropReason::AuthenticationFailed => self.sa.count_authentication_failure(),
             DropReason::ReplayOld | DropReason::ReplayDuplicate => self.sa.count_replay(),
             DropReason::InnerSelector => self.sa.count_selector_failure(),
+            DropReason::PolicerBandwidth | DropReason::PolicerPackets => self.sa.count_policed(),
             _ => {}
         }
     }

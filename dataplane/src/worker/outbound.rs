@@ -31,7 +31,7 @@ impl<B: Buffer> Pipeline<B> {
         // 1. All headers first: a nonce read right after it was written stalls.
         let mut laid_out: ArrayVec<Sealing<'t, B>, BURST> = ArrayVec::new();
         for mut sealing in onward.sealing.drain(..) {
-            match self.lay_out(&mut sealing) {
+            match self.lay_out(tables, &mut sealing) {
                 Ok(()) => laid_out.push(sealing),
                 Err(reason) => self.drop(sealing.packet, sealing.from, reason),
             }
@@ -56,9 +56,9 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
-    /// Charges the SA, takes a sequence number, and writes everything but the ciphertext.
+    /// Charges connection and SA, takes a sequence number, and writes everything but the ciphertext.
     #[inline]
-    fn lay_out(&mut self, sealing: &mut Sealing<'_, B>) -> Result<(), DropReason> {
+    fn lay_out(&mut self, tables: &Tables, sealing: &mut Sealing<'_, B>) -> Result<(), DropReason> {
         let Sealing { packet, ingress, flow, child, .. } = sealing;
         let Child { entry, sa, template } = *child;
         // 1. The hop limit, and the MSS that will fit the tunnel.
@@ -66,7 +66,9 @@ impl<B: Buffer> Pipeline<B> {
             headers::decrement_hop_limit(packet.data_mut());
         }
         clamp_mss(packet, flow, entry.mss);
-        // 2. Volume and sequence number.
+        // 2. The limits of the connection, volume and sequence number.
+        self.police(tables, entry.tunnel, Direction::Outbound, flow.len)
+            .inspect_err(|_| sa.count_policed())?;
         self.charge(child, flow.len)?;
         let seq = self.issue(child)?;
         // 3. Outer header, ESP header, IV, trailer.

@@ -10,9 +10,12 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::message::codec::{DecodeError, Field, record, ring_messages, wire_enum};
-use crate::message::id::{InterfaceId, NextHopId, OwnerTag, RequestId, Spi, TunnelId, TxnId, VrfId};
+use crate::message::id::{
+    ConnectionId, InterfaceId, NextHopId, OwnerTag, RequestId, Spi, TunnelId, TxnId, VrfId,
+};
 use crate::message::object::{
-    Address, Bypass, HostAddress, Interface, NextHop, PolicyRoute, PolicyRouteKey, Route, RouteKey, Tunnel,
+    Address, Bypass, HostAddress, Interface, NextHop, Policer, PolicyRoute, PolicyRouteKey, Route, RouteKey,
+    Tunnel,
 };
 use crate::message::sa::{AddSelector, DeleteInbound, InstallInbound, InstallOutbound, UpdateOuter};
 use crate::message::{HEADER_LEN, Message};
@@ -168,6 +171,13 @@ record! {
 }
 
 record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct DeletePolicer as DeletePolicerWire[4] {
+        pub connection: ConnectionId,
+    }
+}
+
+record! {
     /// Lets the outbound half of the pair carry traffic.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ActivateOutbound as ActivateOutboundWire[4] {
@@ -209,6 +219,8 @@ ring_messages! {
         UpdateOuter(UpdateOuter) = 21,
         PutHostAddress(HostAddress) = 22,
         DeleteHostAddress(DeleteHostAddress) = 23,
+        PutPolicer(Policer) = 24,
+        DeletePolicer(DeletePolicer) = 25,
     }
 }
 

@@ -90,7 +90,7 @@ record! {
 record! {
     /// Both halves of an SA are gone; its final counters.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SaDeleted as SaDeletedWire[112] {
+    pub struct SaDeleted as SaDeletedWire[128] {
         pub spi: Spi,
         pub owner: OwnerTag,
         pub totals: SaTotals,
@@ -99,7 +99,7 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct ListSa as ListSaWire[247] {
+    pub struct ListSa as ListSaWire[263] {
         pub request: RequestId,
         pub sa: SaRecord,
     }
@@ -165,7 +165,7 @@ record! {
 
 ring_messages! {
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Completion[256] {
+    pub enum Completion[320] {
         Committed(Committed) = 1,
         Rejected(Rejected) = 2,
         Aborted(Aborted) = 3,

@@ -356,3 +356,17 @@ record! {
         pub acquire: bool,
     }
 }
+
+record! {
+    /// What the tunnels of a connection may carry together; a limit of 0 is none. Packets above are dropped.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Policer as PolicerWire[20] {
+        pub connection: ConnectionId,
+        /// Of inner packets, in each direction for itself; 64,000 and more.
+        pub bits_per_second: u64,
+        /// In both directions together; 10 and more.
+        pub packets_per_second: u32,
+        /// The depth of the token buckets, as the time in which one fills; 1 to 10,000.
+        pub burst_ms: u32,
+    }
+}

@@ -71,7 +71,7 @@ impl Field for Label {
 record! {
     /// What passed through an SA since it was installed.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct SaTotals as SaTotalsWire[88] {
+    pub struct SaTotals as SaTotalsWire[104] {
         pub in_packets: u64,
         /// Of inner packets.
         pub in_bytes: u64,
@@ -82,6 +82,9 @@ record! {
         pub replays: u64,
         /// Authentic packets outside the selectors (RFC 4301 section 5.2 step 4).
         pub selector_failures: u64,
+        /// Packets above the limits of the connection.
+        pub in_policed: u64,
+        pub out_policed: u64,
         /// Everything else that this SA dropped.
         pub other_drops: u64,
         /// The last sequence number sent.
@@ -115,7 +118,7 @@ impl ZeroIsNone for OutboundRecord {}
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SaRecord as SaRecordWire[239] {
+    pub struct SaRecord as SaRecordWire[255] {
         pub spi: Spi,
         pub state: SaState,
         pub owner: OwnerTag,

@@ -190,6 +190,15 @@ fn tunnel() -> impl Strategy<Value = Tunnel> {
     })
 }
 
+fn policer() -> impl Strategy<Value = Policer> {
+    any::<(u32, u64, u32, u32)>().prop_map(|n| Policer {
+        connection: ConnectionId(n.0),
+        bits_per_second: n.1,
+        packets_per_second: n.2,
+        burst_ms: n.3,
+    })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let objects = prop_oneof![
         interface().prop_map(Change::from),
@@ -208,6 +217,8 @@ fn change() -> impl Strategy<Value = Change> {
         bypass().prop_map(|bypass| DeleteBypass { bypass }.into()),
         tunnel().prop_map(Change::from),
         any::<u32>().prop_map(|id| DeleteTunnel { id: TunnelId(id) }.into()),
+        policer().prop_map(Change::from),
+        any::<u32>().prop_map(|id| DeletePolicer { connection: ConnectionId(id) }.into()),
         host().prop_map(Change::from),
         host().prop_map(|host| DeleteHostAddress { host }.into()),
     ];
@@ -250,7 +261,7 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn totals() -> impl Strategy<Value = SaTotals> {
-    any::<[u64; 11]>().prop_map(|n| SaTotals {
+    any::<[u64; 13]>().prop_map(|n| SaTotals {
         in_packets: n[0],
         in_bytes: n[1],
         out_packets: n[2],
@@ -262,6 +273,8 @@ fn totals() -> impl Strategy<Value = SaTotals> {
         out_seq: n[8],
         in_seq: n[9],
         idle_ms: n[10],
+        in_policed: n[11],
+        out_policed: n[12],
     })
 }
 

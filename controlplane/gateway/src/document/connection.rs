@@ -12,7 +12,7 @@ use super::value::Value;
 use super::{Parsed, ParsedConnection};
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::model::{
-    Connection, Df, Dpd, Encapsulation, Identity, PskSource, RoutingMode, Tunnel, same_family,
+    Connection, Df, Dpd, Encapsulation, Identity, Policer, PskSource, RoutingMode, Tunnel, same_family,
 };
 use crate::psk::{self, Psk, PskError};
 
@@ -30,7 +30,6 @@ const LATER: &[&str] = &[
     "attachment",
     "ecmp",
     "weight",
-    "policer",
     "compat",
     "tunnel-cidr",
     "local-bgp-ip",
@@ -64,6 +63,7 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
     let effective_immediately = reader.take(immediately, sink).and_then(|v| v.flag(sink));
     let vrf = vrf(&mut reader, sink);
     let encapsulation = encapsulation(&mut reader, sink);
+    let policer = reader.take(&["policer"], sink).and_then(|v| policer(&v, sink));
     let profiles = [("modern", Profile::Modern), ("classic", Profile::Classic)];
     let profile = reader.take(&["profile"], sink).and_then(|v| v.word(&profiles, sink));
     let profile = profile.unwrap_or(Profile::Classic);
@@ -77,6 +77,7 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
         effective_immediately: effective_immediately.unwrap_or(true),
         vrf,
         encapsulation,
+        policer,
         tunnels: Vec::new(),
     };
     ParsedConnection { connection: reader.parsed(value, LATER, sink), tunnels }
@@ -121,6 +122,29 @@ fn encapsulation(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Encapsulation 
         _ => value.number((0, 63), "", Code::OutOfRange, sink),
     });
     Encapsulation { mtu, mss, df, dscp }
+}
+
+/// How long a policer's bucket fills where the document does not say, milliseconds.
+const BURST: u32 = 100;
+
+/// `false`, or `{ bandwidth = 1000, pps = 120000, burst = 100 }` with one of the first two at least.
+fn policer(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Policer> {
+    if !value.is_table() && value.flag(sink) == Some(false) {
+        return None;
+    }
+    let mut reader = value.table(sink)?;
+    let mut number = |names, range, unit| {
+        reader.take(names, sink).map(|v| v.number::<u32>(range, unit, Code::OutOfRange, sink))
+    };
+    let bandwidth = number(&["bandwidth"], (1, 400_000), "Mbit/s");
+    let pps = number(&["pps", "packets-per-second"], (10, 1_000_000_000), "packets/s");
+    let burst = number(&["burst"], (1, 10_000), "ms").flatten().unwrap_or(BURST);
+    reader.finish(&[], sink);
+    if bandwidth.is_none() && pps.is_none() {
+        let problem = Problem::new(Code::MissingKey, value.at(), "the policer has no limit");
+        sink.error(problem.fix("add  bandwidth = 1000  (Mbit/s) or  pps = 120000"));
+    }
+    Some(Policer { bandwidth: bandwidth.flatten(), pps: pps.flatten(), burst })
 }
 
 fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Parsed<Tunnel> {

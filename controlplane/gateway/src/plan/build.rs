@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     AddressPlan, BypassPlan, DataplanePlan, DataplaneTunnel, InterfaceIds, InterfacePlan, NextHopKind,
-    NextHopPlan, Plan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
+    NextHopPlan, Plan, PolicerPlan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
 };
 use crate::model::{Connection, Desired, HostAddress, Role, Route, RoutingMode, Via, Vrf};
 
@@ -24,6 +24,7 @@ pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
         addresses: addresses(desired, &names),
         host_addresses: host_addresses(desired),
         tunnels: tunnels.iter().filter_map(|t| dataplane_tunnel(desired, t)).collect(),
+        policers: policers(desired, &names),
         next_hops: next_hops(desired, &names),
         routes: routes(desired, &names),
         policy_routes: desired.connections.iter().flat_map(|c| policy_routes(c, &names)).collect(),
@@ -240,6 +241,12 @@ fn dataplane_tunnel(desired: &Desired, tunnel: &TunnelPlan) -> Option<DataplaneT
         outer_vrf: tunnel.outer_vrf,
         encapsulation: connection.encapsulation,
     })
+}
+
+fn policers(desired: &Desired, names: &Names<'_>) -> Vec<PolicerPlan> {
+    let plan =
+        |c: &Connection| Some(PolicerPlan { connection: names.connection(&c.name), policer: c.policer? });
+    desired.connections.iter().filter_map(plan).collect()
 }
 
 fn tunnels(desired: &Desired, connection: &Connection, names: &Names<'_>) -> Vec<TunnelPlan> {

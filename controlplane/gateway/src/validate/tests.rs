@@ -3,7 +3,7 @@
 mod ipv6;
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
-use crate::model::{Df, Dpd, Identity, Ike, IkeVersion, Ipsec, PskSource, Role, RoutingMode, Via};
+use crate::model::{Df, Dpd, Identity, Ike, IkeVersion, Ipsec, Policer, PskSource, Role, RoutingMode, Via};
 use crate::{Code, Desired, Diagnostic, Report, check};
 use std::time::Duration;
 
@@ -470,6 +470,26 @@ fn dpd_and_encapsulation() {
     assert_eq!((encapsulation.df, encapsulation.dscp), (Df::Clear, Some(46)));
     assert_eq!((encapsulation.mtu, encapsulation.mss), (1400, 1360));
     error(&connection("dscp = 64"), Code::OutOfRange, "connection[0].dscp");
+}
+
+#[test]
+fn policer() {
+    let of = |text: &str| desired(&connection(&format!("policer = {text}"))).connections[0].policer;
+    let all = Policer { bandwidth: Some(1000), pps: Some(120_000), burst: 50 };
+    assert_eq!(of("{ bandwidth = 1000, pps = 120_000, burst = 50 }"), Some(all));
+    let one = Policer { bandwidth: None, pps: Some(10), burst: 100 };
+    assert_eq!(of("{ packets-per-second = 10 }"), Some(one));
+    assert_eq!(of("false"), None);
+    assert_eq!(desired(&connection("")).connections[0].policer, None, "off by default");
+    let wrong = |text: &str, code, path: &str| {
+        error(&connection(&format!("policer = {text}")), code, &format!("connection[0].policer{path}"));
+    };
+    wrong("{ burst = 50 }", Code::MissingKey, "");
+    wrong("{ bandwidth = 0 }", Code::OutOfRange, ".bandwidth");
+    wrong("{ pps = 9 }", Code::OutOfRange, ".pps");
+    wrong("{ pps = 10, burst = 0 }", Code::OutOfRange, ".burst");
+    wrong("{ pps = 10, rate = 7 }", Code::UnknownKey, ".rate");
+    wrong("true", Code::WrongType, "");
 }
 
 #[test]

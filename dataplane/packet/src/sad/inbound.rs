@@ -33,6 +33,7 @@ pub struct InboundSa<K> {
     authentication_failures: AtomicU64,
     replays: AtomicU64,
     selector_failures: AtomicU64,
+    policed: AtomicU64,
     owner: AtomicU16,
 }
 
@@ -50,6 +51,7 @@ impl<K> InboundSa<K> {
             authentication_failures: AtomicU64::new(0),
             replays: AtomicU64::new(0),
             selector_failures: AtomicU64::new(0),
+            policed: AtomicU64::new(0),
             owner: AtomicU16::new(worker),
         }
     }
@@ -84,6 +86,12 @@ impl<K> InboundSa<K> {
         bump(&self.selector_failures);
     }
 
+    /// Counts a packet above the limits of its connection. Owner only.
+    #[inline]
+    pub fn count_policed(&self) {
+        bump(&self.policed);
+    }
+
     /// Packets whose integrity check failed.
     #[must_use]
     pub fn authentication_failures(&self) -> u64 {
@@ -101,10 +109,16 @@ impl<K> InboundSa<K> {
     pub fn selector_failures(&self) -> u64 {
         self.selector_failures.load(Relaxed)
     }
+
+    /// Packets above the limits of the connection.
+    #[must_use]
+    pub fn policed(&self) -> u64 {
+        self.policed.load(Relaxed)
+    }
 }
 
 /// A counter with one writer needs no locked instruction.
 #[inline]
-fn bump(counter: &AtomicU64) {
+pub(super) fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }

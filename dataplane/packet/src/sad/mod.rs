@@ -18,7 +18,7 @@ mod usage;
 pub use allocator::SpiAllocator;
 pub use inbound::{InboundConfig, InboundSa};
 pub use outbound::{CachedEgress, OutboundConfig, OutboundSa};
-pub use usage::{Charge, Lifetime, LimitKind, Usage};
+pub use usage::{Charge, Direction, Lifetime, LimitKind, Usage};
 
 use crate::esp::OuterTemplate;
 use crate::ids::{OwnerTag, SlotBits, Spi, TunnelId, VrfId};

@@ -1,5 +1,6 @@
 //! The sending half of a CHILD_SA.
 
+use super::inbound::bump;
 use super::usage::{Lifetime, Usage};
 use crate::esp::{EspGeometry, SequenceCounter};
 use crate::ids::{InterfaceId, MacAddr, OwnerTag};
@@ -41,6 +42,7 @@ pub struct OutboundSa<K> {
     egress: AtomicU64,
     /// Counters and limits.
     pub usage: Usage,
+    policed: AtomicU64,
     owner: AtomicU16,
 }
 
@@ -57,6 +59,7 @@ impl<K> OutboundSa<K> {
             egress_version: AtomicU64::new(0),
             egress: AtomicU64::new(0),
             usage: Usage::new(lifetime),
+            policed: AtomicU64::new(0),
             owner: AtomicU16::new(worker),
         }
     }
@@ -71,6 +74,18 @@ impl<K> OutboundSa<K> {
     /// Moves the SA to another worker; the agent orders it so that the old one has let go.
     pub fn set_owner(&self, worker: u16) {
         self.owner.store(worker, Relaxed);
+    }
+
+    /// Counts a packet above the limits of its connection. Owner only.
+    #[inline]
+    pub fn count_policed(&self) {
+        bump(&self.policed);
+    }
+
+    /// Packets above the limits of the connection.
+    #[must_use]
+    pub fn policed(&self) -> u64 {
+        self.policed.load(Relaxed)
     }
 
     /// What [`OutboundSa::cache_egress`] stored under this very snapshot version: saves the outer route

@@ -2,6 +2,15 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+/// Which way an SA half works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// The half that receives.
+    Inbound,
+    /// The half that sends.
+    Outbound,
+}
+
 /// Which limit was reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LimitKind {

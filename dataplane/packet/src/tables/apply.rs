@@ -4,6 +4,7 @@ use super::Tables;
 use super::change::{Change, ChangeError};
 use super::objects::{Interface, Tunnel};
 use crate::ids::{InterfaceId, NextHopId, TunnelId};
+use crate::persist::PersistentArray;
 use crate::prefix::Prefix;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ impl<K> Tables<K> {
             Change::DeleteBypass { vrf, entry } => self.delete_bypass(vrf, &entry),
             Change::PutTunnel(tunnel) => self.put_tunnel(tunnel),
             Change::DeleteTunnel(id) => self.delete_tunnel(id),
+            Change::PutPolicer { connection, policer } => self.put_policer(connection, policer),
+            Change::DeletePolicer { connection } => self.delete_policer(connection),
             Change::Reserve { spi, reservation } => self.reserve(spi, reservation),
             Change::InstallInbound(install) => self.install_inbound(install),
             Change::InstallOutbound(install) => self.install_outbound(install),
@@ -73,6 +76,7 @@ impl<K> Tables<K> {
             peers: self.peers.clone(),
             path_mtus: self.path_mtus.clone(),
             sad: self.sad.clone(),
+            former_policers: self.policers.clone(),
             neighbours: self.neighbours.clone(),
             stale: true,
             ..Self::new(self.sad.bits())
@@ -87,6 +91,7 @@ impl<K> Tables<K> {
             let interfaces = &self.interfaces;
             self.neighbours.retain_interfaces(|id| interfaces.lookup(id.index()).is_some());
         }
+        self.former_policers = PersistentArray::default();
         self.version += 1;
         self.version
     }

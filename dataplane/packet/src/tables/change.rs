@@ -4,11 +4,13 @@ use super::objects::{InterfaceAddress, NextHop, Role, Tunnel};
 use crate::esp::{OuterEndpoints, TransformIds};
 use crate::ids::{InterfaceId, NextHopId, OwnerTag, PortId, Spi, TunnelId, VlanId, VrfId};
 use crate::neighbour::Neighbour;
+use crate::policer::Policer;
 use crate::policy::{Bypass, PolicyRoute};
 use crate::prefix::Prefix;
 use crate::sad::{Lifetime, Reservation};
 use crate::selectors::SelectorPair;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What both halves of a CHILD_SA are installed with.
 #[derive(Debug)]
@@ -91,6 +93,10 @@ pub enum Change<K> {
     PutTunnel(Tunnel),
     /// Removes a tunnel that no next hop and no SA names.
     DeleteTunnel(TunnelId),
+    /// Limits what the tunnels of a connection carry together.
+    PutPolicer { connection: u32, policer: Arc<Policer> },
+    /// Lets it carry anything.
+    DeletePolicer { connection: u32 },
     /// Promises an SPI that [`crate::sad::SpiAllocator`] allocated.
     Reserve { spi: Spi, reservation: Reservation },
     /// Installs the receiving half of a reserved SPI.

@@ -9,6 +9,7 @@ mod change;
 mod hosts;
 mod interfaces;
 mod objects;
+mod policers;
 mod routing;
 mod sas;
 mod vrf;
@@ -18,12 +19,14 @@ pub use hosts::MAX_HOST_ADDRESSES;
 pub use objects::{
     Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, Role, RouteTarget, Tunnel, TunnelGroup,
 };
+pub use policers::MAX_POLICERS;
 pub use vrf::Vrf;
 
 use crate::drop_reason::DropReason;
 use crate::ids::{InterfaceId, NextHopId, PortId, SlotBits, Spi, TunnelId, VlanId, VrfId};
 use crate::neighbour::NeighbourTable;
 use crate::persist::PersistentArray;
+use crate::policer::Policer;
 use crate::route::PrefixMap;
 use crate::sad::{Child, Sad};
 use std::net::IpAddr;
@@ -58,6 +61,10 @@ pub struct Tables<K> {
     /// What the paths to peers were found to take, bytes, per outer VRF; less than the link's.
     path_mtus: PersistentArray<PrefixMap<u16>>,
     sad: Sad<K>,
+    /// The limits of connections, by their identifier.
+    policers: PersistentArray<Arc<Policer>>,
+    /// During a full transaction, those before it: a limit that is put again unchanged keeps its state.
+    former_policers: PersistentArray<Arc<Policer>>,
     /// Neighbours of every interface.
     pub neighbours: NeighbourTable,
     /// Set by changes after which the SAs' outer headers and MTUs must be worked out again.
@@ -78,6 +85,8 @@ impl<K> Clone for Tables<K> {
             peers: self.peers.clone(),
             path_mtus: self.path_mtus.clone(),
             sad: self.sad.clone(),
+            policers: self.policers.clone(),
+            former_policers: self.former_policers.clone(),
             neighbours: self.neighbours.clone(),
             stale: self.stale,
         }
@@ -109,6 +118,8 @@ impl<K> Tables<K> {
             peers: PersistentArray::default(),
             path_mtus: PersistentArray::default(),
             sad: Sad::new(bits),
+            policers: PersistentArray::default(),
+            former_policers: PersistentArray::default(),
             neighbours: NeighbourTable::default(),
             stale: false,
         }
@@ -186,6 +197,17 @@ impl<K> Tables<K> {
     #[must_use]
     pub fn children(&self, tunnel: TunnelId) -> &[Spi] {
         self.children.lookup(tunnel.index()).map_or(&[], |children| children)
+    }
+
+    /// The limits of the connection that a tunnel belongs to; `None` if it has none.
+    #[inline]
+    #[must_use]
+    pub fn policer(&self, tunnel: TunnelId) -> Option<&Policer> {
+        if self.policers.is_empty() {
+            return None;
+        }
+        let connection = usize::try_from(self.tunnel(tunnel)?.connection).ok()?;
+        self.policers.lookup(connection).map(|policer| &**policer)
     }
 
     /// The security association database.

@@ -215,3 +215,27 @@ fn a_stuck_worker_ends_the_agent() {
     bench.now.set(bench.now.get() + Duration::from_secs(20));
     assert!(matches!(bench.agent.turn(), Err(AgentError::WorkerStuck(laggard)) if laggard.worker == 0));
 }
+
+#[test]
+fn a_policer_is_put_and_told_of_until_it_is_deleted() {
+    let (mut bench, mut control) = Bench::configured();
+    let spi = bench.install(&mut control, native());
+    let connection = contract::ConnectionId(1);
+    let put = contract::Policer { connection, bits_per_second: 0, packets_per_second: 10, burst_ms: 100 };
+    bench.transact(&mut control, false, vec![put.into()]).unwrap();
+    {
+        let tables = bench.shared.tables.load(&bench.worker);
+        let policer = tables.policer(packet::TunnelId(1)).unwrap();
+        let asked = [(); 2].map(|()| policer.admit(packet::sad::Direction::Outbound, 100, 0, 1 << 40));
+        assert_eq!(asked, [Ok(()), Err(DropReason::PolicerPackets)]);
+        tables.child(convert::spi(spi)).unwrap().sa.count_policed();
+    }
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.page.sas().map(|(_, totals)| totals.out_policed).collect::<Vec<_>>(), [1]);
+    let worthless = contract::Policer { burst_ms: 0, ..put };
+    assert_eq!(bench.transact(&mut control, false, vec![worthless.into()]), Err((0, RejectCode::Invalid)));
+    let delete = || vec![contract::DeletePolicer { connection }.into()];
+    bench.transact(&mut control, false, delete()).unwrap();
+    assert!(bench.agent.tables.policer(packet::TunnelId(1)).is_none());
+    assert_eq!(bench.transact(&mut control, false, delete()), Err((0, RejectCode::UnknownEntry)));
+}
