@@ -281,7 +281,8 @@ pub enum AgentWork {
 /// A packet that the worker leaves to the agent.
 #[derive(Debug)]
 pub struct Exception<B> {
-    /// A frame for [`ExceptionKind::Arp`] and [`ExceptionKind::Ndp`], else an IP packet.
+    /// A frame for [`ExceptionKind::Arp`], [`ExceptionKind::Ndp`] and [`ExceptionKind::LinkLocalEcho`], else an IP
+    /// packet.
     pub packet: B,
     /// Where it came in; `None` if we made it.
     pub interface: Option<InterfaceId>,
@@ -299,6 +300,8 @@ pub enum ExceptionKind {
     Arp,
     /// A frame of IPv6 neighbour discovery for us.
     Ndp,
+    /// A frame with an echo request to our link-local address.
+    LinkLocalEcho,
     /// IKE for us, on an outside interface.
     Ike {
         /// From a known peer or for one of our SPIs.

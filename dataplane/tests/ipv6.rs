@@ -13,6 +13,7 @@ use packet::headers::ndp::{ALL_NODES, Ndp, NdpKind, group_mac, link_local, solic
 use packet::{DropReason, MacAddr};
 
 const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
 
 /// Both gateways of a pair, with an SA and its mirror installed.
 fn pair((side, _): (Side, Side), udp: bool) -> (Gateway, Gateway, ChildSa) {
@@ -129,6 +130,22 @@ fn neighbour_discovery_for_us_reaches_the_agent_from_both_sides() {
         assert_eq!(feed(group_mac(group), &ask(others, group)), [], "for somebody else");
     }
     assert_eq!(gateway.drops(DropReason::MulticastDestination), 2);
+    gateway.assert_balanced();
+}
+
+#[test]
+fn an_echo_request_to_our_link_local_address_reaches_the_agent_from_both_sides() {
+    let (mut gateway, ..) = pair(V6_OVER_V6, false);
+    for port in [WAN, LAN] {
+        let (ours, theirs) = (link_local(port_mac(port)).to_string(), link_local(PEER_MAC).to_string());
+        let request = ipv6(&theirs, &ours, 64, ICMPV6, &[128, 0, 0, 0, 0, 0, 0, 1]);
+        assert!(gateway.feed(0, port, &[to_port(port, &request)]).is_empty());
+        let kinds: Vec<_> = gateway.exceptions().iter().map(|exception| exception.kind).collect();
+        assert_eq!(kinds, [ExceptionKind::LinkLocalEcho]);
+        let udp = ipv6(&theirs, &ours, 64, UDP, &[0; 8]);
+        assert!(gateway.feed(0, port, &[to_port(port, &udp)]).is_empty());
+        assert!(gateway.exceptions().is_empty());
+    }
     gateway.assert_balanced();
 }
 

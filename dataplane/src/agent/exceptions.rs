@@ -57,6 +57,7 @@ impl<E: Environment> Agent<E> {
         match kind {
             ExceptionKind::Arp => self.handle_arp(packet.data(), interface, now),
             ExceptionKind::Ndp => self.handle_ndp(packet.data(), interface, now),
+            ExceptionKind::LinkLocalEcho => self.answer_link_local(packet, interface, now),
             ExceptionKind::Ike { known: true } => self.punt(PuntClass::IkeKnown, from, &packet, now),
             ExceptionKind::Ike { known: false } => self.punt(PuntClass::IkeNew, from, &packet, now),
             ExceptionKind::Icmp if self.learn_path_mtu(vrf, packet.data(), now) => {
@@ -131,9 +132,13 @@ impl<E: Environment> Agent<E> {
             return self.punt(class, from, &packet, now);
         }
         self.figures().add(AgentFigure::Consumed, 1);
+        self.send_echo_reply(packet, answer, now);
+    }
+
+    pub(super) fn send_echo_reply(&mut self, packet: E::Packet, work: AgentWork, now: Duration) {
         if self.icmp.take(now) {
             self.figures().add(AgentFigure::EchoReplies, 1);
-            self.outgoing.push(FromAgent { packet, work: answer });
+            self.outgoing.push(FromAgent { packet, work });
         } else {
             self.figures().add(AgentFigure::IcmpSuppressed, 1);
         }

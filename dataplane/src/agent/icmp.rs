@@ -1,6 +1,6 @@
 //! ICMP that the agent makes: answers to echo requests, and errors about packets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use packet::decide::Ingress;
 use packet::flow::Flow;
@@ -9,7 +9,7 @@ use packet::headers::icmpv6;
 use packet::headers::ipv4::{Ipv4Repr, Ipv4View, MIN_HEADER_LEN};
 use packet::headers::ipv6::{self, Ipv6Repr, Ipv6View};
 use packet::headers::{checksum, protocol};
-use packet::tables::Role;
+use packet::tables::{InterfaceAddress, Role};
 use packet::{InterfaceId, VrfId};
 
 use crate::shared::Tables;
@@ -18,6 +18,8 @@ const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
 const ICMP_HEADER_LEN: usize = 8;
 const TTL: u8 = 64;
+/// The source of ICMPv4 errors of a node without an address (RFC 7600 section 6).
+const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// Turns an echo request into its reply, in place (RFC 792, RFC 4443 section 4). False if the packet is
 /// anything else.
@@ -106,8 +108,8 @@ pub(super) fn error_about(
     Some(out)
 }
 
-/// Our address, of the same family, that reports about packets of `sender`: of the interface they came in by, else of any inside
-/// interface of the routing domain, else of any.
+/// Our address, of the same family, that reports about packets of `sender`: of the interface they came in by, else
+/// of any inside interface of the routing domain, else of any, else a host address.
 fn source_towards(
     tables: &Tables,
     vrf: VrfId,
@@ -117,7 +119,16 @@ fn source_towards(
     let ingress = interface.and_then(|id| tables.interface(id)).filter(|interface| interface.vrf == vrf);
     let inside = tables.interfaces().filter(|i| i.vrf == vrf && i.role == Role::Inside);
     let any = tables.interfaces().filter(|i| i.vrf == vrf);
-    ingress.into_iter().chain(inside).chain(any).find_map(|i| i.source_for(sender))
+    let of_interface = ingress.into_iter().chain(inside).chain(any).find_map(|i| i.source_for(sender));
+    of_interface.or_else(|| host_towards(tables.vrf(vrf)?.hosts(), sender))
+}
+
+/// The source where no interface has one. The kernel takes no IPv4 packet from an address of its own, as all host
+/// addresses are: to a program the source is the address that is nobody's.
+fn host_towards(hosts: &[InterfaceAddress], sender: IpAddr) -> Option<IpAddr> {
+    let hosts = || hosts.iter().map(|host| host.address).filter(|host| host.is_ipv4() == sender.is_ipv4());
+    let to_program = sender.is_ipv4() && hosts().any(|host| host == sender);
+    if to_program { Some(DUMMY.into()) } else { hosts().next() }
 }
 
 /// Whether answers to what came in this way are forwarded by the one decision; what came to an outside
@@ -133,7 +144,6 @@ pub(super) fn answers_by_decision(ingress: Ingress) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
     fn echo_request(payload: &[u8]) -> Vec<u8> {
         let repr = Ipv4Repr {

@@ -4,15 +4,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use packet::decide::own_addresses;
+use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet, HEADER_LEN, TAGGED_HEADER_LEN};
 use packet::headers::ndp::{ALL_NODES, Ndp, NdpKind, group_mac, link_local, solicited_node};
 use packet::tables::Interface;
 use packet::{InterfaceId, MacAddr};
 
-use super::Agent;
 use super::environment::Environment;
 use super::figures::AgentFigure;
+use super::{Agent, icmp};
 use crate::shared::AgentWork;
+use crate::worker::buffer::Buffer;
 
 impl<E: Environment> Agent<E> {
     pub(super) fn handle_ndp(&mut self, frame: &[u8], interface: Option<InterfaceId>, now: Duration) {
@@ -47,6 +49,25 @@ impl<E: Environment> Agent<E> {
             let key = (id, IpAddr::V6(neighbour));
             self.neighbours.confirm(key, heard.mac, solicitation, now, |action| actions.push(action));
             self.perform(actions, now);
+        }
+    }
+
+    /// Answers an echo request to our link-local address, to the station on this link that asked.
+    pub(super) fn answer_link_local(
+        &mut self,
+        mut frame: E::Packet,
+        interface: Option<InterfaceId>,
+        now: Duration,
+    ) {
+        self.figures().add(AgentFigure::Consumed, 1);
+        let Some(id) = interface else { return };
+        let Some((interface, mac)) = self.interface_and_mac(id) else { return };
+        let Ok((asked, at)) = Ethernet::parse(frame.data()) else { return };
+        let Ok(flow) = Flow::parse(&frame.data()[at..]) else { return };
+        let beside_us = matches!(flow.src, IpAddr::V6(src) if is_on_link(interface, src));
+        if beside_us && !asked.src.is_multicast() && icmp::answer_echo(&mut frame.data_mut()[at..]) {
+            Ethernet { dst: asked.src, src: mac, ..asked }.emit(frame.data_mut());
+            self.send_echo_reply(frame, AgentWork::Frame { interface: id }, now);
         }
     }
 

@@ -74,6 +74,7 @@ impl<B: Buffer> Pipeline<B> {
         match parsed {
             Parsed::Arp => self.leave(frame, from, interface.vrf, ExceptionKind::Arp),
             Parsed::Ndp => self.leave(frame, from, interface.vrf, ExceptionKind::Ndp),
+            Parsed::LinkLocalEcho => self.leave(frame, from, interface.vrf, ExceptionKind::LinkLocalEcho),
             Parsed::Ip { offset, flow } => {
                 // What follows the packet in the frame is padding of the link.
                 match frame.keep(offset..offset + usize::from(flow.len)) {

@@ -1,6 +1,6 @@
 //! The first stage: from a frame to an IP packet on an interface.
 
-use packet::decide::is_neighbour_discovery;
+use packet::decide::{is_link_local_echo, is_neighbour_discovery};
 use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::tables::Interface;
@@ -22,6 +22,8 @@ pub(super) enum Parsed {
     Arp,
     /// A frame of IPv6 neighbour discovery for us.
     Ndp,
+    /// An echo request to our link-local address.
+    LinkLocalEcho,
 }
 
 /// Finds the interface of a frame that came in on a port with address `mac`, and reads its headers.
@@ -64,6 +66,7 @@ fn payload(
     let is_v4 = ethernet.ethertype == EtherType::Ipv4;
     match (is_v4, flow.dst.is_ipv4()) {
         (false, false) if is_neighbour_discovery(interface, mac, &flow) => Ok(Parsed::Ndp),
+        (false, false) if is_link_local_echo(interface, mac, &flow) => Ok(Parsed::LinkLocalEcho),
         (true, true) | (false, false) => Ok(Parsed::Ip { offset, flow }),
         (true, false) => Err(DropReason::Ipv4HeaderInvalid),
         (false, true) => Err(DropReason::Ipv6HeaderInvalid),

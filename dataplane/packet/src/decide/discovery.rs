@@ -1,7 +1,7 @@
 //! Neighbour discovery that concerns an interface: what IPv6 has in the place of ARP.
 
 use crate::flow::Flow;
-use crate::headers::{ndp, protocol};
+use crate::headers::{icmpv6, ndp, protocol};
 use crate::ids::MacAddr;
 use crate::tables::Interface;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,6 +13,21 @@ use std::net::{IpAddr, Ipv6Addr};
 pub fn is_neighbour_discovery(interface: &Interface, mac: MacAddr, flow: &Flow) -> bool {
     // The hop limit first: it rules out nearly all traffic.
     flow.hop_limit == ndp::HOP_LIMIT && flow.protocol == protocol::ICMPV6 && concerns(interface, mac, flow)
+}
+
+/// True for an echo request to our link-local address on this interface, whose port has `mac`. No route leads to
+/// and from such addresses: the agent answers to the station that asked.
+#[inline]
+#[must_use]
+pub fn is_link_local_echo(interface: &Interface, mac: MacAddr, flow: &Flow) -> bool {
+    flow.protocol == protocol::ICMPV6 && is_echo_for(interface, mac, flow)
+}
+
+#[cold]
+fn is_echo_for(interface: &Interface, mac: MacAddr, flow: &Flow) -> bool {
+    let (IpAddr::V6(dst), Some(ports)) = (flow.dst, flow.ports) else { return false };
+    let request = ports.src.to_be_bytes() == [icmpv6::ECHO_REQUEST, 0] && !flow.fragment;
+    request && dst.is_unicast_link_local() && own_addresses(interface, mac).any(|ours| ours == dst)
 }
 
 #[cold]
@@ -49,6 +64,20 @@ mod tests {
         let mut packet = ipv6("fe80::9", dst, protocol::ICMPV6, &[kind, 0, 0, 0, 0, 0, 0, 0]);
         packet[7] = hop_limit;
         flow(&packet)
+    }
+
+    #[test]
+    fn only_an_echo_request_to_the_link_local_address_is_for_the_agent_at_once() {
+        let mut tables = gateway();
+        let echo = |tables: &Tables<u32>, dst, kind| {
+            let interface = tables.interface(INSIDE).expect("configured");
+            is_link_local_echo(interface, MAC, &message(dst, kind, 64))
+        };
+        assert!(!echo(&tables, "fe80::ff:fe00:1", 128), "no IPv6 here");
+        apply(&mut tables, [address(INSIDE, "2001:db8:1::1", 64)]);
+        assert!(echo(&tables, "fe80::ff:fe00:1", 128));
+        assert!(!echo(&tables, "fe80::ff:fe00:1", 129), "a reply");
+        assert!(!echo(&tables, "2001:db8:1::1", 128) && !echo(&tables, "fe80::2", 128));
     }
 
     #[test]

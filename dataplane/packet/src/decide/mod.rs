@@ -8,7 +8,7 @@ pub mod explain;
 mod inner;
 mod outside;
 
-pub use discovery::{is_neighbour_discovery, own_addresses};
+pub use discovery::{is_link_local_echo, is_neighbour_discovery, own_addresses};
 pub use explain::{Explanation, Verdict, explain_inner, explain_outside};
 pub use inner::{FragmentTo, Ingress, Outcome, decide_inner};
 pub use outside::{Outside, classify_outside};

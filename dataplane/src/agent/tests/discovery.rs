@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use packet::headers::checksum;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::headers::ndp::{ALL_NODES, Ndp, NdpKind, group_mac, link_local, solicited_node};
 
@@ -121,4 +122,35 @@ fn errors_about_ipv6_are_icmpv6() {
     assert_eq!((&message[8..24], &message[40..42]), (&OURS6.octets()[..], &[2, 0][..]));
     bench.except(&packet, ExceptionKind::TimeExceeded { ingress });
     assert_eq!(bench.sent().expect("reported").0[40..42], [3, 0]);
+}
+
+#[test]
+fn an_echo_request_to_our_link_local_address_is_answered_on_the_link() {
+    let (mut bench, ..) = dual_stack();
+    let request = |src: Ipv6Addr, dst: Ipv6Addr| {
+        let mut frame = vec![0; 14];
+        Ethernet { dst: MAC, src: PEER_MAC, vlan: None, ethertype: EtherType::Ipv6 }.emit(&mut frame);
+        let repr = packet::headers::ipv6::Ipv6Repr {
+            traffic_class: 0,
+            next_header: 58,
+            hop_limit: 64,
+            src,
+            dst,
+            payload_len: 8,
+        };
+        let mut message = [128, 0, 0, 0, 0, 7, 0, 1];
+        let pseudo = checksum::pseudo_header(src.into(), dst.into(), 58, 8);
+        let sum = !checksum::fold(pseudo + checksum::sum(&message));
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        frame.extend(repr.emit());
+        frame.extend(message);
+        frame
+    };
+    let (ours, theirs) = (link_local(MAC), link_local(PEER_MAC));
+    bench.except(&request(theirs, ours), ExceptionKind::LinkLocalEcho);
+    let (reply, work) = bench.sent().expect("answered");
+    assert_eq!((work, &reply[..6], &reply[6..12]), (TO_OUTSIDE, &PEER_MAC.0[..], &MAC.0[..]));
+    assert_eq!((&reply[22..38], &reply[38..54], reply[54]), (&ours.octets()[..], &theirs.octets()[..], 129));
+    bench.except(&request("2001:db8:99::1".parse().unwrap(), ours), ExceptionKind::LinkLocalEcho);
+    assert_eq!(bench.sent(), None, "not of this link");
 }

@@ -81,3 +81,33 @@ fn an_error_about_a_packet_of_a_tunnel_goes_back_through_it() {
     assert_eq!((flow.src, flow.dst), (ours.ip, FAR.into()), "an address that the selectors cover");
     assert_eq!(work, AgentWork::Forward { vrf: DEFAULT });
 }
+
+#[test]
+fn a_program_learns_of_its_packets_in_a_vrf_without_interfaces() {
+    let (mut bench, mut control) = Bench::configured();
+    let vrf = VrfId(7);
+    let v6: std::net::Ipv6Addr = "2001:db8:7::1".parse().unwrap();
+    let of = |ip, prefix_len| HostAddress { vrf: contract::VrfId(vrf.0), ip, prefix_len };
+    let hosts = vec![of(HOST.into(), 30).into(), of(v6.into(), 127).into()];
+    assert_eq!(bench.transact(&mut control, false, hosts), Ok(()));
+    let probe = packet::headers::ipv6::Ipv6Repr {
+        traffic_class: 0,
+        next_header: 17,
+        hop_limit: 64,
+        src: v6,
+        dst: "2001:db8:2::9".parse().unwrap(),
+        payload_len: 8,
+    };
+    let probe = [&probe.emit()[..], &[0; 8]].concat();
+    let kind = ExceptionKind::TooBig { mtu: 1300, ingress: packet::decide::Ingress::Own };
+    let nobody = Ipv4Addr::new(192, 0, 0, 8);
+    for (sent, from) in [(ping(HOST, FAR), nobody.into()), (probe, IpAddr::from(v6))] {
+        let to = packet::flow::Flow::parse(&sent).unwrap().src;
+        let exception = Exception { packet: HeapBuffer::new(&sent), interface: None, vrf, kind };
+        bench.shared.mailboxes[0].exceptions.push(exception).unwrap();
+        bench.advance(Duration::from_micros(10));
+        let (error, work) = bench.sent().expect("told");
+        let flow = packet::flow::Flow::parse(&error).unwrap();
+        assert_eq!((flow.src, flow.dst, work), (from, to, AgentWork::Forward { vrf }));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 
+use packet::headers::icmpv4::{IcmpError, MAX_ERROR_LEN, build_error};
 use packet::headers::ipv4::Ipv4Repr;
 use packet::headers::protocol;
 
@@ -134,6 +135,26 @@ fn what_is_bound_to_the_device_alone_goes_there() {
         let shown = ip(get);
         assert!(shown.contains("table 1000000007"), "{shown}");
     }
+}
+
+#[test]
+fn the_kernel_believes_an_error_from_the_address_that_is_nobodys() {
+    if !apart() {
+        return;
+    }
+    let mut machine = Machine::new();
+    send(&machine.programs[..1]);
+    let mut buffer = [0; 2048];
+    let sent =
+        std::iter::from_fn(|| machine.devices.receive(&mut buffer).map(|(_, len)| buffer[..len].to_vec()))
+            .find(|packet| packet.ends_with(b"secret"))
+            .unwrap();
+    let mut error = [0; MAX_ERROR_LEN];
+    let too_big = IcmpError::FragmentationNeeded { mtu: 1300 };
+    let len = build_error(too_big, &sent, [192, 0, 0, 8].into(), &mut error).unwrap();
+    assert!(machine.devices.send(VRF, &error[..len]));
+    let shown = ip("route get 203.0.113.9 from 169.254.10.1");
+    assert!(shown.contains("mtu 1300"), "{shown}");
 }
 
 #[test]
