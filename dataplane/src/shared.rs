@@ -173,6 +173,12 @@ impl<B> Mailbox<B> {
         let _ = self.waker.set(waker);
     }
 
+    /// True while answers to dropped packets cost the agent little and take no place of other exceptions.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.exceptions.len() < self.exceptions.capacity() / 4
+    }
+
     /// Announces that the worker is about to sleep until it is woken. False if there is work already:
     /// then it must not sleep. Pair with [`Mailbox::awake`].
     #[must_use]
@@ -292,8 +298,8 @@ pub struct Exception<B> {
     pub kind: ExceptionKind,
 }
 
-/// Why a packet goes to the agent. All but the last three count as delivered to it: the agent then counts
-/// what becomes of them. Those three were counted as dropped, and are lent for the answer.
+/// Why a packet goes to the agent. All but the last four count as delivered to it: the agent then counts
+/// what becomes of them. Those four were counted as dropped, and are lent for the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExceptionKind {
     /// An ARP frame.
@@ -339,6 +345,11 @@ pub enum ExceptionKind {
     },
     /// Answer with ICMP "time exceeded".
     TimeExceeded {
+        /// How it came in.
+        ingress: Ingress,
+    },
+    /// Answer with ICMP "fragment reassembly time exceeded": it is the first fragment.
+    ReassemblyTimeExceeded {
         /// How it came in.
         ingress: Ingress,
     },

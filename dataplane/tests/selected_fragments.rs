@@ -7,6 +7,7 @@ use common::setup::{ChildSa, FIRST, SECOND, Side, V6_OVER_V4, prefix, tables};
 use common::{Gateway, LAN, TICKS_PER_SECOND, WAN};
 use crypto::Suite;
 use esplanade_dataplane::shared::ExceptionKind;
+use esplanade_dataplane::worker::Buffer;
 use packet::DropReason;
 use packet::flow::Flow;
 use packet::fragmentation::Plan;
@@ -131,6 +132,35 @@ fn without_the_first_fragment_or_with_an_overlap_nothing_passes() {
     assert_eq!(feed(&mut first, LAN, &[pieces[2].clone(), shifted[1].clone(), pieces[1].clone()]), []);
     assert_eq!(feed(&mut first, LAN, &pieces), []);
     assert_eq!(first.drops(DropReason::FragmentOverlap), 6);
+}
+
+#[test]
+fn whoever_sent_a_first_fragment_without_the_others_is_told() {
+    let (mut first, mut second) = pair(FIRST);
+    let careless = ChildSa { selector: None, ..selective(FIRST) };
+    let mut sender = gateway(FIRST, &careless);
+    let pieces = cut(&datagram(PORT, 4000), 1400, 1);
+    let sealed = feed(&mut sender, LAN, &pieces);
+    for (gateway, port, fragments) in [
+        (&mut first, LAN, pieces.clone()),
+        (&mut second, WAN, sealed.iter().map(|(_, frame)| ip_of(frame).to_vec()).collect()),
+    ] {
+        assert_eq!(feed(gateway, port, &fragments[..2]), []);
+        gateway.now += 5 * TICKS_PER_SECOND;
+        gateway.settle();
+        gateway.assert_balanced();
+        assert_eq!(gateway.drops(DropReason::ReassemblyTimeout), 2);
+        let lent = gateway.exceptions();
+        let [one] = &lent[..] else { panic!("{lent:?}") };
+        assert!(matches!(one.kind, ExceptionKind::ReassemblyTimeExceeded { .. }));
+        assert_eq!(one.packet.data()[20..], pieces[0][20..]);
+        // Neither without the first fragment, nor who sends to us from outside.
+        assert_eq!(feed(gateway, port, &fragments[2..]), []);
+        assert_eq!(feed(gateway, WAN, &fragments_of_esp(ip_of(&sealed[0].1))[..1]), []);
+        gateway.now += 5 * TICKS_PER_SECOND;
+        gateway.settle();
+        assert!(gateway.exceptions().is_empty());
+    }
 }
 
 #[test]

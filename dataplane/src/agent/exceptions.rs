@@ -82,6 +82,9 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::TimeExceeded { ingress } => {
                 self.report(IcmpError::TimeExceeded, from, ingress, packet.data(), now);
             }
+            ExceptionKind::ReassemblyTimeExceeded { ingress } => {
+                self.report(IcmpError::ReassemblyTimeExceeded, from, ingress, packet.data(), now);
+            }
         }
     }
 

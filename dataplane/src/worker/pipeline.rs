@@ -189,13 +189,9 @@ impl<B: Buffer> Pipeline<B> {
     /// Drops a packet for which there is no way; now and then its sender is told.
     pub(super) fn refuse(&mut self, inner: Inner<B>, reason: DropReason) {
         let Inner { ingress, flow, .. } = inner;
-        let from_behind_us = matches!(ingress, Ingress::Inside | Ingress::Tunnel(_));
-        // A flood of them must neither cost the agent much nor take the place of other exceptions.
-        let queue = &self.mailbox().exceptions;
-        let quiet = queue.len() < queue.capacity() / 4;
         let kind = ExceptionKind::Unreachable { reason, ingress };
-        if from_behind_us
-            && quiet
+        if from_behind_us(ingress)
+            && self.mailbox().is_quiet()
             && has_answer(reason)
             && self.recent.is_news(5 << 40 ^ u64::from(flow.hash()), self.now)
         {
@@ -342,6 +338,11 @@ impl<B: Buffer> Pipeline<B> {
     pub fn held(&self) -> usize {
         self.early.len() + self.incomplete.held()
     }
+}
+
+/// True if the sender of a packet may be told what became of it: outside, it may be anybody.
+pub(super) fn from_behind_us(ingress: Ingress) -> bool {
+    matches!(ingress, Ingress::Inside | Ingress::Tunnel(_))
 }
 
 /// True for the reasons that an ICMP error can tell (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).

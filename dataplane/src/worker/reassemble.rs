@@ -15,9 +15,9 @@ use packet::{DropReason, InterfaceId, Spi, VrfId};
 use super::buffer::Buffer;
 use super::burst::{Burst, Inner, Onward};
 use super::counters::{Figure, WorkerCounters};
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, from_behind_us};
 use super::transmit::Transmit;
-use crate::shared::Tables;
+use crate::shared::{Exception, ExceptionKind, Mailbox, Tables};
 
 /// The fragments that one worker holds. Two holds, so that strangers outside and hosts inside cannot take each
 /// other's places.
@@ -47,6 +47,9 @@ const PATIENCE_MS: u64 = 5000;
 pub(super) struct Held<B> {
     packet: B,
     from: Option<InterfaceId>,
+    /// Whose sender is told if the others do not come (RFC 1122 section 3.3.2, RFC 8200 section 4.5): that of a
+    /// first fragment from behind us or from a tunnel. Who sends to us from outside may be anybody.
+    answerable: Option<(VrfId, Ingress)>,
 }
 
 impl<B> Incomplete<B> {
@@ -80,7 +83,7 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let (from, vrf) = (interface.id, interface.vrf);
         let known = tables.is_peer(vrf, flow.src);
-        let held = Held { packet, from: Some(from) };
+        let held = Held { packet, from: Some(from), answerable: None };
         if let Some((whole, _)) = self.reassemble(held, Scope::Outer(vrf), &flow, known) {
             let deadline = self.early.deadline(self.now);
             self.admit_outer(tables, burst, whole, from, deadline, tx);
@@ -127,7 +130,8 @@ impl<B: Buffer> Pipeline<B> {
         let Inner { packet, from, vrf, ingress, flow } = inner;
         // Out of a tunnel comes what a peer has authenticated.
         let known = matches!(ingress, Ingress::Tunnel(_));
-        let held = Held { packet, from };
+        let answerable = from_behind_us(ingress).then_some((vrf, ingress));
+        let held = Held { packet, from, answerable };
         let (packet, largest_fragment) = self.reassemble(held, scope, &flow, known)?;
         let reason = match Flow::parse(packet.data()) {
             Ok(flow) if !flow.fragment => {
@@ -141,7 +145,13 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Holds a fragment; returns the packet that it completes, and the length of its largest fragment.
-    fn reassemble(&mut self, fragment: Held<B>, scope: Scope, flow: &Flow, known: bool) -> Option<(B, u16)> {
+    fn reassemble(
+        &mut self,
+        mut fragment: Held<B>,
+        scope: Scope,
+        flow: &Flow,
+        known: bool,
+    ) -> Option<(B, u16)> {
         let parsed = match Fragment::parse(scope, fragment.packet.data(), flow) {
             Ok(parsed) => parsed,
             Err(reason) => {
@@ -149,6 +159,7 @@ impl<B: Buffer> Pipeline<B> {
                 return None;
             }
         };
+        fragment.answerable = fragment.answerable.filter(|_| parsed.is_first());
         let Self { incomplete, counters, now, .. } = self;
         let hold = match scope {
             Scope::Outer(_) => &mut incomplete.outer,
@@ -182,13 +193,26 @@ impl<B: Buffer> Pipeline<B> {
     /// Gives up what did not become whole in time.
     #[inline]
     pub(super) fn expire_fragments(&mut self, now: u64) {
-        let Self { incomplete, counters, .. } = self;
+        let Self { incomplete, counters, shared, index, .. } = self;
         let before = incomplete.held();
         incomplete.outer.expire(now, &mut refusal(counters));
-        incomplete.inner.expire(now, &mut refusal(counters));
+        let mailbox = &shared.mailboxes[usize::from(*index)];
+        incomplete.inner.expire(now, &mut |held: Held<B>, reason| {
+            counters.drop(held.from, reason);
+            lend_for_answer(held, mailbox);
+        });
         if incomplete.held() != before {
             counters.set(Figure::FragmentsHeld, incomplete.held() as u64);
         }
+    }
+}
+
+/// Leaves the first fragment of what did not become whole to the agent; without room there is no answer.
+fn lend_for_answer<B>(held: Held<B>, mailbox: &Mailbox<B>) {
+    if let Some((vrf, ingress)) = held.answerable.filter(|_| mailbox.is_quiet()) {
+        let kind = ExceptionKind::ReassemblyTimeExceeded { ingress };
+        let exception = Exception { packet: held.packet, interface: held.from, vrf, kind };
+        drop(mailbox.exceptions.push(exception));
     }
 }
 

@@ -30,6 +30,8 @@ pub enum IcmpError {
     AdministrativelyProhibited,
     /// The TTL ran out (type 11 code 0).
     TimeExceeded,
+    /// Not all fragments came in time (type 11 code 1).
+    ReassemblyTimeExceeded,
 }
 
 impl IcmpError {
@@ -42,6 +44,7 @@ impl IcmpError {
             Self::FragmentationNeeded { .. } => [3, 4],
             Self::AdministrativelyProhibited => [3, 13],
             Self::TimeExceeded => [11, 0],
+            Self::ReassemblyTimeExceeded => [11, 1],
         }
     }
 }

@@ -31,6 +31,7 @@ fn type_code_word(error: IcmpError) -> ([u8; 2], u32) {
         // No IPv6 host believes in less than the least MTU (RFC 8201 section 4).
         IcmpError::FragmentationNeeded { mtu } => ([2, 0], mtu.max(MIN_MTU).into()),
         IcmpError::TimeExceeded => ([3, 0], 0),
+        IcmpError::ReassemblyTimeExceeded => ([3, 1], 0),
     }
 }
 
@@ -138,6 +139,7 @@ mod tests {
             (IcmpError::AdministrativelyProhibited, [1, 1]),
             (IcmpError::HostUnreachable, [1, 3]),
             (IcmpError::TimeExceeded, [3, 0]),
+            (IcmpError::ReassemblyTimeExceeded, [3, 1]),
         ] {
             assert_eq!(error(kind, &original).expect("allowed")[40..42], type_code);
         }

@@ -85,6 +85,12 @@ struct Fields {
 }
 
 impl<S> Fragment<S> {
+    /// True for the one with the upper-layer header.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.place.start == 0
+    }
+
     /// Reads a fragment that [`Flow::parse`] has accepted as `flow`; `scope` says where it was found.
     ///
     /// # Errors

@@ -128,6 +128,15 @@ fn a_packet_without_a_way_is_reported_to_its_sender() {
     }
 }
 
+#[test]
+fn a_sender_is_told_that_the_rest_of_its_fragments_did_not_come() {
+    let (mut bench, _control) = Bench::configured();
+    let first = ping(PEER, Ipv4Addr::new(10, 9, 0, 1));
+    let ingress = packet::decide::Ingress::Inside;
+    bench.except(&first, ExceptionKind::ReassemblyTimeExceeded { ingress });
+    assert_eq!(bench.sent().unwrap().0[20..22], [11, 1]);
+}
+
 /// A router's word that a packet of the SA to the peer, of 1,500 bytes and with this SPI and sequence number,
 /// exceeds 1,400.
 fn too_big(spi: u32, seq: u32) -> Vec<u8> {
