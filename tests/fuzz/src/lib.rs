@@ -4,10 +4,12 @@
 
 mod ike_targets;
 mod packet_targets;
+mod reassembly_target;
 pub mod seeds;
 
 pub use ike_targets::{ike_message, ike_open, ike_payload, ike_sealed_payloads};
 pub use packet_targets::{packet_decapsulated, packet_frame};
+pub use reassembly_target::reassembly;
 
 /// A message of any of the contract's rings.
 pub fn shm_messages(data: &[u8]) {
@@ -39,5 +41,6 @@ pub const TARGETS: &[Target] = &[
     ("shm_handshake", shm_handshake),
     ("packet_frame", packet_frame),
     ("packet_decapsulated", packet_decapsulated),
+    ("reassembly", reassembly),
     ("gateway_document", gateway_document),
 ];

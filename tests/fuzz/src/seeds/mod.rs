@@ -4,6 +4,7 @@
 
 mod ike_seeds;
 mod packet_seeds;
+mod reassembly_seeds;
 mod shm_seeds;
 
 /// The example of the documentation.
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Seed> {
     let mut seeds = ike_seeds::all();
     seeds.extend(shm_seeds::all());
     seeds.extend(packet_seeds::all());
+    seeds.extend(reassembly_seeds::all());
     seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
     seeds
 }
