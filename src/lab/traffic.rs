@@ -48,10 +48,9 @@ impl Ping {
         let pattern: String = MARKER.iter().map(|byte| format!("{byte:02x}")).collect();
         let (count, interval, size) =
             (count.to_string(), interval.as_secs_f64().to_string(), size.to_string());
-        let args = [
-            "-q", "-n", "-c", &count, "-i", &interval, "-s", &size, "-W", "2", "-p", &pattern, "-I", from, to,
-        ];
-        let out = host.command("ping").args(more).args(args).output().context("ping")?;
+        let usual =
+            ["-q", "-n", "-c", &count, "-i", &interval, "-s", &size, "-W", "2", "-p", &pattern, "-I", from];
+        let out = host.command("ping").args(usual).args(more).arg(to).output().context("ping")?;
         let said = String::from_utf8_lossy(&out.stdout);
         Self::read(&said)
             .with_context(|| format!("ping {from} -> {to}: {said}{}", String::from_utf8_lossy(&out.stderr)))

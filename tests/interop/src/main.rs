@@ -3,6 +3,7 @@
 //! Each scenario is a function of a fresh laboratory; one folder of `scenarios/` holds those of a kind.
 #![forbid(unsafe_code)]
 
+mod report;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 mod scene;
@@ -10,6 +11,7 @@ mod scene;
 use anyhow::Result;
 use clap::Parser;
 use esplanade::lab::Lab;
+use report::Report;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -37,13 +39,16 @@ pub(crate) struct Scenario {
     run: Box<Run>,
 }
 
-/// What a scenario does; it returns a note for the table.
-type Run = dyn Fn(&Lab) -> Result<String>;
+/// What a scenario does.
+type Run = dyn Fn(&Lab) -> Result<Report>;
 
 impl Scenario {
-    /// A scenario that returns a note for the table: what was measured.
-    pub(crate) fn new(name: impl Into<String>, run: impl Fn(&Lab) -> Result<String> + 'static) -> Self {
-        Self { name: name.into(), chosen: false, run: Box::new(run) }
+    /// A scenario that returns what it measured: a note for its line, or more.
+    pub(crate) fn new<R: Into<Report>>(
+        name: impl Into<String>,
+        run: impl Fn(&Lab) -> Result<R> + 'static,
+    ) -> Self {
+        Self { name: name.into(), chosen: false, run: Box::new(move |lab| run(lab).map(Into::into)) }
     }
 
     /// Marks it as the one of its kind that `cargo xtask test` runs.
@@ -60,14 +65,17 @@ fn main() -> Result<ExitCode> {
         scenarios.iter().for_each(|scenario| println!("{}", scenario.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut failed = 0;
+    let (mut failed, mut sizes) = (0, Vec::new());
     for scenario in &scenarios {
         let start = Instant::now();
         let lab = Lab::new()?;
         let result = (scenario.run)(&lab);
         let seconds = start.elapsed().as_secs_f64();
         match result {
-            Ok(note) => println!("ok      {:<52} {seconds:>6.1} s  {note}", scenario.name),
+            Ok(report) => {
+                println!("ok      {:<52} {seconds:>6.1} s  {}", scenario.name, report.note);
+                sizes.extend(report.sizes);
+            }
             Err(error) => {
                 failed += 1;
                 println!("FAILED  {:<52} {seconds:>6.1} s", scenario.name);
@@ -76,6 +84,7 @@ fn main() -> Result<ExitCode> {
         }
         lab.check_interrupt()?;
     }
+    report::print_sizes(&sizes);
     println!("{} passed, {failed} failed", scenarios.len() - failed);
     Ok(if failed == 0 && !scenarios.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

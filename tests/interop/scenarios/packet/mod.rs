@@ -3,6 +3,7 @@
 mod host;
 mod ipv6;
 mod mtu;
+mod path;
 
 use crate::Scenario;
 
