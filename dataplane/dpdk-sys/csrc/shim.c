@@ -35,6 +35,7 @@ size_t shim_layout(uint32_t *values, size_t capacity)
 		SHIM_MBUF_SIZE,	    SHIM_MBUF_BUF_ADDR, SHIM_MBUF_DATA_OFF, SHIM_MBUF_REFCNT,
 		SHIM_MBUF_NB_SEGS,  SHIM_MBUF_PORT,	SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN,
 		SHIM_MBUF_DATA_LEN, SHIM_MBUF_RSS_HASH, SHIM_MBUF_BUF_LEN,
+		SHIM_MBUF_MARK,
 	};
 	memcpy(values, layout, RTE_MIN(capacity, COUNT_OF(layout)) * sizeof(layout[0]));
 	return COUNT_OF(layout);
@@ -56,6 +57,16 @@ int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsi
 }
 
 void shim_mbuf_free(struct rte_mbuf *mbuf) { rte_pktmbuf_free(mbuf); }
+
+int shim_mbuf_reserve_mark(void)
+{
+	static const struct rte_mbuf_dynfield mark = {
+		.name = "esplanade_mark",
+		.size = sizeof(uint32_t),
+		.align = sizeof(uint32_t),
+	};
+	return rte_mbuf_dynfield_register_offset(&mark, SHIM_MBUF_MARK);
+}
 
 int shim_mbuf_linearize(struct rte_mbuf *mbuf) { return rte_pktmbuf_linearize(mbuf); }
 

@@ -22,6 +22,7 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_version.h>
@@ -40,6 +41,8 @@ enum shim_mbuf_layout {
 	SHIM_MBUF_DATA_LEN = offsetof(struct rte_mbuf, data_len),
 	SHIM_MBUF_RSS_HASH = offsetof(struct rte_mbuf, hash),
 	SHIM_MBUF_BUF_LEN = offsetof(struct rte_mbuf, buf_len),
+	/* The last of the fields that applications and drivers share out: see shim_mbuf_reserve_mark(). */
+	SHIM_MBUF_MARK = offsetof(struct rte_mbuf, dynfield1) + sizeof(((struct rte_mbuf *)0)->dynfield1) - sizeof(uint32_t),
 };
 
 /* Limits, and the values of macros that bindgen cannot evaluate. */
@@ -122,6 +125,8 @@ uint16_t shim_pool_data_room(struct rte_mempool *pool); /* with headroom */
 struct rte_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
 int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count);
 void shim_mbuf_free(struct rte_mbuf *mbuf);
+/* Makes the field at SHIM_MBUF_MARK ours alone, a uint32_t; negative with rte_errno when it is taken. */
+int shim_mbuf_reserve_mark(void);
 int shim_mbuf_linearize(struct rte_mbuf *mbuf);
 /* Makes `tail` the last segment(s) of `head`; -EOVERFLOW when the chain would be too long. */
 int shim_mbuf_chain(struct rte_mbuf *head, struct rte_mbuf *tail);

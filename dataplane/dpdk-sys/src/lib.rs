@@ -59,7 +59,7 @@ mod bindings {
 pub const DPDK_VERSION: &str = env!("DPDK_SYS_VERSION");
 
 /// What bindgen's compiler found of `rte_mbuf`, in the order of [`shim_layout`].
-const LAYOUT: [u32; 11] = [
+const LAYOUT: [u32; 12] = [
     SHIM_MBUF_SIZE,
     SHIM_MBUF_BUF_ADDR,
     SHIM_MBUF_DATA_OFF,
@@ -71,6 +71,7 @@ const LAYOUT: [u32; 11] = [
     SHIM_MBUF_DATA_LEN,
     SHIM_MBUF_RSS_HASH,
     SHIM_MBUF_BUF_LEN,
+    SHIM_MBUF_MARK,
 ];
 
 /// True when the C compiler and bindgen agree on the layout of `rte_mbuf`: the offsets that Rust reads

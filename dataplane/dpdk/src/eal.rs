@@ -177,6 +177,10 @@ fn start(arguments: Vec<CString>) -> Result<(), EalError> {
     if status < 0 {
         return Err(EalError::Start { source: Errno::last(), said: said.join("; ") });
     }
+    // SAFETY: EAL is up.
+    if unsafe { dpdk_sys::shim_mbuf_reserve_mark() } < 0 {
+        return Err(EalError::Mark(Errno::last()));
+    }
     remove_runtime_directory();
     Ok(())
 }
@@ -221,6 +225,9 @@ pub enum EalError {
         /// The release of the loaded library.
         loaded: String,
     },
+    /// A driver has the field that we mark packets in.
+    #[error("a driver uses the mbuf field that Esplanade needs: {0}")]
+    Mark(#[source] Errno),
     /// EAL refused.
     #[error("DPDK did not start: {source}{}{said}", if said.is_empty() { "" } else { ": " })]
     Start {

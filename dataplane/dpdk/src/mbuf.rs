@@ -9,8 +9,8 @@ use std::slice;
 use arrayvec::ArrayVec;
 use dpdk_sys::{
     SHIM_MBUF_BUF_ADDR, SHIM_MBUF_BUF_LEN, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF, SHIM_MBUF_F_RX_RSS_HASH,
-    SHIM_MBUF_NB_SEGS, SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN, SHIM_MBUF_PORT, SHIM_MBUF_REFCNT,
-    SHIM_MBUF_RSS_HASH, rte_mbuf,
+    SHIM_MBUF_MARK, SHIM_MBUF_NB_SEGS, SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN, SHIM_MBUF_PORT,
+    SHIM_MBUF_REFCNT, SHIM_MBUF_RSS_HASH, rte_mbuf,
 };
 
 /// Bytes before the packet in a fresh buffer: room for outer headers.
@@ -262,6 +262,19 @@ impl Mbuf {
     pub fn rss_hash(&self) -> Option<u32> {
         let flags: u64 = self.field(SHIM_MBUF_OL_FLAGS);
         (flags & u64::from(SHIM_MBUF_F_RX_RSS_HASH) != 0).then(|| self.field(SHIM_MBUF_RSS_HASH))
+    }
+
+    /// A word that stays with the buffer until somebody changes it, through queues and pools; 0 in a new pool.
+    #[must_use]
+    #[inline]
+    pub fn mark(&self) -> u32 {
+        self.field(SHIM_MBUF_MARK)
+    }
+
+    /// Changes [`Mbuf::mark`].
+    #[inline]
+    pub fn set_mark(&mut self, mark: u32) {
+        self.set_field(SHIM_MBUF_MARK, mark);
     }
 
     /// The port it was received on; meaningless for an allocated one.

@@ -11,6 +11,7 @@ fn edges_of_a_buffer() {
     both_ends(&pool);
     spans(&pool);
     chains(&pool);
+    marks(&pool);
     exhaustion(&pool);
     assert_eq!(pool.in_use(), 0, "a leak");
 }
@@ -39,6 +40,15 @@ fn both_ends(pool: &Mempool) {
     mbuf.adj(5).expect("all of it");
     assert!(mbuf.is_empty());
     assert_eq!(mbuf.packet_len(), 0);
+}
+
+fn marks(pool: &Mempool) {
+    let mut mbuf = pool.alloc().expect("a free buffer");
+    assert_eq!(mbuf.mark(), 0);
+    mbuf.set_mark(7);
+    mbuf.extend_from_slice(b"inner").expect("room");
+    assert_eq!((mbuf.mark(), mbuf.data(), mbuf.rss_hash()), (7, &b"inner"[..], None));
+    mbuf.set_mark(0);
 }
 
 fn spans(pool: &Mempool) {
