@@ -13,8 +13,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 use dpdk::{Mbuf, Mempool};
@@ -25,6 +25,7 @@ use packet::{DropReason, InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
 use rcu::{Domain, RcuCell};
 
 use crate::config::LimitConfig;
+use crate::journey::{Journey, Lenses, Stock};
 
 /// One snapshot of everything that workers decide with.
 pub type Tables = packet::Tables<crypto::Key>;
@@ -56,6 +57,8 @@ pub struct Shared<B = Mbuf> {
     pub tables: RcuCell<Tables>,
     /// By worker.
     pub mailboxes: Vec<Mailbox<B>>,
+    /// What workers write down while somebody watches.
+    pub stock: Arc<Stock>,
     /// Set once: every worker returns after its burst.
     pub stop: AtomicBool,
     /// Units of `now` per second in everything that workers time: the TSC.
@@ -82,6 +85,7 @@ impl<B> Shared<B> {
             tables: RcuCell::new(&domain, tables),
             domain,
             mailboxes: (0..workers).map(|_| Mailbox::new(limits)).collect(),
+            stock: Arc::new(Stock::new()),
             stop: AtomicBool::new(false),
             ticks_per_second: ticks_per_second.max(1),
             pool: None,
@@ -151,6 +155,8 @@ pub struct Mailbox<B> {
     pub exceptions: ArrayQueue<Exception<B>>,
     /// What control or the agent should know.
     pub notices: ArrayQueue<Notice>,
+    /// What this worker is to look through from now on: only the newest counts.
+    pub lenses: ArrayQueue<Lenses>,
     sleeping: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -162,6 +168,7 @@ impl<B> Mailbox<B> {
             from_agent: ArrayQueue::new(limits.agent_frames),
             exceptions: ArrayQueue::new(limits.exceptions),
             notices: ArrayQueue::new(limits.exceptions),
+            lenses: ArrayQueue::new(1),
             sleeping: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -229,6 +236,8 @@ pub struct Handoff<B> {
     pub interface: Option<InterfaceId>,
     /// What is to be done.
     pub work: HandoffWork,
+    /// The packet's way so far, if somebody watches.
+    pub journey: Option<Box<Journey>>,
 }
 
 /// What the owner of an SA does with a packet handed to it.

@@ -8,6 +8,7 @@ use common::setup::{
 };
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::{Key, Suite};
+use esplanade_dataplane::journey::Lens;
 use esplanade_dataplane::shared::{ExceptionKind, Tables};
 use packet::decide::{Ingress, Verdict, explain_inner};
 use packet::flow::Flow;
@@ -212,6 +213,11 @@ fn the_counters_balance_under_random_traffic() {
         assert_eq!(sealed.len(), replies.len());
 
         let mut gateway = gateway(random_tables(&mut random), workers, &sa);
+        let mut watched = [0; DropReason::COUNT];
+        let watches = round % 3 != 0;
+        if watches {
+            gateway.watch(&[Lens::default()]);
+        }
         for _ in 0..60 {
             gateway.now += 1;
             gateway.wire.stuck = if random.below(8) == 0 { vec![WAN] } else { Vec::new() };
@@ -224,6 +230,11 @@ fn the_counters_balance_under_random_traffic() {
             gateway.feed(worker, WAN, &of[0]);
             gateway.feed(worker, LAN, &of[1]);
             gateway.assert_balanced();
+            for journey in gateway.journeys() {
+                if let Some(reason) = journey.drop_reason() {
+                    watched[reason.index()] += 1;
+                }
+            }
             // The agent is slow at times.
             if random.below(4) == 0 {
                 gateway.exceptions();
@@ -233,5 +244,12 @@ fn the_counters_balance_under_random_traffic() {
         let balance = gateway.balance();
         assert!(balance.sent > 0 && balance.to_agent > 0 && balance.dropped > 0, "{balance:?}");
         assert!(gateway.all_drops().len() > 8, "{:?}", gateway.all_drops());
+        let seen = DropReason::ALL.iter().copied().zip(watched).filter(|(_, count)| *count > 0);
+        let seen: Vec<_> = seen.collect();
+        assert_eq!(
+            seen,
+            if watches { gateway.all_drops() } else { Vec::new() },
+            "each drop ends one journey"
+        );
     }
 }

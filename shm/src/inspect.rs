@@ -4,15 +4,21 @@
 //! most [`MAX_MESSAGE_LEN`] bytes on it, one a datagram: questions one way, records the other. The data plane
 //! never waits for an inspector: a record that finds the socket full is lost, and counted.
 
+mod hex;
 mod message;
 #[cfg(test)]
 mod tests;
 
-pub use message::{Arrival, Explain, Explained, InterfaceName, PassedOver, Question, Record, Step, Verdict};
+pub use message::{
+    Arrival, Capture, Explain, Explained, Filter, InterfaceName, Journey, Network, Packet, PassedOver, Point,
+    Question, Record, Stage, Step, Verdict,
+};
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use serde::Serialize;
@@ -70,6 +76,17 @@ impl Inspector {
     pub fn next_record(&mut self) -> Result<Record, InspectError> {
         receive(&self.socket, &mut self.buffer, RecvFlags::empty())?
             .ok_or(InspectError::Socket(std::io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The next record of a stream, if one comes in time and no signal does.
+    pub fn record_within(&mut self, patience: Duration) -> Result<Option<Record>, InspectError> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        let patience = Timespec::try_from(patience).ok();
+        match rustix::event::poll(&mut fds, patience.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => Ok(None),
+            Ok(_) => receive(&self.socket, &mut self.buffer, RecvFlags::DONTWAIT),
+            Err(errno) => Err(InspectError::Socket(errno.into())),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ enum Side {
 }
 
 /// A protocol by the name that people use, or by its number.
-fn protocol(text: &str) -> Result<u8, String> {
+pub(super) fn protocol(text: &str) -> Result<u8, String> {
     let known =
         [("icmp", 1), ("tcp", 6), ("udp", 17), ("gre", 47), ("esp", 50), ("icmpv6", 58), ("sctp", 132)];
     let named = known.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);

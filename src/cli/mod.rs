@@ -7,8 +7,10 @@ mod doctor;
 mod explain;
 mod sas;
 mod show;
+mod trace;
 mod up;
 mod version;
+mod watch;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +81,14 @@ enum Command {
     ///   esplanade explain 192.0.2.7 192.0.2.1 udp 500 500 --inbound outside
     #[command(verbatim_doc_comment)]
     Explain(explain::Options),
+    /// Show what the data plane does with packets as they pass: each stage, and what it decided
+    ///
+    /// Examples:
+    ///   esplanade trace --spi 0xc4a91b02 --count 5
+    ///   esplanade trace --src 10.1.0.9 --dst 10.2.0.0/16 --proto tcp --dport 443
+    ///   esplanade trace --drop replay_old --seconds 60 --json
+    #[command(verbatim_doc_comment)]
+    Trace(trace::Options),
     /// Negotiate a connection now
     ///
     /// Example:  esplanade initiate hq
@@ -119,6 +129,7 @@ impl Cli {
             Command::ListSas(options) => sas::run(&client, &options),
             Command::Show(options) => show::run(&client, options),
             Command::Explain(options) => explain::run(&options),
+            Command::Trace(options) => trace::run(&options),
             Command::Initiate(target) => actions::initiate(&client, &target),
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),

@@ -28,6 +28,9 @@ pub trait Environment {
     /// Time since boot.
     fn now(&self) -> Duration;
 
+    /// Time since 1970, as people set it.
+    fn unix_time(&self) -> Duration;
+
     /// The workers' clock, in [`crate::shared::Shared::ticks_per_second`].
     fn ticks(&self) -> u64;
 
@@ -103,6 +106,11 @@ impl Environment for DpdkEnvironment {
 
     fn now(&self) -> Duration {
         boot_time()
+    }
+
+    fn unix_time(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        Duration::try_from(now).unwrap_or_default()
     }
 
     fn ticks(&self) -> u64 {

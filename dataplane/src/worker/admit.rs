@@ -14,6 +14,7 @@ use super::counters::Figure;
 use super::parse::{Parsed, parse};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
+use crate::journey::{Heading, Step};
 use crate::shared::{AgentWork, ExceptionKind, FromAgent, Handoff, HandoffWork, Tables};
 
 /// How many packets ahead the headers are fetched.
@@ -42,6 +43,7 @@ impl<B: Buffer> Pipeline<B> {
                 Arrival::Handoff(handoff) => self.admit_handoff(tables, burst, handoff, tx),
                 Arrival::Agent(from_agent) => self.admit_from_agent(tables, burst, from_agent, tx),
                 Arrival::Early(early) => {
+                    self.scribe.note(&early.packet, || Step::Again);
                     let from = early.interface;
                     self.admit_outer(tables, burst, early.packet, from, early.deadline, tx);
                 }
@@ -58,14 +60,21 @@ impl<B: Buffer> Pipeline<B> {
         mut frame: B,
         tx: &mut impl Transmit<B>,
     ) {
+        let len = frame.len();
         if !frame.make_contiguous() {
-            self.counters.rx(None, frame.len());
+            self.counters.rx(None, len);
+            self.scribe.begin(&mut frame, || Step::Received { interface: None, len });
             return self.drop(frame, None, DropReason::FrameChained);
         }
         let mac = self.shared.ports[port.index()].mac;
         let (interface, parsed) = parse(tables, port, mac, frame.data());
         let from = interface.map(|i| i.id);
-        self.counters.rx(from, frame.len());
+        let len = frame.len();
+        self.counters.rx(from, len);
+        self.scribe.begin(&mut frame, || Step::Received { interface: from, len });
+        if let Some(interface) = interface {
+            self.scribe.shoot_frame(&frame, Heading::In, interface);
+        }
         let (interface, parsed) = match (interface, parsed) {
             (Some(interface), Ok(parsed)) => (interface, parsed),
             (_, Err(reason)) => return self.drop(frame, from, reason),
@@ -95,6 +104,7 @@ impl<B: Buffer> Pipeline<B> {
         flow: Flow,
         tx: &mut impl Transmit<B>,
     ) {
+        self.scribe.note(&packet, || Step::Header(flow));
         match interface.role {
             Role::Outside => {
                 let deadline = self.early.deadline(self.now);
@@ -120,7 +130,9 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         let (from, vrf) = (Some(interface.id), interface.vrf);
-        match classify_outside(tables, interface, packet.data(), &flow) {
+        let outside = classify_outside(tables, interface, packet.data(), &flow);
+        self.scribe.note(&packet, || Step::Outside((&outside).into()));
+        match outside {
             Outside::Esp { packet: esp, udp_port } => {
                 let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, deadline };
                 self.find_sa(tables, &mut burst.opening, incoming);
@@ -163,7 +175,9 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         self.counters.add(Figure::TakenOver, 1);
-        let Handoff { packet, interface: from, work } = handoff;
+        let Handoff { mut packet, interface: from, work, journey } = handoff;
+        self.scribe.attach(&mut packet, journey);
+        self.scribe.note(&packet, || Step::TakenOver);
         match (work, from) {
             (HandoffWork::Seal { spi, vrf, ingress }, _) => {
                 let flow = match Flow::parse(packet.data()) {
@@ -193,7 +207,11 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         self.counters.add(Figure::FromAgent, 1);
-        let FromAgent { packet, work } = from_agent;
+        let FromAgent { mut packet, work } = from_agent;
+        self.scribe.begin(&mut packet, || Step::FromAgent(work));
+        if !matches!(work, AgentWork::Frame { .. }) {
+            self.scribe.note_header(&packet);
+        }
         let onward = &mut burst.onward;
         let way = match work {
             AgentWork::Frame { interface } => {

@@ -30,6 +30,12 @@ pub trait Buffer: Sized + Send {
     /// Brings a chained packet into one piece; true if it is in one piece now.
     fn make_contiguous(&mut self) -> bool;
 
+    /// A number that stays with the packet until it is changed; 0 unless somebody set it.
+    fn mark(&self) -> u32;
+
+    /// Changes [`Buffer::mark`].
+    fn set_mark(&mut self, mark: u32);
+
     /// Asks the cache for the buffer's own fields.
     fn prefetch_header(&self) {}
 
@@ -101,6 +107,16 @@ impl Buffer for Mbuf {
     }
 
     #[inline]
+    fn mark(&self) -> u32 {
+        Mbuf::mark(self)
+    }
+
+    #[inline]
+    fn set_mark(&mut self, mark: u32) {
+        Mbuf::set_mark(self, mark);
+    }
+
+    #[inline]
     fn prefetch_header(&self) {
         Mbuf::prefetch_header(self);
     }
@@ -116,6 +132,7 @@ impl Buffer for Mbuf {
 pub struct HeapBuffer {
     bytes: Vec<u8>,
     span: Range<usize>,
+    mark: u32,
 }
 
 impl HeapBuffer {
@@ -128,7 +145,7 @@ impl HeapBuffer {
         let mut bytes = vec![0xee; packet.len() + 2 * Self::ROOM];
         let span = Self::ROOM..Self::ROOM + packet.len();
         bytes[span.clone()].copy_from_slice(packet);
-        Self { bytes, span }
+        Self { bytes, span, mark: 0 }
     }
 }
 
@@ -155,6 +172,14 @@ impl Buffer for HeapBuffer {
 
     fn make_contiguous(&mut self) -> bool {
         true
+    }
+
+    fn mark(&self) -> u32 {
+        self.mark
+    }
+
+    fn set_mark(&mut self, mark: u32) {
+        self.mark = mark;
     }
 }
 

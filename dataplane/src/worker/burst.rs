@@ -109,6 +109,16 @@ pub(super) enum Way<'t> {
     Frame(&'t Interface),
 }
 
+impl Way<'_> {
+    /// Where the packet leaves.
+    pub(super) fn interface(&self) -> InterfaceId {
+        match self {
+            Self::Via(egress, _) => egress.interface.id,
+            Self::To(interface, _) | Self::Frame(interface) => interface.id,
+        }
+    }
+}
+
 /// What decisions lead to.
 #[derive(Debug)]
 pub(super) struct Onward<'t, B> {

@@ -12,6 +12,7 @@ use super::burst::{Inner, Onward, Sending, Way};
 use super::counters::Figure;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
+use crate::journey::Step;
 use crate::shared::Tables;
 
 impl<B: Buffer> Pipeline<B> {
@@ -26,9 +27,9 @@ impl<B: Buffer> Pipeline<B> {
         to: FragmentTo<'t, crypto::Key>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Inner { packet, from, vrf, ingress, flow } = inner;
+        let Inner { mut packet, from, vrf, ingress, flow } = inner;
         let plan = self.plan(packet.data(), &flow, ingress, mtu);
-        let pieces = match self.cut(&packet, plan) {
+        let pieces = match self.cut(&mut packet, plan) {
             Ok(pieces) => pieces,
             Err(reason) => return self.drop(packet, from, reason),
         };
@@ -63,12 +64,12 @@ impl<B: Buffer> Pipeline<B> {
         mtu: u16,
         tx: &mut impl Transmit<B>,
     ) {
-        let Sending { packet, from, way } = sending;
+        let Sending { mut packet, from, way } = sending;
         let plan = match Flow::parse(packet.data()) {
             Ok(flow) => self.plan(packet.data(), &flow, Ingress::Own, mtu),
             Err(reason) => return self.drop(packet, from, reason),
         };
-        match self.cut(&packet, plan) {
+        match self.cut(&mut packet, plan) {
             Ok(pieces) => {
                 for packet in pieces {
                     self.push_sending(tables, onward, Sending { packet, from, way }, tx);
@@ -98,7 +99,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// All pieces of a packet or none: half of it helps nobody.
-    fn cut(&mut self, packet: &B, plan: Option<Plan>) -> Result<ArrayVec<B, MAX_PIECES>, DropReason> {
+    fn cut(&mut self, packet: &mut B, plan: Option<Plan>) -> Result<ArrayVec<B, MAX_PIECES>, DropReason> {
         let plan = plan.ok_or(DropReason::FragmentUnsupported)?;
         let write = |piece: Piece| {
             let mut buffer = self.spare(plan.packet_len(piece))?;
@@ -106,9 +107,13 @@ impl<B: Buffer> Pipeline<B> {
             Some(buffer)
         };
         let pieces: Option<ArrayVec<B, MAX_PIECES>> = plan.pieces().map(write).collect();
-        let pieces = pieces.ok_or(DropReason::BufferExhausted)?;
+        let mut pieces = pieces.ok_or(DropReason::BufferExhausted)?;
         // One packet came in and `pieces` go on.
         self.counters.add(Figure::Fragments, pieces.len() as u64 - 1);
+        for (number, piece) in (1..).zip(&mut pieces) {
+            self.scribe.fork(packet, piece, number);
+        }
+        self.scribe.end(packet, || Step::Split { pieces: pieces.len() });
         Ok(pieces)
     }
 }

@@ -14,7 +14,8 @@ use super::early::EarlyPacket;
 use super::outbound::clamp_mss;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
-use crate::shared::{Direction, Handoff, HandoffWork, Limit, Notice, Tables};
+use crate::journey::{Heading, Point, Step};
+use crate::shared::{Direction, HandoffWork, Limit, Notice, Tables};
 
 impl<B: Buffer> Pipeline<B> {
     /// Leads an ESP packet to its SA, or to whoever owns it.
@@ -27,13 +28,16 @@ impl<B: Buffer> Pipeline<B> {
         let from = Some(incoming.interface.id);
         match tables.sad().lookup_inbound(incoming.esp.spi) {
             SpiLookup::Sa(_, sa) if sa.owner() != self.index => {
-                let work = HandoffWork::Open;
-                self.hand_over(sa.owner(), Handoff { packet: incoming.packet, interface: from, work });
+                self.hand_over(sa.owner(), incoming.packet, from, HandoffWork::Open);
             }
             SpiLookup::Sa(entry, sa) => {
                 sa.config.key.prefetch();
+                self.scribe.shoot(&incoming.packet, Point::PostCrypto, Heading::In, from);
                 match Opening::new(incoming, entry, sa) {
-                    Ok(opened) => opening.push(opened),
+                    Ok(opened) => {
+                        self.scribe.note(&opened.packet, || Step::Sa { spi: entry.spi, seq: opened.seq });
+                        opening.push(opened);
+                    }
                     Err((packet, reason)) => {
                         if matches!(reason, DropReason::ReplayOld | DropReason::ReplayDuplicate) {
                             sa.count_replay();
@@ -45,6 +49,7 @@ impl<B: Buffer> Pipeline<B> {
             SpiLookup::Reserved(_) => self.hold(incoming),
             SpiLookup::Unknown => {
                 let Incoming { packet, interface, outer, esp, .. } = incoming;
+                self.scribe.shoot(&packet, Point::PostCrypto, Heading::In, from);
                 let notice =
                     Notice::InvalidSpi { vrf: interface.vrf, src: outer.src, dst: outer.dst, spi: esp.spi };
                 // Few keys for all the SPIs that a stranger can invent: they must not crowd out other notices.
@@ -58,6 +63,7 @@ impl<B: Buffer> Pipeline<B> {
     #[cold]
     fn hold(&mut self, incoming: Incoming<'_, B>) {
         let Incoming { packet, interface, esp, deadline, .. } = incoming;
+        self.scribe.note(&packet, || Step::Waits { spi: esp.spi });
         let early = EarlyPacket { packet, interface: interface.id, spi: esp.spi, deadline };
         if let Err(early) = self.early.hold(early) {
             self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
@@ -191,6 +197,9 @@ impl<B: Buffer> Pipeline<B> {
             return self.drop(packet, from, DropReason::TunnelMissing);
         };
         let flow = inner.flow;
+        self.scribe.note(&packet, || Step::Opened { spi: entry.spi });
+        self.scribe.note(&packet, || Step::Header(flow));
+        self.scribe.shoot(&packet, Point::PreCrypto, Heading::In, from);
         // What the peer's side may send must also fit our way back to it.
         clamp_mss(&mut packet, &flow, entry.mss);
         let ingress = Ingress::Tunnel(entry.tunnel);

@@ -31,6 +31,7 @@ mod pipeline;
 mod reassemble;
 mod recent;
 mod run;
+mod scribe;
 mod transmit;
 
 pub use balance::Balance;

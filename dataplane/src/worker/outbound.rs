@@ -15,6 +15,7 @@ use super::buffer::Buffer;
 use super::burst::{BURST, Onward, Sealing, Sending, Way};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
+use crate::journey::{Heading, Point, Step};
 use crate::shared::{Direction, Limit, Notice, Tables};
 
 impl<B: Buffer> Pipeline<B> {
@@ -43,12 +44,13 @@ impl<B: Buffer> Pipeline<B> {
         drop(jobs);
         // 3. The way of the outer packets. A packet that is not sealed never leaves.
         for (sealed, status) in laid_out.drain(..).zip(statuses) {
-            let Sealing { mut packet, from, child, .. } = sealed;
+            let Sealing { mut packet, from, child, seq, .. } = sealed;
             child.template.finish(packet.data_mut());
             let way = match status {
                 Status::Ok => outer_way(tables, child),
                 _ => Err(DropReason::CryptoFailed),
             };
+            self.note_sealed(&packet, child, seq, &way);
             match way {
                 Ok(way) => self.push_sending(tables, onward, Sending { packet, from, way }, tx),
                 Err(reason) => self.drop(packet, from, reason),
@@ -56,16 +58,36 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
+    /// Writes down what was sealed for whom, and where it leaves.
+    #[inline]
+    fn note_sealed(
+        &mut self,
+        packet: &B,
+        child: Child<'_, Key>,
+        seq: SeqNo,
+        way: &Result<Way<'_>, DropReason>,
+    ) {
+        if matches!(way, Err(DropReason::CryptoFailed)) {
+            return;
+        }
+        let (spi, peer_spi) = (child.entry.spi, child.sa.config.peer_spi);
+        self.scribe.note(packet, || Step::Sealed { spi, peer_spi, seq, len: packet.len() });
+        self.scribe.note_header(packet);
+        let interface = way.as_ref().ok().map(Way::interface);
+        self.scribe.shoot(packet, Point::PostCrypto, Heading::Out, interface);
+    }
+
     /// Charges connection and SA, takes a sequence number, and writes everything but the ciphertext.
     #[inline]
     fn lay_out(&mut self, tables: &Tables, sealing: &mut Sealing<'_, B>) -> Result<(), DropReason> {
-        let Sealing { packet, ingress, flow, child, .. } = sealing;
+        let Sealing { packet, from, ingress, flow, child, .. } = sealing;
         let Child { entry, sa, template } = *child;
         // 1. The hop limit, and the MSS that will fit the tunnel.
         if *ingress != Ingress::Own {
             headers::decrement_hop_limit(packet.data_mut());
         }
         clamp_mss(packet, flow, entry.mss);
+        self.scribe.shoot(packet, Point::PreCrypto, Heading::Out, *from);
         // 2. The limits of the connection, volume and sequence number.
         self.police(tables, entry.tunnel, Direction::Outbound, flow.len)
             .inspect_err(|_| sa.count_policed())?;

@@ -14,7 +14,9 @@ use super::early::EarlyPackets;
 use super::identification::Identifications;
 use super::reassemble::Incomplete;
 use super::recent::Recent;
+use super::scribe::Scribe;
 use super::transmit::{Outbox, Transmit};
+use crate::journey::Step;
 use crate::shared::{Exception, ExceptionKind, Handoff, HandoffWork, Notice, Shared, Tables};
 
 /// What each source but the receive queues may take of a burst: together half of it.
@@ -38,6 +40,7 @@ pub struct Pipeline<B> {
     pub(super) incomplete: Incomplete<B>,
     pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
+    pub(super) scribe: Scribe,
     pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
     /// Time of the burst at hand, ticks.
     pub(super) now: u64,
@@ -78,6 +81,7 @@ impl<B: Buffer> Pipeline<B> {
             incomplete: Incomplete::new(reassembly_datagrams, per_ms),
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
+            scribe: Scribe::new(index, Arc::clone(&shared.stock)),
             recent: Recent::new(NOTICE_MS * per_ms),
             crypto,
             counters,
@@ -95,6 +99,7 @@ impl<B: Buffer> Pipeline<B> {
         arrivals.extend(handoffs.map(Arrival::Handoff).take(arrivals.remaining_capacity()));
         let from_agent = std::iter::from_fn(|| mailbox.from_agent.pop()).take(AGENT_SHARE);
         arrivals.extend(from_agent.map(Arrival::Agent).take(arrivals.remaining_capacity()));
+        self.scribe.begin_burst(now);
         self.expire_fragments(now);
         if self.early.is_empty() {
             return;
@@ -118,6 +123,7 @@ impl<B: Buffer> Pipeline<B> {
         now: u64,
     ) {
         self.now = now;
+        self.follow_watchers();
         let mut burst = Burst::new();
         // 1. Read headers and decide: what is ESP for us, what goes into a tunnel, what goes on as it is.
         self.admit_all(tables, &mut burst, arrivals, tx);
@@ -127,9 +133,21 @@ impl<B: Buffer> Pipeline<B> {
         self.seal(tables, &mut burst.onward, tx);
         // 4. Find the neighbours, and transmit.
         self.send(tables, &mut burst.onward.sending, tx);
-        self.outbox.flush(&mut self.counters, tx);
+        self.outbox.flush(&mut self.counters, &mut self.scribe, tx);
         self.counters.flush();
         self.wake_others();
+    }
+
+    /// Learns once per burst what is watched.
+    #[inline]
+    fn follow_watchers(&mut self) {
+        let newer = &self.shared.mailboxes[usize::from(self.index)].lenses;
+        if !newer.is_empty()
+            && let Some(lenses) = newer.pop()
+        {
+            self.scribe.look_through(lenses);
+        }
+        self.scribe.begin_burst(self.now);
     }
 
     /// Ends the sleep of workers that were given packets. Only one in interrupt mode sleeps so that it must
@@ -210,6 +228,11 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         let outcome = decide_inner(tables, inner.vrf, &inner.flow, inner.ingress);
+        self.scribe.note(&inner.packet, || Step::Decided {
+            vrf: inner.vrf,
+            ingress: inner.ingress,
+            verdict: (&outcome).into(),
+        });
         self.follow(tables, onward, inner, outcome, tx);
     }
 
@@ -226,7 +249,7 @@ impl<B: Buffer> Pipeline<B> {
         let owner = child.sa.owner();
         if owner != self.index {
             let work = HandoffWork::Seal { spi: child.entry.spi, vrf, ingress };
-            return self.hand_over(owner, Handoff { packet, interface: from, work });
+            return self.hand_over(owner, packet, from, work);
         }
         child.sa.config.key.prefetch();
         if onward.sealing.is_full() {
@@ -250,7 +273,15 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Gives a packet to the worker that owns its SA.
-    pub(super) fn hand_over(&mut self, owner: u16, handoff: Handoff<B>) {
+    pub(super) fn hand_over(
+        &mut self,
+        owner: u16,
+        mut packet: B,
+        interface: Option<InterfaceId>,
+        work: HandoffWork,
+    ) {
+        let journey = self.scribe.detach(&mut packet, owner);
+        let handoff = Handoff { packet, interface, work, journey };
         let pushed = match self.shared.mailboxes.get(usize::from(owner)) {
             Some(mailbox) => mailbox.handoff.push(handoff),
             None => Err(handoff),
@@ -260,14 +291,17 @@ impl<B: Buffer> Pipeline<B> {
                 self.counters.add(Figure::HandedOver, 1);
                 self.handed |= 1 << owner;
             }
-            Err(handoff) => self.drop(handoff.packet, handoff.interface, DropReason::HandoffFull),
+            Err(Handoff { mut packet, journey, .. }) => {
+                self.scribe.attach(&mut packet, journey);
+                self.drop(packet, interface, DropReason::HandoffFull);
+            }
         }
     }
 
     /// Leaves a packet to the agent, which accounts for it from there.
     pub(super) fn leave(
         &mut self,
-        packet: B,
+        mut packet: B,
         interface: Option<InterfaceId>,
         vrf: VrfId,
         kind: ExceptionKind,
@@ -275,11 +309,19 @@ impl<B: Buffer> Pipeline<B> {
         if !self.has_room_for(kind) {
             return self.drop(packet, interface, DropReason::ExceptionFull);
         }
+        let mark = self.scribe.depart(&mut packet);
         let exception = Exception { packet, interface, vrf, kind };
-        match self.mailbox().exceptions.push(exception) {
-            Ok(()) => self.counters.add(Figure::ToAgent, 1),
-            Err(exception) => self.drop(exception.packet, interface, DropReason::ExceptionFull),
-        }
+        let end = match self.mailbox().exceptions.push(exception) {
+            Ok(()) => {
+                self.counters.add(Figure::ToAgent, 1);
+                Step::Left(kind)
+            }
+            Err(_) => {
+                self.counters.drop(interface, DropReason::ExceptionFull);
+                Step::Dropped(DropReason::ExceptionFull)
+            }
+        };
+        self.scribe.end_departed(mark, || end);
     }
 
     /// The last quarter of the queue is for what must not be starved: known IKE peers and neighbour discovery.
@@ -290,8 +332,9 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Counts a packet as dropped and lends it to the agent for an ICMP answer; without room there is none.
-    fn drop_with_answer(&mut self, inner: Inner<B>, kind: ExceptionKind, reason: DropReason) {
+    fn drop_with_answer(&mut self, mut inner: Inner<B>, kind: ExceptionKind, reason: DropReason) {
         self.counters.drop(inner.from, reason);
+        self.scribe.end(&mut inner.packet, || Step::Dropped(reason));
         if !self.has_room_for(kind) {
             return;
         }
@@ -301,8 +344,9 @@ impl<B: Buffer> Pipeline<B> {
 
     /// The end of a packet's journey that is no delivery: exactly one reason.
     #[inline]
-    pub(super) fn drop(&mut self, packet: B, from: Option<InterfaceId>, reason: DropReason) {
+    pub(super) fn drop(&mut self, mut packet: B, from: Option<InterfaceId>, reason: DropReason) {
         self.counters.drop(from, reason);
+        self.scribe.end(&mut packet, || Step::Dropped(reason));
         drop(packet);
     }
 

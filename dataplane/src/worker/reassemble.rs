@@ -16,7 +16,9 @@ use super::buffer::Buffer;
 use super::burst::{Burst, Inner, Onward};
 use super::counters::{Figure, WorkerCounters};
 use super::pipeline::{Pipeline, from_behind_us};
+use super::scribe::Scribe;
 use super::transmit::Transmit;
+use crate::journey::Step;
 use crate::shared::{Exception, ExceptionKind, Mailbox, Tables};
 
 /// The fragments that one worker holds. Two holds, so that strangers outside and hosts inside cannot take each
@@ -160,12 +162,13 @@ impl<B: Buffer> Pipeline<B> {
             }
         };
         fragment.answerable = fragment.answerable.filter(|_| parsed.is_first());
-        let Self { incomplete, counters, now, .. } = self;
+        self.scribe.note(&fragment.packet, || Step::Collected);
+        let Self { incomplete, counters, scribe, now, .. } = self;
         let hold = match scope {
             Scope::Outer(_) => &mut incomplete.outer,
             Scope::Inner(..) | Scope::Sa(_) => &mut incomplete.inner,
         };
-        let complete = hold.insert(parsed, known, fragment, *now, &mut refusal(counters));
+        let complete = hold.insert(parsed, known, fragment, *now, &mut refusal(counters, scribe));
         self.counters.set(Figure::FragmentsHeld, self.incomplete.held() as u64);
         let complete = complete?;
         let largest = complete.largest_fragment();
@@ -179,8 +182,16 @@ impl<B: Buffer> Pipeline<B> {
             None => Err(DropReason::BufferExhausted),
         };
         match merged {
-            Ok(whole) => {
-                self.counters.add(Figure::Merged, complete.fragments() as u64 - 1);
+            Ok(mut whole) => {
+                let fragments = complete.fragments();
+                self.counters.add(Figure::Merged, fragments as u64 - 1);
+                if self.scribe.is_awake() {
+                    self.scribe.begin(&mut whole, || Step::Whole { fragments });
+                    self.scribe.note_header(&whole);
+                    complete
+                        .into_buffers()
+                        .for_each(|mut held| self.scribe.end(&mut held.packet, || Step::Merged));
+                }
                 Some(whole)
             }
             Err(reason) => {
@@ -193,12 +204,13 @@ impl<B: Buffer> Pipeline<B> {
     /// Gives up what did not become whole in time.
     #[inline]
     pub(super) fn expire_fragments(&mut self, now: u64) {
-        let Self { incomplete, counters, shared, index, .. } = self;
+        let Self { incomplete, counters, scribe, shared, index, .. } = self;
         let before = incomplete.held();
-        incomplete.outer.expire(now, &mut refusal(counters));
+        incomplete.outer.expire(now, &mut refusal(counters, scribe));
         let mailbox = &shared.mailboxes[usize::from(*index)];
-        incomplete.inner.expire(now, &mut |held: Held<B>, reason| {
+        incomplete.inner.expire(now, &mut |mut held: Held<B>, reason| {
             counters.drop(held.from, reason);
+            scribe.end(&mut held.packet, || Step::Dropped(reason));
             lend_for_answer(held, mailbox);
         });
         if incomplete.held() != before {
@@ -217,6 +229,9 @@ fn lend_for_answer<B>(held: Held<B>, mailbox: &Mailbox<B>) {
 }
 
 /// Counts the fragments that end without a packet.
-fn refusal<B>(counters: &mut WorkerCounters) -> impl FnMut(Held<B>, DropReason) {
-    |held, reason| counters.drop(held.from, reason)
+fn refusal<B: Buffer>(counters: &mut WorkerCounters, scribe: &mut Scribe) -> impl FnMut(Held<B>, DropReason) {
+    |mut held, reason| {
+        counters.drop(held.from, reason);
+        scribe.end(&mut held.packet, || Step::Dropped(reason));
+    }
 }

@@ -12,6 +12,8 @@ use super::buffer::Buffer;
 use super::burst::{BURST, Inner, Sending, Way};
 use super::counters::WorkerCounters;
 use super::pipeline::Pipeline;
+use super::scribe::Scribe;
+use crate::journey::{Heading, Step};
 use crate::shared::{ExceptionKind, Tables};
 
 /// The devices' side of transmission.
@@ -32,12 +34,13 @@ struct PortOutbox<B> {
     notes: ArrayVec<Note, BURST>,
 }
 
-/// For the counters, beside each frame.
+/// For the counters and the scribe, beside each frame.
 #[derive(Debug, Clone, Copy)]
 struct Note {
     from: Option<InterfaceId>,
     egress: InterfaceId,
     len: usize,
+    mark: u32,
 }
 
 impl<B: Buffer> Outbox<B> {
@@ -47,15 +50,26 @@ impl<B: Buffer> Outbox<B> {
     }
 
     /// Transmits everything, and counts it as sent or dropped.
-    pub(super) fn flush(&mut self, counters: &mut WorkerCounters, tx: &mut impl Transmit<B>) {
+    pub(super) fn flush(
+        &mut self,
+        counters: &mut WorkerCounters,
+        scribe: &mut Scribe,
+        tx: &mut impl Transmit<B>,
+    ) {
         for (id, port) in (0u16..).zip(&mut self.ports) {
-            port.flush(PortId(id), counters, tx);
+            port.flush(PortId(id), counters, scribe, tx);
         }
     }
 }
 
 impl<B: Buffer> PortOutbox<B> {
-    fn flush(&mut self, id: PortId, counters: &mut WorkerCounters, tx: &mut impl Transmit<B>) {
+    fn flush(
+        &mut self,
+        id: PortId,
+        counters: &mut WorkerCounters,
+        scribe: &mut Scribe,
+        tx: &mut impl Transmit<B>,
+    ) {
         if self.frames.is_empty() {
             return;
         }
@@ -68,6 +82,14 @@ impl<B: Buffer> PortOutbox<B> {
         }
         for note in refused {
             counters.drop(note.from, DropReason::TxFull);
+        }
+        if scribe.is_awake() {
+            for Note { egress: interface, len, mark, .. } in sent.iter().copied() {
+                scribe.end_departed(mark, || Step::Sent { interface, len });
+            }
+            for note in refused {
+                scribe.end_departed(note.mark, || Step::Dropped(DropReason::TxFull));
+            }
         }
         self.notes.clear();
         self.frames.clear();
@@ -147,18 +169,20 @@ impl<B: Buffer> Pipeline<B> {
     #[inline]
     fn enqueue(
         &mut self,
-        frame: B,
+        mut frame: B,
         from: Option<InterfaceId>,
         interface: &Interface,
         tx: &mut impl Transmit<B>,
     ) {
+        self.scribe.shoot_frame(&frame, Heading::Out, interface);
         let Some(port) = self.outbox.ports.get_mut(interface.port.index()) else {
             return self.drop(frame, from, DropReason::PortDown);
         };
         if port.frames.is_full() {
-            port.flush(interface.port, &mut self.counters, tx);
+            port.flush(interface.port, &mut self.counters, &mut self.scribe, tx);
         }
-        port.notes.push(Note { from, egress: interface.id, len: frame.len() });
+        let mark = self.scribe.depart(&mut frame);
+        port.notes.push(Note { from, egress: interface.id, len: frame.len(), mark });
         port.frames.push(frame);
     }
 }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crypto::Suite;
+use esplanade_dataplane::journey::{Lens, Photo, Point};
 use esplanade_dataplane::shared::{AgentWork, FromAgent, Tables};
 use esplanade_dataplane::worker::HeapBuffer;
 use packet::esp::DfPolicy;
@@ -45,6 +46,10 @@ pub fn run(data: &[u8]) -> [usize; 2] {
     let mut theirs = Gateway::new(1, tables(second, |_| {}));
     sa.install(&mut ours.tables, &*ours.engine);
     sa.mirrored().install(&mut theirs.tables, &*theirs.engine);
+    if flags & 8 != 0 {
+        let photo = Some(Photo { point: Point::PreCrypto, snap_len: 100 });
+        ours.watch(&[Lens::default(), Lens { photo, ..Lens::default() }]);
+    }
     let mut bypass = false;
     let mut left = [0; 2];
     for _ in 0..MAX_STEPS {
@@ -60,6 +65,7 @@ pub fn run(data: &[u8]) -> [usize; 2] {
     }
     ours.assert_balanced();
     theirs.assert_balanced();
+    ours.journeys();
     left
 }
 

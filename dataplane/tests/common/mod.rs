@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use esplanade_dataplane::config::{Config, LimitConfig};
+use esplanade_dataplane::journey::{Journey, Lens};
 use esplanade_dataplane::shared::{Exception, FromAgent, Notice, PortFacts, Shared, Tables};
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
 use esplanade_dataplane::worker::{
@@ -161,6 +162,27 @@ impl Gateway {
         }
         let drops = DropReason::ALL.iter().copied().zip(counts);
         drops.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Lets the workers look through these, as the agent does.
+    pub fn watch(&self, lenses: &[Lens]) {
+        self.shared.stock.fill(true);
+        for mailbox in &self.shared.mailboxes {
+            mailbox.lenses.force_push(lenses.iter().copied().collect());
+        }
+    }
+
+    /// The journeys that have ended and are shown.
+    pub fn journeys(&self) -> Vec<Journey> {
+        let stock = &self.shared.stock;
+        let finished = std::iter::from_fn(|| stock.next_finished());
+        finished
+            .map(|journey| {
+                let copy = (*journey).clone();
+                stock.give_back(journey);
+                copy
+            })
+            .collect()
     }
 
     pub fn balance(&self) -> Balance {

@@ -4,7 +4,7 @@ use shm::inspect::{Arrival, Explain, Inspector, MAX_INSPECTORS, Question, Record
 
 use super::*;
 
-fn inspector(bench: &mut Bench) -> Inspector {
+pub(super) fn inspector(bench: &mut Bench) -> Inspector {
     let path = bench.path.clone();
     let connecting = thread::spawn(move || Inspector::connect(&path).unwrap());
     bench.serve(connecting)

@@ -5,6 +5,7 @@ mod discovery;
 mod hosts;
 mod inspect;
 mod packets;
+mod watch;
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -78,6 +79,10 @@ impl Environment for World {
 
     fn now(&self) -> Duration {
         self.now.get()
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(1_700_000_000) + self.now.get()
     }
 
     fn ticks(&self) -> u64 {

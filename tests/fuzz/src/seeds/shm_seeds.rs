@@ -19,6 +19,9 @@ pub(super) fn all() -> Vec<Seed> {
     for (name, event) in events() {
         seeds.push(message(name, &event));
     }
+    for (name, text) in INSPECTION {
+        seeds.push(named("shm_messages", name, text.as_bytes().to_vec()));
+    }
     seeds.push(named("shm_handshake", "punt", packet_slot(&[3, 0, 1, 0, 1])));
     seeds.push(named("shm_handshake", "inject", packet_slot(&[3, 0])));
     let opening = [b"ESPLCTRT", &shm::CONTRACT_VERSION.to_le_bytes()[..], &[1]].concat();
@@ -26,6 +29,29 @@ pub(super) fn all() -> Vec<Seed> {
     seeds.push(named("shm_handshake", "hello", opening));
     seeds
 }
+
+/// What inspectors ask, and are told.
+const INSPECTION: &[(&str, &str)] = &[
+    (
+        "explain",
+        r#"{"explain":{"arrival":"inside","vrf":7,"src":"10.1.0.9","dst":"10.2.0.9","protocol":17,"ports":[1000,53],"len":100,"dont_fragment":true}}"#,
+    ),
+    (
+        "trace",
+        r#"{"trace":{"spi":4096,"src":{"address":"10.1.0.0","len":16},"dst":{"address":"2001:db8::1","len":128},"protocol":6,"src_port":40000,"dst_port":443,"drop_reason":"replay_old"}}"#,
+    ),
+    ("capture", r#"{"capture":{"point":"pre-crypto","snap_len":96,"filter":{"spi":4096}}}"#),
+    (
+        "journey",
+        r#"{"journey":{"id":17,"piece":1,"stages":[{"at":1700000000000000000,"worker":0,"stage":"drop","found":"replay_old"}],"left_out":0,"spis":[4096],"drop_reason":"replay_old","help":"Look"}}"#,
+    ),
+    (
+        "packet",
+        r#"{"packet":{"id":17,"at":1700000000000000000,"inbound":true,"interface":"wan","len":84,"bytes":"45000054","spis":[4096],"drop_reason":null}}"#,
+    ),
+    ("lost", r#"{"lost":{"records":3}}"#),
+    ("refused", r#"{"refused":{"message":"no"}}"#),
+];
 
 fn message<M: Message>(name: &str, message: &M) -> Seed {
     let mut slot = vec![0; M::SLOT_LEN];
