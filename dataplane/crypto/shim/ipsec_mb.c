@@ -6,6 +6,8 @@
 #define AES_ROUND_KEYS 15
 #define MAX_HASH_BLOCK 128
 #define MAX_HASH_STATE 64
+#define CHACHA_KEY 32
+#define AEAD_NONCE 12
 
 /* What a cipher and MAC job points at. */
 struct emb_etm_key {
@@ -18,6 +20,7 @@ struct emb_etm_key {
                         uint64_t schedule[3][IMB_DES_KEY_SCHED_SIZE / sizeof(uint64_t)];
                         const void *ede[3];
                 } des;
+                uint8_t chacha[CHACHA_KEY];
         } cipher;
         uint8_t inner[MAX_HASH_STATE]; /* the hash's state after key XOR ipad */
         uint8_t outer[MAX_HASH_STATE];
@@ -138,6 +141,20 @@ static int expand_aes_ctr(emb_manager *manager, emb_etm_key *out, const uint8_t 
         return 0;
 }
 
+/* The key is its own schedule; the MAC's key is made of it for each packet. */
+static int expand_chacha(emb_etm_key *out, const uint8_t *key, size_t len)
+{
+        if (len != CHACHA_KEY)
+                return -1;
+        memcpy(out->cipher.chacha, key, len);
+        out->encrypt = out->cipher.chacha;
+        out->decrypt = out->cipher.chacha;
+        out->iv_len = AEAD_NONCE;
+        out->mode = IMB_CIPHER_CHACHA20_POLY1305;
+        out->hash = IMB_AUTH_CHACHA20_POLY1305;
+        return 0;
+}
+
 /* One schedule serves both directions. */
 static int expand_des(emb_manager *manager, emb_etm_key *out, const uint8_t *key, size_t len)
 {
@@ -170,6 +187,8 @@ static int expand_cipher(emb_manager *manager, emb_etm_key *out, int cipher, con
                 return expand_aes(manager, out, key, len);
         case EMB_AES_CTR:
                 return expand_aes_ctr(manager, out, key, len);
+        case EMB_CHACHA20_POLY1305:
+                return expand_chacha(out, key, len);
         default:
                 return -1;
         }
@@ -245,6 +264,10 @@ int emb_etm_expand(emb_manager *manager, emb_etm_key *out, int cipher, const uin
 {
         if (expand_cipher(manager, out, cipher, key, len) != 0)
                 return -1;
+        if ((cipher == EMB_CHACHA20_POLY1305) != (mac == EMB_NO_MAC))
+                return -1;
+        if (mac == EMB_NO_MAC)
+                return 0;
         return expand_mac(manager, out, mac, mac_key, mac_key_len);
 }
 
@@ -306,6 +329,36 @@ void emb_gcm_open(emb_manager *manager, const struct emb_gcm_job *jobs, size_t c
         }
 }
 
+/* Both directions make the tag of the same bytes. */
+void emb_gmac_tag(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count)
+{
+        struct gcm_context_data context;
+
+        for (const struct emb_gcm_job *job = jobs; job < jobs + count; job++) {
+                gcm_prefetch(job, jobs + count);
+                switch (job->key_len) {
+                case IMB_KEY_128_BYTES:
+                        IMB_AES128_GMAC_INIT(manager, job->key, &context, job->nonce, AEAD_NONCE);
+                        IMB_AES128_GMAC_UPDATE(manager, job->key, &context, job->aad, job->aad_len);
+                        IMB_AES128_GMAC_UPDATE(manager, job->key, &context, job->data, job->len);
+                        IMB_AES128_GMAC_FINALIZE(manager, job->key, &context, job->tag, 16);
+                        break;
+                case IMB_KEY_192_BYTES:
+                        IMB_AES192_GMAC_INIT(manager, job->key, &context, job->nonce, AEAD_NONCE);
+                        IMB_AES192_GMAC_UPDATE(manager, job->key, &context, job->aad, job->aad_len);
+                        IMB_AES192_GMAC_UPDATE(manager, job->key, &context, job->data, job->len);
+                        IMB_AES192_GMAC_FINALIZE(manager, job->key, &context, job->tag, 16);
+                        break;
+                default:
+                        IMB_AES256_GMAC_INIT(manager, job->key, &context, job->nonce, AEAD_NONCE);
+                        IMB_AES256_GMAC_UPDATE(manager, job->key, &context, job->aad, job->aad_len);
+                        IMB_AES256_GMAC_UPDATE(manager, job->key, &context, job->data, job->len);
+                        IMB_AES256_GMAC_FINALIZE(manager, job->key, &context, job->tag, 16);
+                        break;
+                }
+        }
+}
+
 static void etm_fill(IMB_JOB *job, struct emb_etm_job *from, IMB_CIPHER_DIRECTION direction)
 {
         const emb_etm_key *key = from->key;
@@ -317,14 +370,19 @@ static void etm_fill(IMB_JOB *job, struct emb_etm_job *from, IMB_CIPHER_DIRECTIO
         job->dst = from->data + from->cipher_at;
         job->cipher_start_src_offset_in_bytes = from->cipher_at;
         job->msg_len_to_cipher_in_bytes = from->cipher_len;
-        job->hash_start_src_offset_in_bytes = 0;
+        job->hash_start_src_offset_in_bytes = from->mac_at;
         job->msg_len_to_hash_in_bytes = from->mac_len;
         job->iv = from->iv;
         job->iv_len_in_bytes = key->iv_len;
         job->auth_tag_output = from->tag;
         job->auth_tag_output_len_in_bytes = from->tag_len;
-        job->u.HMAC._hashed_auth_key_xor_ipad = key->inner;
-        job->u.HMAC._hashed_auth_key_xor_opad = key->outer;
+        if (key->mode == IMB_CIPHER_CHACHA20_POLY1305) {
+                job->u.CHACHA20_POLY1305.aad = from->aad;
+                job->u.CHACHA20_POLY1305.aad_len_in_bytes = from->aad_len;
+        } else {
+                job->u.HMAC._hashed_auth_key_xor_ipad = key->inner;
+                job->u.HMAC._hashed_auth_key_xor_opad = key->outer;
+        }
         job->cipher_mode = key->mode;
         job->cipher_direction = direction;
         job->hash_alg = key->hash;

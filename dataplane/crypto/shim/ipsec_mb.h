@@ -17,10 +17,17 @@ typedef struct gcm_key_data emb_gcm_key;
 typedef struct emb_etm_key emb_etm_key;
 
 /* Our own numbers: those of IKEv2 transforms. */
-enum emb_cipher { EMB_DES = 2, EMB_3DES = 3, EMB_NULL = 11, EMB_AES_CBC = 12, EMB_AES_CTR = 13 };
-enum emb_mac { EMB_MD5 = 1, EMB_SHA1 = 2, EMB_SHA256 = 12, EMB_SHA384 = 13, EMB_SHA512 = 14 };
+enum emb_cipher {
+        EMB_DES = 2,
+        EMB_3DES = 3,
+        EMB_NULL = 11,
+        EMB_AES_CBC = 12,
+        EMB_AES_CTR = 13,
+        EMB_CHACHA20_POLY1305 = 28
+};
+enum emb_mac { EMB_NO_MAC = 0, EMB_MD5 = 1, EMB_SHA1 = 2, EMB_SHA256 = 12, EMB_SHA384 = 13, EMB_SHA512 = 14 };
 
-/* One AES-GCM packet, in place. */
+/* One AES-GCM packet, in place; or one AES-GMAC packet, whose data is authenticated only. */
 struct emb_gcm_job {
         const emb_gcm_key *key;
         uint8_t *data;
@@ -33,13 +40,16 @@ struct emb_gcm_job {
         size_t owner;     /* Rust's */
 };
 
-/* One cipher and MAC packet, in place. Offsets count from `data`, where the MAC starts. */
+/* One cipher and MAC packet, in place; ChaCha20-Poly1305 is both. Offsets count from `data`. */
 struct emb_etm_job {
         const emb_etm_key *key;
         uint8_t *data;
         uint64_t cipher_at;
         uint64_t cipher_len; /* whole blocks, but for counter mode */
+        uint64_t mac_at;
         uint64_t mac_len;
+        const uint8_t *aad; /* ChaCha20-Poly1305: authenticated before the rest */
+        uint64_t aad_len;
         const uint8_t *iv;
         uint8_t *tag; /* written in both directions */
         uint64_t tag_len;
@@ -64,13 +74,15 @@ size_t emb_etm_key_size(void);
 /* Expands 16, 24 or 32 bytes of AES key. */
 void emb_gcm_expand(emb_manager *manager, emb_gcm_key *out, const uint8_t *key, size_t len);
 
-/* Expands a cipher key and a MAC key no longer than the hash's block; 0, or -1 if there is no such pair. */
+/* Expands a cipher key and a MAC key no longer than the hash's block; 0, or -1 if there is no such pair.
+ * ChaCha20-Poly1305 goes with EMB_NO_MAC. */
 int emb_etm_expand(emb_manager *manager, emb_etm_key *out, int cipher, const uint8_t *key, size_t len, int mac,
                    const uint8_t *mac_key, size_t mac_key_len);
 
 /* Every job is complete on return. */
 void emb_gcm_seal(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
 void emb_gcm_open(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
+void emb_gmac_tag(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
 void emb_etm_seal(emb_manager *manager, struct emb_etm_job *jobs, size_t count);
 void emb_etm_open(emb_manager *manager, struct emb_etm_job *jobs, size_t count);
 

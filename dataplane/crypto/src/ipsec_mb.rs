@@ -1,8 +1,8 @@
 //! intel-ipsec-mb: packets of a batch share the vector units ("multi-buffer").
 //!
-//! AES-GCM uses the library's direct calls, one packet each; cipher and MAC suites go through its job
-//! manager, which interleaves up to 16 packets. Each context has a manager of its own. Other suites are
-//! left to the portable engine.
+//! AES-GCM and AES-GMAC use the library's direct calls, one packet each; cipher and MAC suites go through its
+//! job manager, which interleaves up to 16 packets, and so does ChaCha20-Poly1305. Each context has a manager
+//! of its own.
 
 mod ffi;
 mod manager;
@@ -78,7 +78,7 @@ impl Backend for IpsecMb {
     }
 
     fn expand(&self, suite: Suite, material: &KeyMaterial<'_>, memory: &KeyMemory) -> Result<Key, KeyError> {
-        if !has(suite.cipher()) || self.wrong.contains(&suite.cipher()) {
+        if self.wrong.contains(&suite.cipher()) {
             return Portable.expand(suite, material, memory);
         }
         material.check(suite)?;
@@ -93,15 +93,29 @@ impl Backend for IpsecMb {
     }
 }
 
-/// Whether this back-end asks the library; GMAC and ChaCha20-Poly1305 are the portable engine's.
-fn has(cipher: Cipher) -> bool {
-    cipher.mode() != Mode::Gmac && cipher != Cipher::ChaCha20Poly1305
+/// Which of the library's functions do a suite.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Gcm,
+    Gmac,
+    /// The job manager.
+    Jobs,
+}
+
+#[inline]
+fn call(cipher: Cipher) -> Call {
+    match cipher.mode() {
+        Mode::Gmac => Call::Gmac,
+        Mode::Aead if cipher != Cipher::ChaCha20Poly1305 => Call::Gcm,
+        Mode::Aead | Mode::Null | Mode::Cbc | Mode::Ctr => Call::Jobs,
+    }
 }
 
 /// A manager, and room to describe one batch to it.
 struct IpsecMbContext {
     manager: Manager,
     gcm: Vec<GcmJob>,
+    gmac: Vec<GcmJob>,
     etm: Vec<EtmJob>,
     /// By job: the tag that the library computed.
     computed: Box<[[u8; MAX_TAG]; BATCH]>,
@@ -117,8 +131,8 @@ impl Context for IpsecMbContext {
         for batch in jobs.chunks_mut(BATCH) {
             self.describe(batch, Direction::Seal);
             // SAFETY: `describe` has just pointed the descriptions at the batch and at `self`.
-            unsafe { self.manager.seal(&self.gcm, &mut self.etm) };
-            for GcmJob { owner, .. } in &self.gcm {
+            unsafe { self.manager.seal(&self.gcm, &self.gmac, &mut self.etm) };
+            for GcmJob { owner, .. } in self.gcm.iter().chain(&self.gmac) {
                 let job = &mut batch[*owner];
                 if job.key.sizes.icv_len < FULL_TAG {
                     copy_tag(&self.computed[*owner], job.tag());
@@ -137,8 +151,8 @@ impl Context for IpsecMbContext {
         for batch in jobs.chunks_mut(BATCH) {
             self.describe(batch, Direction::Open);
             // SAFETY: as for `seal`.
-            unsafe { self.manager.open(&self.gcm, &mut self.etm) };
-            for GcmJob { owner, .. } in &self.gcm {
+            unsafe { self.manager.open(&self.gcm, &self.gmac, &mut self.etm) };
+            for GcmJob { owner, .. } in self.gcm.iter().chain(&self.gmac) {
                 let job = &mut batch[*owner];
                 let authentic = same_tag(&self.computed[*owner], job.tag());
                 job.finish(if authentic { Status::Ok } else { Status::AuthFailed });
@@ -181,6 +195,7 @@ impl IpsecMbContext {
         IpsecMbContext {
             manager,
             gcm: Vec::with_capacity(BATCH),
+            gmac: Vec::with_capacity(BATCH),
             etm: Vec::with_capacity(BATCH),
             computed: Box::new([[0; MAX_TAG]; BATCH]),
             received: Box::new([[0; MAX_TAG]; BATCH]),
@@ -191,6 +206,7 @@ impl IpsecMbContext {
     /// portable key.
     fn describe(&mut self, batch: &mut [Job<'_>], direction: Direction) {
         self.gcm.clear();
+        self.gmac.clear();
         self.etm.clear();
         for (owner, job) in batch.iter_mut().enumerate().filter(|(_, job)| job.is_pending()) {
             let key: &Key = job.key;
@@ -206,22 +222,38 @@ impl IpsecMbContext {
                 }
             };
             let computed = self.computed[owner].as_mut_ptr();
-            if key.sizes.mode == Mode::Aead {
-                // A new tag of full length goes to its place at once; one to compare or to cut does not.
-                let whole = key.sizes.icv_len == FULL_TAG;
-                let tag =
-                    if direction == Direction::Seal && whole { job.tag().as_mut_ptr() } else { computed };
-                self.gcm.push(GcmJob::new(job, schedule, tag, owner));
-            } else {
-                let esn_high = job.esn_high;
-                let tag = job.tag();
-                copy_tag(tag, &mut self.received[owner]);
-                // The high half of the sequence number is authenticated as if it followed the data.
-                if let Some(high) = esn_high {
-                    tag[..high.len()].copy_from_slice(&high);
+            // A new tag of full length goes to its place at once; one to compare or to cut does not.
+            let at_once = direction == Direction::Seal && key.sizes.icv_len == FULL_TAG;
+            let place = |job: &mut Job<'_>| if at_once { job.tag().as_mut_ptr() } else { computed };
+            match call(key.suite.cipher()) {
+                Call::Gcm => {
+                    let tag = place(job);
+                    self.gcm.push(GcmJob::new(job, schedule, tag, owner));
                 }
-                self.etm.push(EtmJob::new(job, schedule, computed, owner));
+                Call::Gmac => {
+                    let tag = place(job);
+                    match GcmJob::gmac(job, schedule, tag, owner) {
+                        Some(described) => self.gmac.push(described),
+                        None => job.finish(Status::BadLength),
+                    }
+                }
+                Call::Jobs => {
+                    self.keep_tag(job, owner);
+                    self.etm.push(EtmJob::new(job, schedule, computed, owner));
+                }
             }
+        }
+    }
+
+    /// Puts the tag that came aside. The high half of the sequence number is authenticated with a MAC as if it
+    /// followed the data: in the tag's place.
+    #[inline]
+    fn keep_tag(&mut self, job: &mut Job<'_>, owner: usize) {
+        let esn_high = job.esn_high;
+        let tag = job.tag();
+        copy_tag(tag, &mut self.received[owner]);
+        if let Some(high) = esn_high {
+            tag[..high.len()].copy_from_slice(&high);
         }
     }
 }
@@ -229,5 +261,25 @@ impl IpsecMbContext {
 impl fmt::Debug for IpsecMbContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IpsecMbContext").field("manager", &self.manager).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::heap;
+
+    #[test]
+    fn the_library_does_every_suite_that_it_gets_right() {
+        let engine = IpsecMb::new().expect("an engine");
+        for suite in Suite::all().filter(|suite| !engine.wrong.contains(&suite.cipher())) {
+            let (encryption, authentication) = ([1; 64], [2; 64]);
+            let material = KeyMaterial {
+                encryption: &encryption[..suite.encryption_key_len()],
+                authentication: &authentication[..suite.authentication_key_len()],
+            };
+            let key = engine.expand(suite, &material, &heap()).expect("a key");
+            assert!(matches!(key.schedule, Schedule::IpsecMb(_)), "{suite}");
+        }
     }
 }

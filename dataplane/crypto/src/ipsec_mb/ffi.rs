@@ -1,8 +1,11 @@
 //! The functions of `shim/ipsec_mb.h`, declared by hand.
 
-use std::ffi::{c_char, c_int};
+use std::{
+    ffi::{c_char, c_int},
+    ops::Range,
+};
 
-use crate::{job::Job, memory::Block};
+use crate::{job::Job, memory::Block, suite::Mode};
 
 /// `IMB_MGR`.
 #[repr(C)]
@@ -10,7 +13,7 @@ pub(super) struct RawManager {
     _opaque: [u8; 0],
 }
 
-/// `struct emb_gcm_job`: one AES-GCM packet.
+/// `struct emb_gcm_job`: one AES-GCM or AES-GMAC packet.
 #[repr(C)]
 pub(super) struct GcmJob {
     key: *const u8,
@@ -25,14 +28,17 @@ pub(super) struct GcmJob {
     pub(super) owner: usize,
 }
 
-/// `struct emb_etm_job`: one cipher and MAC packet.
+/// `struct emb_etm_job`: one cipher and MAC packet, ChaCha20-Poly1305 among them.
 #[repr(C)]
 pub(super) struct EtmJob {
     key: *const u8,
     data: *mut u8,
     cipher_at: u64,
     cipher_len: u64,
+    mac_at: u64,
     mac_len: u64,
+    aad: *const u8,
+    aad_len: u64,
     iv: *const u8,
     tag: *mut u8,
     tag_len: u64,
@@ -45,8 +51,20 @@ pub(super) struct EtmJob {
 impl GcmJob {
     /// Describes an AEAD job; its layout was checked when it was made.
     pub(super) fn new(job: &mut Job<'_>, schedule: &Block, tag: *mut u8, owner: usize) -> GcmJob {
+        let span = job.cipher.clone();
+        Self::over(job, span, schedule, tag, owner)
+    }
+
+    /// Describes an AES-GMAC job, which authenticates from the explicit IV to the tag. `None` without room
+    /// for an IV.
+    pub(super) fn gmac(job: &mut Job<'_>, schedule: &Block, tag: *mut u8, owner: usize) -> Option<GcmJob> {
+        let span = job.cipher.start.checked_sub(job.key.sizes.iv_len)?..job.tag_at;
+        Some(Self::over(job, span, schedule, tag, owner))
+    }
+
+    fn over(job: &mut Job<'_>, span: Range<usize>, schedule: &Block, tag: *mut u8, owner: usize) -> GcmJob {
         let aad = job.aad.as_slice();
-        let data = &mut job.buffer[job.cipher.clone()];
+        let data = &mut job.buffer[span];
         GcmJob {
             key: schedule.start().as_ptr(),
             data: data.as_mut_ptr(),
@@ -65,12 +83,21 @@ impl EtmJob {
     /// Describes a cipher and MAC job; its layout was checked when it was made. With ESN the four
     /// bytes after the data, where the tag goes, hold the high half of the sequence number.
     pub(super) fn new(job: &mut Job<'_>, schedule: &Block, tag: *mut u8, owner: usize) -> EtmJob {
+        let aad = job.aad.as_slice();
+        // An AEAD has its header beside; else it is authenticated with the rest.
+        let (mac_at, mac_len) = match job.key.sizes.mode {
+            Mode::Aead => (job.cipher.start, job.cipher.len()),
+            _ => (0, job.tag_at + job.esn_high.map_or(0, |high| high.len())),
+        };
         EtmJob {
             key: schedule.start().as_ptr(),
             data: job.buffer.as_mut_ptr(),
             cipher_at: job.cipher.start as u64,
             cipher_len: job.cipher.len() as u64,
-            mac_len: (job.tag_at + job.esn_high.map_or(0, |high| high.len())) as u64,
+            mac_at: mac_at as u64,
+            mac_len: mac_len as u64,
+            aad: aad.as_ptr(),
+            aad_len: aad.len() as u64,
             iv: job.nonce.as_ptr(),
             tag,
             tag_len: job.key.sizes.icv_len as u64,
@@ -101,6 +128,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(super) fn emb_gcm_seal(manager: *mut RawManager, jobs: *const GcmJob, count: usize);
     pub(super) fn emb_gcm_open(manager: *mut RawManager, jobs: *const GcmJob, count: usize);
+    pub(super) fn emb_gmac_tag(manager: *mut RawManager, jobs: *const GcmJob, count: usize);
     pub(super) fn emb_etm_seal(manager: *mut RawManager, jobs: *mut EtmJob, count: usize);
     pub(super) fn emb_etm_open(manager: *mut RawManager, jobs: *mut EtmJob, count: usize);
 }

@@ -6,7 +6,10 @@ use std::{
     ptr::{self, NonNull},
 };
 
-use super::ffi::{self, EtmJob, GcmJob, RawManager};
+use super::{
+    Call, call,
+    ffi::{self, EtmJob, GcmJob, RawManager},
+};
 use crate::{
     backend::BackendError,
     key::KeyError,
@@ -51,9 +54,9 @@ impl Manager {
         authentication: &[u8],
         memory: &KeyMemory,
     ) -> Result<Block, KeyError> {
-        match suite.integrity() {
-            None => self.expand_gcm(encryption, memory),
-            Some(mac) => self.expand_etm(suite, encryption, mac, authentication, memory),
+        match call(suite.cipher()) {
+            Call::Gcm | Call::Gmac => self.expand_gcm(encryption, memory),
+            Call::Jobs => self.expand_etm(suite, encryption, authentication, memory),
         }
     }
 
@@ -68,7 +71,6 @@ impl Manager {
         &mut self,
         suite: Suite,
         key: &[u8],
-        mac: Integrity,
         mac_key: &[u8],
         memory: &KeyMemory,
     ) -> Result<Block, KeyError> {
@@ -83,7 +85,7 @@ impl Manager {
                 c_int::from(cipher),
                 key.as_ptr(),
                 key.len(),
-                c_int::from(mac.transform()),
+                c_int::from(suite.integrity().map_or(0, Integrity::transform)),
                 mac_key.as_ptr(),
                 mac_key.len(),
             )
@@ -99,10 +101,11 @@ impl Manager {
     /// # Safety
     ///
     /// Every pointer of the jobs is valid for its length, and nothing else uses the bytes meanwhile.
-    pub(super) unsafe fn seal(&mut self, gcm: &[GcmJob], etm: &mut [EtmJob]) {
+    pub(super) unsafe fn seal(&mut self, gcm: &[GcmJob], gmac: &[GcmJob], etm: &mut [EtmJob]) {
         // SAFETY: the slices are what they say; their pointers are by this function's contract.
         unsafe {
             ffi::emb_gcm_seal(self.raw.as_ptr(), gcm.as_ptr(), gcm.len());
+            ffi::emb_gmac_tag(self.raw.as_ptr(), gmac.as_ptr(), gmac.len());
             ffi::emb_etm_seal(self.raw.as_ptr(), etm.as_mut_ptr(), etm.len());
         }
     }
@@ -112,10 +115,11 @@ impl Manager {
     /// # Safety
     ///
     /// As for [`seal`](Self::seal).
-    pub(super) unsafe fn open(&mut self, gcm: &[GcmJob], etm: &mut [EtmJob]) {
+    pub(super) unsafe fn open(&mut self, gcm: &[GcmJob], gmac: &[GcmJob], etm: &mut [EtmJob]) {
         // SAFETY: as for `seal`.
         unsafe {
             ffi::emb_gcm_open(self.raw.as_ptr(), gcm.as_ptr(), gcm.len());
+            ffi::emb_gmac_tag(self.raw.as_ptr(), gmac.as_ptr(), gmac.len());
             ffi::emb_etm_open(self.raw.as_ptr(), etm.as_mut_ptr(), etm.len());
         }
     }
