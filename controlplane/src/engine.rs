@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ike::{ConnectionKey, IkeManager, JournalRecord, Time};
-use shm::message::{Command, Epoch, Inject, OwnerTag, PortRecord, Spi, VrfId};
+use shm::message::{Command, Epoch, Inject, OwnerTag, PathRecord, PortRecord, Spi, TunnelId, VrfId};
 use zeroize::Zeroizing;
 
 use crate::document::Loaded;
@@ -30,6 +30,7 @@ mod calls;
 mod diagnoses;
 mod events;
 mod link;
+mod paths;
 pub mod reconcile;
 mod reload;
 mod sas;
@@ -73,6 +74,8 @@ pub struct Engine {
     retry_at: Option<Time>,
     link: Link,
     ports: Vec<PortRecord>,
+    /// What probes found of the tunnels' paths.
+    paths: BTreeMap<TunnelId, PathRecord>,
     /// What the data plane has installed, by our inbound SPI.
     installed: BTreeMap<Spi, OwnerTag>,
     /// SAs of a control process before us that no IKE SA claims, by tunnel: deleted when a new child is up.
@@ -109,6 +112,7 @@ impl Engine {
             retry_at: None,
             link: Link::default(),
             ports: Vec::new(),
+            paths: BTreeMap::new(),
             installed: BTreeMap::new(),
             orphans: BTreeMap::new(),
             children: BTreeMap::new(),

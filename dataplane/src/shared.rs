@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_queue::ArrayQueue;
 use dpdk::{Mbuf, Mempool};
 use packet::decide::Ingress;
+use packet::path_mtu::{Answer, Arrived};
 pub use packet::sad::Direction;
 use packet::sad::LimitKind;
 use packet::{DropReason, InterfaceId, MacAddr, PortId, Spi, TunnelId, VrfId};
@@ -244,7 +245,15 @@ pub struct Handoff<B> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HandoffWork {
     /// An ESP packet that came in on `Handoff::interface`.
-    Open,
+    Open {
+        /// The largest fragment that it was made of, bytes; 0 if it came in one piece.
+        largest: u16,
+    },
+    /// As [`AgentWork::Probe`].
+    Probe {
+        /// The pair, by our inbound SPI.
+        spi: Spi,
+    },
     /// An inner packet for the pair `spi`; decided anew if that is gone.
     Seal {
         /// The pair, by our inbound SPI.
@@ -290,6 +299,12 @@ pub enum AgentWork {
     Forward {
         /// The inner routing domain.
         vrf: VrfId,
+    },
+    /// Seal an inner packet with this pair whatever its length, and forbid routers to fragment it: a probe. What
+    /// follows the packet in the buffer is sealed too, as padding.
+    Probe {
+        /// The pair, by our inbound SPI.
+        spi: Spi,
     },
 }
 
@@ -424,6 +439,15 @@ pub enum Notice {
         src_port: u16,
         /// Destination port; 0 if it has none.
         dst_port: u16,
+    },
+    /// The target of a tunnel's probes answered an echo request; of a program, perhaps.
+    EchoAnswer {
+        /// The tunnel that it came out of.
+        tunnel: TunnelId,
+        /// What it says.
+        answer: Answer,
+        /// How it came.
+        arrived: Arrived,
     },
     /// ESP for an SPI that is not ours.
     InvalidSpi {

@@ -2,7 +2,7 @@
 
 use super::Format;
 use anyhow::Result;
-use api::{ChildSa, IkeSa, Party, Traffic};
+use api::{ChildSa, IkeSa, Party, Path, PathLimit, PathState, Reach, Traffic};
 use clap::Args;
 use esplanade::client::Client;
 use std::fmt::Write as _;
@@ -52,10 +52,44 @@ fn ike_sa(sa: &IkeSa) -> String {
         let rekey = sa.rekey_secs.map(|secs| format!(", rekeying in {secs}s")).unwrap_or_default();
         let _ = writeln!(out, "  established {age}s ago{rekey}");
     }
+    if let Some(path) = &sa.path {
+        out += &self::path(path);
+    }
     for child in &sa.children {
         out += &child_sa(child);
     }
     out
+}
+
+/// What probes found of the path, or why they did not.
+fn path(path: &Path) -> String {
+    let found = match (path.outbound, path.inbound) {
+        (None, None) => String::new(),
+        (out, inbound) => {
+            let reach = |reach: Option<Reach>| reach.map_or_else(|| "unknown".to_owned(), reached);
+            format!("out {}, in {}, ", reach(out), reach(inbound))
+        }
+    };
+    let state = match path.state {
+        PathState::Off => "not probed (no target)",
+        PathState::Waiting => "no SA carries a probe",
+        PathState::Silent => "the probe target does not answer",
+        PathState::Searching => "searching",
+        PathState::Complete => "complete",
+        PathState::Stuck => "not even the smallest probe passes",
+    };
+    format!("  path MTU {found}{state}\n")
+}
+
+fn reached(reach: Reach) -> String {
+    let limit = match reach.limit {
+        PathLimit::Link => "",
+        PathLimit::Router => " (a router said so)",
+        PathLimit::BlackHole => " (BLACK HOLE: larger packets vanish)",
+        PathLimit::Fragmented => " (larger packets come in fragments)",
+        PathLimit::Sender => " (the peer sends no larger packets)",
+    };
+    format!("{}{limit}", reach.mtu)
 }
 
 fn child_sa(child: &ChildSa) -> String {

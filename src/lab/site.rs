@@ -30,6 +30,8 @@ pub struct SiteOptions {
     pub own: String,
     /// All have an IPv6 address too: 2001:db8::SIDE/64 outside, 2001:db8:SIDE::1/64 inside, 2001:db8:SIDE::2/64 the host.
     pub dual_stack: bool,
+    /// More lines of the connection's table.
+    pub connection_lines: String,
     /// More lines of the tunnel's table.
     pub tunnel_lines: String,
     /// More of the document.
@@ -57,6 +59,7 @@ impl SiteOptions {
             own: format!("192.0.2.{side}"),
             dual_stack: false,
             mtu: 1500,
+            connection_lines: String::new(),
             tunnel_lines: String::new(),
             more: String::new(),
             local_networks: format!("[\"10.{side}.0.0/24\"]"),
@@ -72,6 +75,7 @@ impl SiteOptions {
             own,
             dual_stack,
             mtu,
+            connection_lines,
             tunnel_lines,
             more,
             local_networks,
@@ -112,6 +116,7 @@ routing-mode = "protected-data-flows"
 local-networks = {local_networks}
 remote-networks = {remote_networks}
 effective-immediately = {immediately}
+{connection_lines}
 
 [[connection.tunnel]]
 customer-gateway = "peer"

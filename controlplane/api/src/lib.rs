@@ -32,7 +32,10 @@ pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Port, SaCounters,
 };
 pub use problem::Problem;
-pub use sas::{ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Proposal, Traffic};
+pub use sas::{
+    ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Path, PathLimit, PathState, Proposal,
+    Reach, Traffic,
+};
 pub use system::{
     Action, ActionReply, ActionRequest, Connection, DataplaneState, DataplaneStatus, NegotiationStatus,
     ShutdownRequest, Status, Target, Tunnel, Version,

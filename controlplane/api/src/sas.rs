@@ -95,6 +95,62 @@ pub struct IkeSa {
     /// Seconds until we rekey it; absent without a lifetime.
     pub rekey_secs: Option<u64>,
     pub children: Vec<ChildSa>,
+    /// What probes found of the tunnel's path; absent while the data plane is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Path>,
+}
+
+/// What probes found of a tunnel's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    pub state: PathState,
+    /// From us to the peer; absent until it is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Reach>,
+    /// From the peer to us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<Reach>,
+}
+
+/// How far the probing of a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PathState {
+    /// The tunnel has no probe target.
+    Off,
+    /// No SA carries a probe.
+    Waiting,
+    /// The target does not answer.
+    Silent,
+    Searching,
+    Complete,
+    /// The target answers, but not even the smallest size passes.
+    Stuck,
+}
+
+/// What passes in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The largest ESP packet that passed, its IP header included, bytes.
+    pub mtu: u16,
+    /// Why larger ones do not.
+    pub limit: PathLimit,
+}
+
+/// Why larger packets do not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PathLimit {
+    /// The link takes no larger ones.
+    Link,
+    /// A router on the way said so.
+    Router,
+    /// They vanish, and nobody says so.
+    BlackHole,
+    /// They arrive in fragments.
+    Fragmented,
+    /// The peer, or the host behind it, sends no larger ones.
+    Sender,
 }
 
 /// A CHILD_SA: an inbound and an outbound ESP SA.

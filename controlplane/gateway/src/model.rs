@@ -213,9 +213,31 @@ pub struct Tunnel {
     pub nat_traversal: bool,
     /// Our host address inside the tunnel; with the peer's it makes up the prefix of two hosts.
     pub inner_address: Option<IpNet>,
+    pub probe: PathProbe,
+}
+
+/// Whom the probes of a tunnel's path MTU ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathProbe {
+    /// There are none.
+    Off,
+    /// The peer's address inside the tunnel, where there is one.
+    InnerPeer,
+    /// This address behind the peer.
+    Target(IpAddr),
 }
 
 impl Tunnel {
+    /// The address that probes of the path MTU ask.
+    #[must_use]
+    pub fn probe_target(&self) -> Option<IpAddr> {
+        match self.probe {
+            PathProbe::Off => None,
+            PathProbe::InnerPeer => self.inner_peer(),
+            PathProbe::Target(target) => Some(target),
+        }
+    }
+
     /// The peer's address beside [`Tunnel::inner_address`]: the other host of its prefix.
     #[must_use]
     pub fn inner_peer(&self) -> Option<IpAddr> {

@@ -73,6 +73,8 @@ pub struct DataplaneTunnel {
     pub inner_vrf: Vrf,
     pub outer_vrf: Vrf,
     pub encapsulation: Encapsulation,
+    /// The address behind the peer that probes of the path MTU ask.
+    pub probe: Option<IpAddr>,
 }
 
 /// The limits of one connection.

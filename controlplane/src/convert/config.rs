@@ -114,6 +114,7 @@ fn tunnel(planned: &gateway::plan::DataplaneTunnel) -> Tunnel {
         },
         dscp: encapsulation.dscp.map_or(DscpPolicy::Copy, DscpPolicy::Value),
         acquire: true,
+        probe: planned.probe,
     }
 }
 

@@ -39,6 +39,7 @@ impl Engine {
                     tracing::info!(port = port.name.as_str(), "link is {up}");
                 }
             }
+            Event::PathFound(e) => self.path_found(e),
             Event::InvalidSpi(e) => {
                 tracing::info!(src = %e.src, spi = format!("{:08x}", e.spi), "ESP with an SPI that is not ours");
             }

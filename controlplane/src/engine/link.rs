@@ -34,6 +34,7 @@ pub(super) enum Question {
     /// At the start of a session.
     SyncPorts(Vec<PortRecord>),
     SyncSas(Vec<SaRecord>),
+    SyncPaths,
     /// For a client of the API.
     Ports(Vec<PortRecord>, Reply<Vec<api::Port>>),
     Neighbours(Vec<NeighbourRecord>, Reply<Vec<api::Neighbour>>),
@@ -45,6 +46,7 @@ impl Question {
             Self::ReserveSpi(_) => None,
             Self::SyncPorts(_) | Self::Ports(..) => Some(ListKind::Ports),
             Self::SyncSas(_) => Some(ListKind::Sas),
+            Self::SyncPaths => Some(ListKind::Tunnels),
             Self::Neighbours(..) => Some(ListKind::Neighbours),
         }
     }

@@ -95,9 +95,11 @@ impl Engine {
             }
             Completion::ListEnd(end) if end.next != 0 => self.link.list_on(end.request, end.next),
             Completion::ListEnd(end) => self.list_complete(end.request, now),
-            // Lists that are not asked for.
-            Completion::Interface(_) | Completion::Route(_) | Completion::Tunnel(_) | Completion::Pong(_) => {
+            Completion::Tunnel(record) => {
+                self.paths.insert(record.tunnel.id, record.path);
             }
+            // Lists that are not asked for.
+            Completion::Interface(_) | Completion::Route(_) | Completion::Pong(_) => {}
         }
     }
 
@@ -107,6 +109,7 @@ impl Engine {
             Some(Question::SyncSas(found)) => self.sas_listed(&found, now),
             Some(Question::Ports(found, reply)) => drop(reply.send(Ok(self.view_ports(&found)))),
             Some(Question::Neighbours(found, reply)) => drop(reply.send(Ok(self.view_neighbours(&found)))),
+            Some(Question::SyncPaths) => {}
             Some(Question::ReserveSpi(_)) | None => tracing::warn!("end of a list nobody asked for"),
         }
     }

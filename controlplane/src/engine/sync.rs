@@ -40,6 +40,7 @@ impl Engine {
         self.retry_at = None;
         self.last_error = Some(why.to_owned());
         self.ports.clear();
+        self.paths.clear();
         self.packets.clear();
         self.journal.clear();
         let (purposes, questions) = self.link.abandon();
@@ -55,7 +56,7 @@ impl Engine {
                 }
                 Question::Ports(_, reply) => drop(reply.send(Err(api::Problem::dataplane_away(why)))),
                 Question::Neighbours(_, reply) => drop(reply.send(Err(api::Problem::dataplane_away(why)))),
-                Question::SyncPorts(_) | Question::SyncSas(_) => {}
+                Question::SyncPorts(_) | Question::SyncSas(_) | Question::SyncPaths => {}
             }
         }
         self.settle(now);
@@ -140,6 +141,8 @@ impl Engine {
                 if self.state == State::Syncing {
                     self.link.list(Question::SyncSas(Vec::new()));
                 }
+                self.paths.clear();
+                self.link.list(Question::SyncPaths);
             }
             Some(Purpose::Install { request, spi, owner }) => {
                 self.installed.insert(spi, owner);
@@ -260,7 +263,7 @@ impl Engine {
             }
             Some(Question::Ports(_, reply)) => drop(reply.send(Err(problem()))),
             Some(Question::Neighbours(_, reply)) => drop(reply.send(Err(problem()))),
-            Some(Question::SyncPorts(_) | Question::SyncSas(_)) => {
+            Some(Question::SyncPorts(_) | Question::SyncSas(_) | Question::SyncPaths) => {
                 tracing::error!(?code, "the data plane refused a list");
                 self.last_error = Some(format!("the data plane refused a list: {code:?}"));
             }

@@ -92,6 +92,7 @@ impl Engine {
             established_secs: sa.established.map(|at| now.since(at).as_secs()),
             rekey_secs: sa.rekey_at.map(|at| at.since(now).as_secs()),
             children: sa.children.iter().map(|child| self.child_sa(&name, child, figures, now)).collect(),
+            path: sa.key.and_then(|key| self.path(key.tunnel)),
             name,
         }
     }

@@ -24,6 +24,7 @@ pub mod fragmentation;
 pub mod headers;
 pub mod ids;
 pub mod neighbour;
+pub mod path_mtu;
 pub mod persist;
 pub mod policer;
 pub mod policy;

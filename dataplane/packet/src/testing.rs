@@ -56,6 +56,7 @@ pub(crate) fn tunnel(id: TunnelId) -> Tunnel {
         mss: 0,
         df: DfPolicy::Copy,
         dscp: DscpPolicy::Copy,
+        probe: None,
         acquire: false,
     }
 }

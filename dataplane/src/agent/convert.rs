@@ -160,6 +160,7 @@ fn tunnel(from: &contract::Tunnel) -> Tunnel {
             contract::DscpPolicy::Value(value) => DscpPolicy::Fixed(value),
         },
         acquire: from.acquire,
+        probe: from.probe,
     }
 }
 
@@ -271,6 +272,7 @@ pub(super) fn contract_tunnel(from: &Tunnel) -> contract::Tunnel {
             DscpPolicy::Fixed(value) => contract::DscpPolicy::Value(value),
         },
         acquire: from.acquire,
+        probe: from.probe,
     }
 }
 

@@ -66,6 +66,9 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::Icmp => {
                 self.answer_or_punt(PuntClass::Icmp, from, packet, AgentWork::Own { vrf }, now);
             }
+            ExceptionKind::Local { .. } if self.is_probe_answer(packet.data()) => {
+                self.figures().add(AgentFigure::Consumed, 1);
+            }
             ExceptionKind::Local { .. } if self.is_for_host(vrf, packet.data()) => {
                 self.deliver_to_host(vrf, interface, packet.data());
             }
@@ -303,12 +306,18 @@ impl<E: Environment> Agent<E> {
             for _ in 0..BURST {
                 let Some(notice) = self.shared.mailboxes[worker].notices.pop() else { break };
                 count += 1;
+                if let Notice::EchoAnswer { tunnel, answer, arrived } = &notice {
+                    self.take_echo_answer(*tunnel, answer, *arrived, now);
+                    continue;
+                }
                 if !self.hints.admit(&notice, now) {
                     self.figures().add(AgentFigure::EventsSuppressed, 1);
                     continue;
                 }
                 let followed = self.follow(&notice);
-                self.control.event(hints::event(notice, followed));
+                if let Some(event) = hints::event(notice, followed) {
+                    self.control.event(event);
+                }
             }
         }
         count

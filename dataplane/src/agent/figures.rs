@@ -50,6 +50,7 @@ figures! {
     IcmpSuppressed = "icmp_suppressed", "ICMP errors and replies not sent because of their rate limit.";
     PathMtuMessages = "path_mtu_messages", "ICMP messages that lowered the path MTU of a peer.";
     PathMtus = "path_mtus", "Peers towards which less than the link's MTU passes now.";
+    PathProbes = "path_mtu_probes", "Packets sent to find the path MTU of tunnels.";
     Keepalives = "nat_keepalives", "NAT keepalives sent.";
     Injected = "injected", "Packets of control given to a worker.";
     InjectRefused = "inject_refused", "Packets of control refused: malformed, or their source is not an address of ours.";

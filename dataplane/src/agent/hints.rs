@@ -45,6 +45,7 @@ impl Hints {
             Notice::FirstUse { .. }
             | Notice::SoftLimit { .. }
             | Notice::HardLimit { .. }
+            | Notice::EchoAnswer { .. }
             | Notice::PeerMoved { .. } => true,
         }
     }
@@ -55,9 +56,10 @@ impl Hints {
     }
 }
 
-/// The contract's form of a notice; `followed` is for `PeerMoved`.
-pub(super) fn event(notice: Notice, followed: bool) -> Event {
-    match notice {
+/// The contract's form of a notice; `followed` is for `PeerMoved`. `None` for what is the agent's alone.
+pub(super) fn event(notice: Notice, followed: bool) -> Option<Event> {
+    Some(match notice {
+        Notice::EchoAnswer { .. } => return None,
         Notice::FirstUse { spi } => contract::FirstUse { spi: convert::contract_spi(spi) }.into(),
         Notice::SoftLimit { spi, direction, limit } => contract::SoftLimit {
             spi: convert::contract_spi(spi),
@@ -87,7 +89,7 @@ pub(super) fn event(notice: Notice, followed: bool) -> Event {
         Notice::InvalidSpi { vrf, src, dst, spi } => {
             contract::InvalidSpi { vrf: contract::VrfId(vrf.0), src, dst, spi }.into()
         }
-    }
+    })
 }
 
 fn contract_direction(direction: Direction) -> contract::Direction {

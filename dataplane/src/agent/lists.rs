@@ -168,6 +168,7 @@ impl<E: Environment> Agent<E> {
                 request,
                 tunnel: convert::contract_tunnel(tunnel),
                 active_children: u32::try_from(active).unwrap_or(u32::MAX),
+                path: self.probing.record(tunnel),
             });
         }
     }

@@ -29,6 +29,7 @@ mod ndp;
 mod neighbours;
 mod path_mtu;
 mod periodic;
+mod probing;
 mod punts;
 mod rate;
 mod sas;
@@ -70,6 +71,7 @@ use keepalive::Keepalives;
 use neighbours::Neighbours;
 use path_mtu::PathMtus;
 use periodic::Schedule;
+use probing::Probing;
 use punts::PuntBudgets;
 use rate::TokenBucket;
 use sas::{Expander, SaKeeper, Ticks};
@@ -155,6 +157,7 @@ pub struct Agent<E: Environment> {
     keepalives: Keepalives,
     hints: Hints,
     path_mtus: PathMtus,
+    probing: Probing,
     punts: PuntBudgets,
     icmp: TokenBucket,
     /// Log lines that a stranger can cause.
@@ -222,6 +225,7 @@ impl<E: Environment> Agent<E> {
             keepalives: Keepalives::default(),
             hints: Hints::new(now),
             path_mtus: PathMtus::new(now),
+            probing: Probing::new(now),
             punts: PuntBudgets::new(now),
             icmp: TokenBucket::new(icmp, icmp.max(1), now),
             complaints: TokenBucket::new(1, 5, now),

@@ -1,8 +1,9 @@
-//! The path MTU of each peer, as routers on the way tell it (RFC 4301 section 8.2, RFC 1191, RFC 8201).
+//! The path MTU of each peer: as routers on the way tell it (RFC 4301 section 8.2, RFC 1191, RFC 8201), and as
+//! probes of the tunnels find it.
 //!
 //! Whoever tells must quote an ESP packet that an SA of ours sent lately: its addresses, its SPI and its sequence
 //! number. That proves that they saw it, not that they tell the truth; so the MTU is believed only within
-//! bounds, and forgotten after a while.
+//! bounds, and until it is old or a probe knows better.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use packet::VrfId;
 use packet::esp::quoted::QuotedEsp;
 use packet::headers::too_big::TooBig;
-use packet::tables::Change;
+use packet::tables::{Change, PathMtu};
 
 use super::environment::Environment;
 use super::figures::AgentFigure;
@@ -21,29 +22,57 @@ use super::{Agent, TokenBucket};
 const AGE: Duration = Duration::from_secs(600);
 /// Messages looked at per second: each searches the SAs.
 const RATE: u32 = 20;
+/// The least that the tables take, bytes.
+const LEAST: u16 = 576;
+
+/// A peer: its routing domain and its address.
+pub(super) type Peer = (VrfId, IpAddr);
 
 /// What was learned, and until when it holds.
 #[derive(Debug)]
 pub(super) struct PathMtus {
-    until: BTreeMap<(VrfId, IpAddr), Duration>,
+    peers: BTreeMap<Peer, Learned>,
     budget: TokenBucket,
+}
+
+/// What is known of the path to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Learned {
+    /// What a router said, bytes, and when that is old.
+    told: Option<(u16, Duration)>,
+    probed: Option<PathMtu>,
+}
+
+impl Learned {
+    fn bound(self) -> PathMtu {
+        let PathMtu { outbound, inbound } = self.probed.unwrap_or(PathMtu::UNKNOWN);
+        let told = self.told.map_or(u16::MAX, |(mtu, _)| mtu);
+        let bounded = |mtu: u16| if mtu == 0 { u16::MAX } else { mtu.max(LEAST) };
+        PathMtu { outbound: bounded(outbound.min(told)), inbound: bounded(inbound) }
+    }
 }
 
 impl PathMtus {
     pub(super) fn new(now: Duration) -> Self {
-        Self { until: BTreeMap::new(), budget: TokenBucket::new(RATE, RATE, now) }
+        Self { peers: BTreeMap::new(), budget: TokenBucket::new(RATE, RATE, now) }
     }
 
     /// Peers towards which less than the link's MTU passes.
     #[must_use]
     pub(super) fn len(&self) -> usize {
-        self.until.len()
+        self.peers.values().filter(|learned| learned.bound().outbound != u16::MAX).count()
     }
 
-    fn pop_expired(&mut self, now: Duration) -> Option<(VrfId, IpAddr)> {
-        let peer = *self.until.iter().find(|(_, until)| **until <= now)?.0;
-        self.until.remove(&peer);
-        Some(peer)
+    /// True if what is known of the path is a router's word.
+    pub(super) fn was_told(&self, peer: Peer) -> bool {
+        self.peers.get(&peer).is_some_and(|learned| learned.told.is_some())
+    }
+
+    fn pop_expired(&mut self, now: Duration) -> Option<Peer> {
+        let old = |learned: &Learned| learned.told.is_some_and(|(_, until)| until <= now);
+        let (peer, learned) = self.peers.iter_mut().find(|(_, learned)| old(learned))?;
+        learned.told = None;
+        Some(*peer)
     }
 }
 
@@ -60,14 +89,14 @@ impl<E: Environment> Agent<E> {
         else {
             return false;
         };
-        let remote = quoted.remote;
-        if let Err(error) = self.change(Change::PutPathMtu { vrf, remote, mtu }) {
-            tracing::warn!(%remote, mtu, %error, "path MTU");
+        let peer = (vrf, quoted.remote);
+        self.path_mtus.peers.entry(peer).or_default().told = Some((mtu, now + AGE));
+        if !self.apply_path_mtu(peer) {
             return false;
         }
-        tracing::info!(%remote, vrf = vrf.0, mtu, "the path takes less than the link");
-        self.path_mtus.until.insert((vrf, remote), now + AGE);
+        tracing::info!(remote = %quoted.remote, vrf = vrf.0, mtu, "the path takes less than the link");
         self.figures().add(AgentFigure::PathMtuMessages, 1);
+        self.probe_after_too_big(peer, mtu);
         true
     }
 
@@ -80,15 +109,38 @@ impl<E: Environment> Agent<E> {
                 && endpoints.vrf == vrf
                 && quoted.is_of(endpoints)
                 && sa.sequence.issued_lately(quoted.sequence_low)
-                && mtu < self.tables.path_mtu(endpoints)
+                && mtu < self.tables.path_mtu(endpoints).outbound
         })
     }
 
-    /// Tries the link's MTU again where what was learned is old.
-    pub(super) fn forget_path_mtus(&mut self, now: Duration) {
-        while let Some((vrf, remote)) = self.path_mtus.pop_expired(now) {
-            // Deleting what is not there is no error.
-            let _ = self.change(Change::DeletePathMtu { vrf, remote });
+    /// Probes found what passes: that counts from now on, and no longer what a router said. `None`: they stopped.
+    pub(super) fn put_probed_mtu(&mut self, peer: Peer, probed: Option<PathMtu>) {
+        let before = self.path_mtus.peers.get(&peer).copied().unwrap_or_default();
+        let told = before.told.filter(|_| probed.is_none());
+        let learned = Learned { told, probed };
+        if learned != before {
+            self.path_mtus.peers.insert(peer, learned);
+            self.apply_path_mtu(peer);
         }
+    }
+
+    /// Tries the link's MTU again where what a router said is old.
+    pub(super) fn forget_path_mtus(&mut self, now: Duration) {
+        while let Some(peer) = self.path_mtus.pop_expired(now) {
+            self.apply_path_mtu(peer);
+        }
+    }
+
+    /// Brings the tables to what is known of a peer.
+    fn apply_path_mtu(&mut self, peer: Peer) -> bool {
+        let (vrf, remote) = peer;
+        let mtu = self.path_mtus.peers.get(&peer).map_or(PathMtu::UNKNOWN, |learned| learned.bound());
+        let change = if mtu == PathMtu::UNKNOWN {
+            self.path_mtus.peers.retain(|at, learned| *at != peer || learned.probed.is_some());
+            Change::DeletePathMtu { vrf, remote }
+        } else {
+            Change::PutPathMtu { vrf, remote, mtu }
+        };
+        self.change(change).inspect_err(|error| tracing::warn!(%remote, %error, "path MTU")).is_ok()
     }
 }

@@ -11,7 +11,7 @@ use shm::message::{Label, PortLink, SaTotals};
 use super::environment::Environment;
 use super::figures::AgentFigure;
 use super::watchdog::{self, Health};
-use super::{Agent, AgentError, convert, keepalive, sas};
+use super::{Agent, AgentError, convert, keepalive, probing, sas};
 use crate::shared::AgentWork;
 use crate::worker::counters::slot_of;
 
@@ -26,6 +26,7 @@ pub(super) struct Schedule {
     sessions: Duration,
     update: Duration,
     watchdog: Duration,
+    probes: Duration,
 }
 
 impl Schedule {
@@ -57,6 +58,9 @@ impl<E: Environment> Agent<E> {
         {
             return Err(AgentError::WorkerStuck(laggard));
         }
+        if due(&mut self.schedule.probes, probing::INTERVAL, now) {
+            self.run_probes(now);
+        }
         if due(&mut self.schedule.update, UPDATE_INTERVAL, now) {
             self.update(now);
         }
@@ -70,6 +74,7 @@ impl<E: Environment> Agent<E> {
         self.hints.prune(now);
         self.retry_hosts();
         self.forget_path_mtus(now);
+        self.review_probes();
         self.write_figures();
     }
 

@@ -9,7 +9,7 @@ use packet::tables::{Egress, Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, VrfId};
 
 use super::buffer::Buffer;
-use super::burst::{Arrival, BURST, Burst, Incoming, Inner, Onward, Sending, Way};
+use super::burst::{Arrival, BURST, Burst, Incoming, Inner, Onward, Past, Sending, Way};
 use super::counters::Figure;
 use super::parse::{Parsed, parse};
 use super::pipeline::Pipeline;
@@ -44,8 +44,8 @@ impl<B: Buffer> Pipeline<B> {
                 Arrival::Agent(from_agent) => self.admit_from_agent(tables, burst, from_agent, tx),
                 Arrival::Early(early) => {
                     self.scribe.note(&early.packet, || Step::Again);
-                    let from = early.interface;
-                    self.admit_outer(tables, burst, early.packet, from, early.deadline, tx);
+                    let (from, past) = (early.interface, Past { deadline: early.deadline, largest: 0 });
+                    self.admit_outer(tables, burst, early.packet, from, past, tx);
                 }
             }
         }
@@ -107,8 +107,8 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&packet, || Step::Header(flow));
         match interface.role {
             Role::Outside => {
-                let deadline = self.early.deadline(self.now);
-                self.admit_outside(tables, burst, packet, interface, flow, deadline, tx);
+                let past = Past { deadline: self.early.deadline(self.now), largest: 0 };
+                self.admit_outside(tables, burst, packet, interface, flow, past, tx);
             }
             Role::Inside => {
                 let (from, vrf) = (Some(interface.id), interface.vrf);
@@ -126,7 +126,7 @@ impl<B: Buffer> Pipeline<B> {
         packet: B,
         interface: &'t Interface,
         flow: Flow,
-        deadline: u64,
+        past: Past,
         tx: &mut impl Transmit<B>,
     ) {
         let (from, vrf) = (Some(interface.id), interface.vrf);
@@ -134,7 +134,7 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&packet, || Step::Outside((&outside).into()));
         match outside {
             Outside::Esp { packet: esp, udp_port } => {
-                let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, deadline };
+                let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, past };
                 self.find_sa(tables, &mut burst.opening, incoming);
             }
             Outside::Ike { known } => self.leave(packet, from, vrf, ExceptionKind::Ike { known }),
@@ -155,12 +155,12 @@ impl<B: Buffer> Pipeline<B> {
         burst: &mut Burst<'t, B>,
         packet: B,
         from: InterfaceId,
-        deadline: u64,
+        past: Past,
         tx: &mut impl Transmit<B>,
     ) {
         match (tables.interface(from), Flow::parse(packet.data())) {
             (Some(interface), Ok(flow)) => {
-                self.admit_outside(tables, burst, packet, interface, flow, deadline, tx);
+                self.admit_outside(tables, burst, packet, interface, flow, past, tx);
             }
             (None, _) => self.drop(packet, Some(from), DropReason::InterfaceMissing),
             (_, Err(reason)) => self.drop(packet, Some(from), reason),
@@ -191,11 +191,12 @@ impl<B: Buffer> Pipeline<B> {
                     None => self.decide(tables, &mut burst.onward, inner, tx),
                 }
             }
-            (HandoffWork::Open, Some(from)) => {
-                let deadline = self.early.deadline(self.now);
-                self.admit_outer(tables, burst, packet, from, deadline, tx);
+            (HandoffWork::Open { largest }, Some(from)) => {
+                let past = Past { deadline: self.early.deadline(self.now), largest };
+                self.admit_outer(tables, burst, packet, from, past, tx);
             }
-            (HandoffWork::Open, None) => self.drop(packet, None, DropReason::InterfaceMissing),
+            (HandoffWork::Open { .. }, None) => self.drop(packet, None, DropReason::InterfaceMissing),
+            (HandoffWork::Probe { spi }, _) => self.admit_probe(tables, &mut burst.onward, packet, spi, tx),
         }
     }
 
@@ -220,6 +221,7 @@ impl<B: Buffer> Pipeline<B> {
             AgentWork::Neighbour { interface, neighbour } => {
                 waited_way(tables, interface, neighbour, packet.data())
             }
+            AgentWork::Probe { spi } => return self.admit_probe(tables, onward, packet, spi, tx),
             AgentWork::Own { vrf } => return self.send_own(tables, onward, packet, vrf, tx),
             AgentWork::Forward { vrf } => match Flow::parse(packet.data()) {
                 Ok(flow) => {

@@ -44,6 +44,8 @@ pub(super) struct Opening<'t, B> {
     pub(super) outer: Flow,
     /// The outer UDP source port.
     pub(super) udp_port: Option<u16>,
+    /// As in [`Past`].
+    pub(super) largest: u16,
     pub(super) entry: &'t SadEntry<Key>,
     pub(super) sa: &'t InboundSa<Key>,
     pub(super) seq: SeqNo,
@@ -61,8 +63,16 @@ pub(super) struct Incoming<'t, B> {
     /// The outer UDP source port.
     pub(super) udp_port: Option<u16>,
     pub(super) esp: EspPacket,
+    pub(super) past: Past,
+}
+
+/// What became of an outer packet before its stage began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
     /// When to stop waiting for keys.
     pub(super) deadline: u64,
+    /// The largest fragment that it was made of, bytes; 0 if it came in one piece.
+    pub(super) largest: u16,
 }
 
 /// An inner packet that the one decision is about.
@@ -86,6 +96,8 @@ pub(super) struct Sealing<'t, B> {
     pub(super) ingress: Ingress,
     pub(super) flow: Flow,
     pub(super) child: Child<'t, Key>,
+    /// It is to pass in one piece or not at all.
+    pub(super) probe: bool,
     pub(super) seq: SeqNo,
     pub(super) spans: EspSpans,
 }

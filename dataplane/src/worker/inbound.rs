@@ -28,7 +28,8 @@ impl<B: Buffer> Pipeline<B> {
         let from = Some(incoming.interface.id);
         match tables.sad().lookup_inbound(incoming.esp.spi) {
             SpiLookup::Sa(_, sa) if sa.owner() != self.index => {
-                self.hand_over(sa.owner(), incoming.packet, from, HandoffWork::Open);
+                let work = HandoffWork::Open { largest: incoming.past.largest };
+                self.hand_over(sa.owner(), incoming.packet, from, work);
             }
             SpiLookup::Sa(entry, sa) => {
                 sa.config.key.prefetch();
@@ -62,9 +63,9 @@ impl<B: Buffer> Pipeline<B> {
     /// Keeps a packet that came before its keys.
     #[cold]
     fn hold(&mut self, incoming: Incoming<'_, B>) {
-        let Incoming { packet, interface, esp, deadline, .. } = incoming;
+        let Incoming { packet, interface, esp, past, .. } = incoming;
         self.scribe.note(&packet, || Step::Waits { spi: esp.spi });
-        let early = EarlyPacket { packet, interface: interface.id, spi: esp.spi, deadline };
+        let early = EarlyPacket { packet, interface: interface.id, spi: esp.spi, deadline: past.deadline };
         if let Err(early) = self.early.hold(early) {
             self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
         }
@@ -187,7 +188,7 @@ impl<B: Buffer> Pipeline<B> {
         inner: &Opened,
         tx: &mut impl Transmit<B>,
     ) {
-        let Opening { mut packet, interface, entry, .. } = opened;
+        let Opening { mut packet, interface, entry, outer, largest, .. } = opened;
         let from = Some(interface.id);
         let start = usize::from(inner.offset);
         if packet.keep(start..start + usize::from(inner.flow.len)).is_err() {
@@ -200,6 +201,9 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&packet, || Step::Opened { spi: entry.spi });
         self.scribe.note(&packet, || Step::Header(flow));
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::In, from);
+        if tunnel.probe == Some(flow.src) {
+            self.note_answer(tunnel.id, packet.data(), &flow, outer.len, largest);
+        }
         // What the peer's side may send must also fit our way back to it.
         clamp_mss(&mut packet, &flow, entry.mss);
         let ingress = Ingress::Tunnel(entry.tunnel);
@@ -219,7 +223,8 @@ impl<'t, B: Buffer> Opening<'t, B> {
         entry: &'t packet::sad::SadEntry<crypto::Key>,
         sa: &'t packet::sad::InboundSa<crypto::Key>,
     ) -> Result<Self, (B, DropReason)> {
-        let Incoming { packet, interface, outer, udp_port, esp, .. } = incoming;
+        let Incoming { packet, interface, outer, udp_port, esp, past } = incoming;
+        let largest = past.largest;
         let ours = entry.template.as_ref().is_some_and(|template| {
             template.endpoints.vrf == interface.vrf && template.endpoints.local == outer.dst
         });
@@ -231,7 +236,9 @@ impl<'t, B: Buffer> Opening<'t, B> {
                 Ok((spans, seq))
             });
         match checked {
-            Ok((spans, seq)) => Ok(Self { packet, interface, outer, udp_port, entry, sa, seq, spans }),
+            Ok((spans, seq)) => {
+                Ok(Self { packet, interface, outer, udp_port, largest, entry, sa, seq, spans })
+            }
             Err(reason) => Err((packet, reason)),
         }
     }

@@ -28,6 +28,7 @@ mod inbound;
 mod outbound;
 mod parse;
 mod pipeline;
+mod probe;
 mod reassemble;
 mod recent;
 mod run;

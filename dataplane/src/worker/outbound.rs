@@ -99,6 +99,9 @@ impl<B: Buffer> Pipeline<B> {
         packet.grow(layout.headroom(), layout.tailroom(inner_len)).map_err(|_| DropReason::NoRoom)?;
         let inner = EncapInner::from(&*flow);
         sealing.spans = encap::encap(packet.data_mut(), template, sa.config.peer_spi, seq, inner)?;
+        if sealing.probe {
+            template.forbid_fragments(packet.data_mut());
+        }
         sealing.seq = seq;
         Ok(())
     }
@@ -182,7 +185,7 @@ impl<'t, B: Buffer> Sealing<'t, B> {
         flow: Flow,
         child: Child<'t, Key>,
     ) -> Self {
-        Self { packet, from, ingress, flow, child, seq: SeqNo(0), spans: EspSpans::default() }
+        Self { packet, from, ingress, flow, child, probe: false, seq: SeqNo(0), spans: EspSpans::default() }
     }
 
     #[inline]

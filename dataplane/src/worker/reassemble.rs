@@ -13,7 +13,7 @@ use packet::tables::Interface;
 use packet::{DropReason, InterfaceId, Spi, VrfId};
 
 use super::buffer::Buffer;
-use super::burst::{Burst, Inner, Onward};
+use super::burst::{Burst, Inner, Onward, Past};
 use super::counters::{Figure, WorkerCounters};
 use super::pipeline::{Pipeline, from_behind_us};
 use super::scribe::Scribe;
@@ -86,9 +86,9 @@ impl<B: Buffer> Pipeline<B> {
         let (from, vrf) = (interface.id, interface.vrf);
         let known = tables.is_peer(vrf, flow.src);
         let held = Held { packet, from: Some(from), answerable: None };
-        if let Some((whole, _)) = self.reassemble(held, Scope::Outer(vrf), &flow, known) {
-            let deadline = self.early.deadline(self.now);
-            self.admit_outer(tables, burst, whole, from, deadline, tx);
+        if let Some((whole, largest)) = self.reassemble(held, Scope::Outer(vrf), &flow, known) {
+            let past = Past { deadline: self.early.deadline(self.now), largest };
+            self.admit_outer(tables, burst, whole, from, past, tx);
         }
     }
 

@@ -144,6 +144,7 @@ fn changes(side: Side, configure: impl FnOnce(&mut Tunnel)) -> Vec<Change<Key>> 
         df: DfPolicy::Copy,
         dscp: DscpPolicy::Copy,
         acquire: false,
+        probe: None,
     };
     configure(&mut tunnel);
     let group = TunnelGroup { tunnels: [TUNNEL].into_iter().collect(), active: 1 };

@@ -3,7 +3,7 @@
 use crate::message::codec::{record, ring_messages, wire_enum};
 use crate::message::id::{OwnerTag, RequestId, Spi, TxnId};
 use crate::message::object::{Interface, Route, Tunnel};
-use crate::message::record::{NeighbourRecord, PortRecord, SaRecord, SaTotals};
+use crate::message::record::{NeighbourRecord, PathRecord, PortRecord, SaRecord, SaTotals};
 
 record! {
     /// Every worker sees all changes of the transaction.
@@ -139,11 +139,12 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct ListTunnel as ListTunnelWire[31] {
+    pub struct ListTunnel as ListTunnelWire[58] {
         pub request: RequestId,
         pub tunnel: Tunnel,
         /// CHILD_SAs that carry traffic.
         pub active_children: u32,
+        pub path: PathRecord,
     }
 }
 

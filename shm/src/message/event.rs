@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::message::codec::{record, ring_messages, wire_enum};
 use crate::message::id::{PortId, Spi, TunnelId, VrfId};
+use crate::message::record::PathRecord;
 
 record! {
     /// The first authentic packet on an inbound SA: a responder may switch its outbound traffic.
@@ -98,6 +99,15 @@ record! {
     }
 }
 
+record! {
+    /// Probes found something new of a tunnel's path.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PathFound as PathFoundWire[11] {
+        pub tunnel: TunnelId,
+        pub path: PathRecord,
+    }
+}
+
 ring_messages! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Event[64] {
@@ -108,5 +118,6 @@ ring_messages! {
         Acquire(Acquire) = 5,
         PortLink(PortLink) = 6,
         InvalidSpi(InvalidSpi) = 7,
+        PathFound(PathFound) = 8,
     }
 }

@@ -339,7 +339,7 @@ impl Field for DscpPolicy {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Tunnel as TunnelWire[19] {
+    pub struct Tunnel as TunnelWire[39] {
         pub id: TunnelId,
         pub connection: ConnectionId,
         /// Where decapsulated packets are routed.
@@ -354,6 +354,8 @@ record! {
         pub dscp: DscpPolicy,
         /// Raise `Acquire` for a packet without an SA.
         pub acquire: bool,
+        /// The address behind the peer that probes of the path MTU ask; `None` = there are no probes.
+        pub probe: Option<IpAddr>,
     }
 }
 

@@ -137,6 +137,62 @@ record! {
 }
 
 wire_enum! {
+    /// How far the probing of a tunnel's path MTU is (RFC 8899 section 5.2).
+    pub enum PathState: "path state" {
+        /// It has no probe target.
+        Off = 1,
+        /// No SA carries a probe: the tunnel is down, or its selectors do not cover one of our addresses and the
+        /// target.
+        Waiting = 2,
+        /// The target does not answer.
+        Silent = 3,
+        Searching = 4,
+        /// Both directions are found.
+        Complete = 5,
+        /// The target answers, but not even the smallest size passes.
+        Stuck = 6,
+    }
+}
+
+wire_enum! {
+    /// Why larger packets than those that were found do not pass.
+    pub enum PathLimit: "path limit" {
+        /// The link takes no larger ones.
+        Link = 1,
+        /// A router on the way said so.
+        Router = 2,
+        /// They vanish, and nobody says so: a black hole.
+        BlackHole = 3,
+        /// They arrive in fragments.
+        Fragmented = 4,
+        /// The peer, or the host behind it, sends no larger ones.
+        Sender = 5,
+    }
+}
+
+record! {
+    /// What passes in one direction.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Reach as ReachWire[3] {
+        /// The largest outer packet that passed, bytes; 0 = not known yet.
+        pub size: u16,
+        pub limit: PathLimit,
+    }
+}
+
+record! {
+    /// What probes found of a tunnel's path.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PathRecord as PathRecordWire[7] {
+        pub state: PathState,
+        /// From us to the peer.
+        pub outbound: Reach,
+        /// From the peer to us.
+        pub inbound: Reach,
+    }
+}
+
+wire_enum! {
     /// RFC 4861 section 7.3.2, for both families.
     pub enum NeighbourState: "neighbour state" {
         Incomplete = 1,

@@ -177,7 +177,8 @@ fn bypass() -> impl Strategy<Value = Bypass> {
 fn tunnel() -> impl Strategy<Value = Tunnel> {
     let df = proptest::sample::select(DfPolicy::ALL);
     let dscp = prop_oneof![Just(DscpPolicy::Copy), (0..64u8).prop_map(DscpPolicy::Value)];
-    (any::<(u32, u32, u16, u16, u16, u16, bool)>(), df, dscp).prop_map(|(n, df, dscp)| Tunnel {
+    let probe = proptest::option::of(ip());
+    (any::<(u32, u32, u16, u16, u16, u16, bool)>(), df, dscp, probe).prop_map(|(n, df, dscp, probe)| Tunnel {
         id: TunnelId(n.0),
         connection: ConnectionId(n.1),
         inner_vrf: VrfId(n.2),
@@ -187,6 +188,7 @@ fn tunnel() -> impl Strategy<Value = Tunnel> {
         df,
         dscp,
         acquire: n.6,
+        probe,
     })
 }
 
@@ -304,6 +306,15 @@ fn sa_record() -> impl Strategy<Value = SaRecord> {
     )
 }
 
+fn path() -> impl Strategy<Value = PathRecord> {
+    let reach = || {
+        let limit = proptest::sample::select(PathLimit::ALL);
+        (any::<u16>(), limit).prop_map(|(size, limit)| Reach { size, limit })
+    };
+    let state = proptest::sample::select(PathState::ALL);
+    (state, reach(), reach()).prop_map(|(state, outbound, inbound)| PathRecord { state, outbound, inbound })
+}
+
 fn neighbour() -> impl Strategy<Value = NeighbourRecord> {
     let state = proptest::sample::select(NeighbourState::ALL);
     (any::<(u16, [u8; 6], u16, u32)>(), ip(), state).prop_map(
@@ -360,8 +371,8 @@ fn completion() -> impl Strategy<Value = Completion> {
         (request.clone(), interface())
             .prop_map(|(request, interface)| ListInterface { request, interface }.into()),
         (request.clone(), route()).prop_map(|(request, route)| ListRoute { request, route }.into()),
-        (request, tunnel(), any::<u32>()).prop_map(|(request, tunnel, active_children)| {
-            ListTunnel { request, tunnel, active_children }.into()
+        (request, tunnel(), any::<u32>(), path()).prop_map(|(request, tunnel, active_children, path)| {
+            ListTunnel { request, tunnel, active_children, path }.into()
         }),
     ];
     prop_oneof![answers, records]
@@ -393,6 +404,7 @@ fn event() -> impl Strategy<Value = Event> {
             spi
         }
         .into()),
+        (any::<u32>(), path()).prop_map(|(id, path)| PathFound { tunnel: TunnelId(id), path }.into()),
     ]
 }
 

@@ -12,7 +12,8 @@ use super::value::Value;
 use super::{Parsed, ParsedConnection};
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::model::{
-    Connection, Df, Dpd, Encapsulation, Identity, Policer, PskSource, RoutingMode, Tunnel, same_family,
+    Connection, Df, Dpd, Encapsulation, Identity, PathProbe, Policer, PskSource, RoutingMode, Tunnel,
+    same_family,
 };
 use crate::psk::{self, Psk, PskError};
 
@@ -161,6 +162,8 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
     let dpd = dpd.map_or(Some(DPD), |v| dpd_of(&v, sink));
     let nat = reader.take(&["nat-traversal", "nat-t"], sink).and_then(|v| v.flag(sink));
     let inner_address = reader.take(&["inner-address"], sink).and_then(|v| interface_address(&v, sink));
+    let probe = reader.take(&["probe"], sink);
+    let probe = probe.map_or(PathProbe::InnerPeer, |v| path_probe(&v, sink));
     let placeholder = Identity::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let value = Tunnel {
         customer_gateway: customer.unwrap_or_default(),
@@ -172,6 +175,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
         dpd,
         nat_traversal: nat.unwrap_or(true),
         inner_address,
+        probe,
     };
     reader.parsed(value, LATER, sink)
 }
@@ -191,6 +195,22 @@ fn dpd_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Dpd> {
     reader.finish(&["interval", "action"], sink);
     let timeout = timeout.map_or(DPD.timeout, Duration::from_secs);
     enabled.then_some(Dpd { timeout })
+}
+
+/// `true`, `false`, or `{ target = "10.2.0.1" }`.
+fn path_probe(value: &Value<'_>, sink: &mut Sink<'_>) -> PathProbe {
+    if !value.is_table() {
+        return if value.flag(sink) == Some(false) { PathProbe::Off } else { PathProbe::InnerPeer };
+    }
+    let Some(mut reader) = value.table(sink) else { return PathProbe::InnerPeer };
+    let enabled = reader.take(&["enabled", "enable"], sink).and_then(|v| v.flag(sink)).unwrap_or(true);
+    let target = reader.take(&["target"], sink).and_then(|v| v.address(sink));
+    reader.finish(&[], sink);
+    match target {
+        _ if !enabled => PathProbe::Off,
+        Some(target) => PathProbe::Target(target),
+        None => PathProbe::InnerPeer,
+    }
 }
 
 /// `psk` or `psk-file`. The key never reaches a message.

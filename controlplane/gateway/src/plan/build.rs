@@ -234,12 +234,14 @@ fn bypass(bypass: &crate::model::Bypass) -> BypassPlan {
 
 fn dataplane_tunnel(desired: &Desired, tunnel: &TunnelPlan) -> Option<DataplaneTunnel> {
     let connection = desired.connections.iter().find(|c| c.name == tunnel.connection)?;
+    let position = usize::from(tunnel.index.checked_sub(1)?);
     Some(DataplaneTunnel {
         id: tunnel.id,
         connection: tunnel.connection_id,
         inner_vrf: tunnel.inner_vrf,
         outer_vrf: tunnel.outer_vrf,
         encapsulation: connection.encapsulation,
+        probe: connection.tunnels.get(position)?.probe_target(),
     })
 }
 

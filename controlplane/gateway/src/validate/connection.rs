@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::system::{outside_interface, overlaps_service_range, service_range};
 use crate::algorithm::Encryption;
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::document::{Parsed, ParsedConnection};
 use crate::model::{
-    CustomerGateway, Identity, IkeVersion, Interface, PskSource, Route, RoutingMode, Tunnel, Via, VpnGateway,
-    same_family,
+    CustomerGateway, Identity, IkeVersion, Interface, PathProbe, PskSource, Route, RoutingMode, Tunnel, Via,
+    VpnGateway, same_family,
 };
 
 /// Mbit/s from which a slow cipher is worth a warning.
@@ -109,6 +111,7 @@ fn tunnels(parsed: &mut ParsedConnection, context: &Context<'_>, sink: &mut Sink
         let local = gateway.and_then(|g| g.addresses.get(index)).copied();
         identities(tunnel, local, context, sink);
         slow_cipher(tunnel, bandwidth, sink);
+        probe_target(tunnel, &parsed.connection.value.remote_networks, sink);
     }
     if let [first, second] = &parsed.tunnels[..]
         && let (PskSource::Inline(a), PskSource::Inline(b)) = (&first.value.psk, &second.value.psk)
@@ -190,6 +193,18 @@ fn identities(
         let message = format!("{} is our own address", customer.ip);
         let problem = Problem::new(Code::ConflictingKeys, tunnel.field("customer-gateway"), message);
         sink.error(problem.fix("a customer-gateway's ip is the peer's"));
+    }
+}
+
+/// Probes go through the tunnel only if it carries what is for their target.
+fn probe_target(tunnel: &Parsed<Tunnel>, remote: &[IpNet], sink: &mut Sink<'_>) {
+    let PathProbe::Target(target) = tunnel.value.probe else { return };
+    if !remote.iter().any(|net| net.contains(&target)) {
+        let message = format!("remote-networks do not cover {target}: the tunnel carries no probes to it");
+        let problem = Problem::new(Code::ConflictingKeys, tunnel.field("probe"), message);
+        sink.error(
+            problem.value(target.to_string()).fix("name an address behind the peer that answers pings"),
+        );
     }
 }
 

@@ -138,6 +138,25 @@ inner-address = "INNER"
     }
 
     #[test]
+    fn probes_ask_the_inner_peer_unless_the_tunnel_says_otherwise() {
+        let target = |probe: &str| {
+            let report = with("", &format!("169.254.10.1/30\"\n{probe}\n#"), "");
+            report.desired.as_ref().map(|desired| desired.connections[0].tunnels[0].probe_target())
+        };
+        let address = |text: &str| text.parse().ok();
+        assert_eq!(target(""), Some(address("169.254.10.2")));
+        assert_eq!(target("probe = true"), Some(address("169.254.10.2")));
+        assert_eq!(target("probe = false"), Some(None));
+        assert_eq!(target("probe = { target = \"10.2.0.1\" }"), Some(address("10.2.0.1")));
+        let report = with(
+            "remote-networks = [\"169.254.10.0/30\"]",
+            "169.254.10.1/30\"\nprobe = { target = \"10.2.0.1\" }\n#",
+            "",
+        );
+        assert_eq!(codes(&report), [Code::ConflictingKeys], "the tunnel does not carry it");
+    }
+
+    #[test]
     fn an_address_is_used_once_in_a_vrf() {
         let host =
             |address: &str, vrf: u16| format!("[[host-address]]\nvrf = {vrf}\naddress = \"{address}\"\n");

@@ -92,6 +92,8 @@ impl Plane {
                         .map(|sa| ListSa { request, sa: *sa })
                         .map(Completion::from)
                         .collect(),
+                    // What probes found: nothing yet.
+                    ListKind::Tunnels => Vec::new(),
                     other => panic!("{other:?}"),
                 };
                 answers.push(ListEnd { request, next: 0 }.into());

@@ -2,13 +2,15 @@
 
 use super::ecn;
 use super::layout::{EspGeometry, EspLayout};
-use crate::headers::{checksum, protocol, udp};
+use crate::headers::{checksum, ipv4, protocol, udp};
 use crate::ids::VrfId;
 use std::net::IpAddr;
 
 /// TTL and hop limit of outer packets.
 pub const OUTER_HOP_LIMIT: u8 = 64;
 const OUTER_MAX: usize = 48;
+/// In the first byte of flags and fragment offset.
+const DONT_FRAGMENT: u8 = 0x40;
 /// IPv6 and UDP, bytes.
 const OUTER_V6_UDP: u8 = 48;
 
@@ -168,6 +170,15 @@ impl OuterTemplate {
     pub fn finish(&self, packet: &mut [u8]) {
         if self.layout.outer_len == OUTER_V6_UDP {
             self.fill_checksum(packet);
+        }
+    }
+
+    /// Sets DF of a packet over IPv4, whatever the policy: a probe passes in one piece or not at all.
+    #[cold]
+    pub fn forbid_fragments(&self, packet: &mut [u8]) {
+        if let (IpAddr::V4(_), Some(header)) = (self.endpoints.local, packet.first_chunk_mut()) {
+            let [flags, offset] = [header[6], header[7]];
+            ipv4::rewrite(header, 6, [flags | DONT_FRAGMENT, offset]);
         }
     }
 

@@ -218,7 +218,7 @@ impl Ipv4Repr {
 
 /// Changes the word at `at` (even) of an IPv4 header and its checksum with it (RFC 1624).
 #[inline]
-pub(super) fn rewrite(header: &mut [u8; MIN_HEADER_LEN], at: usize, new: [u8; 2]) {
+pub(crate) fn rewrite(header: &mut [u8; MIN_HEADER_LEN], at: usize, new: [u8; 2]) {
     let old = u16::from_be_bytes([header[at], header[at + 1]]);
     let sum = u16::from_be_bytes([header[10], header[11]]);
     header[at..at + 2].copy_from_slice(&new);

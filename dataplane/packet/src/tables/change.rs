@@ -1,6 +1,6 @@
 //! The commands of the contract that change tables, and why one is refused.
 
-use super::objects::{InterfaceAddress, NextHop, Role, Tunnel};
+use super::objects::{InterfaceAddress, NextHop, PathMtu, Role, Tunnel};
 use crate::esp::{OuterEndpoints, TransformIds};
 use crate::ids::{InterfaceId, NextHopId, OwnerTag, PortId, Spi, TunnelId, VlanId, VrfId};
 use crate::neighbour::Neighbour;
@@ -119,8 +119,8 @@ pub enum Change<K> {
     PutNeighbour { interface: InterfaceId, address: IpAddr, neighbour: Neighbour },
     /// Removes it.
     DeleteNeighbour { interface: InterfaceId, address: IpAddr },
-    /// Bounds outer packets to a peer by what its path was found to take, bytes (the agent's, too).
-    PutPathMtu { vrf: VrfId, remote: IpAddr, mtu: u16 },
+    /// Bounds outer packets to a peer by what its path was found to take (the agent's, too).
+    PutPathMtu { vrf: VrfId, remote: IpAddr, mtu: PathMtu },
     /// Believes the link's MTU again.
     DeletePathMtu { vrf: VrfId, remote: IpAddr },
 }

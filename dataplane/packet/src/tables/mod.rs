@@ -17,7 +17,8 @@ mod vrf;
 pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
 pub use hosts::MAX_HOST_ADDRESSES;
 pub use objects::{
-    Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, Role, RouteTarget, Tunnel, TunnelGroup,
+    Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, PathMtu, Role, RouteTarget, Tunnel,
+    TunnelGroup,
 };
 pub use policers::MAX_POLICERS;
 pub use vrf::Vrf;
@@ -59,7 +60,7 @@ pub struct Tables<K> {
     /// Remote addresses of SAs per outer VRF, with the number of SAs.
     peers: PersistentArray<PrefixMap<u32>>,
     /// What the paths to peers were found to take, bytes, per outer VRF; less than the link's.
-    path_mtus: PersistentArray<PrefixMap<u16>>,
+    path_mtus: PersistentArray<PrefixMap<PathMtu>>,
     sad: Sad<K>,
     /// The limits of connections, by their identifier.
     policers: PersistentArray<Arc<Policer>>,

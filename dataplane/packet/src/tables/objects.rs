@@ -146,6 +146,22 @@ pub struct Tunnel {
     pub dscp: DscpPolicy,
     /// Ask for an SA when a packet needs one.
     pub acquire: bool,
+    /// The address behind the peer that path MTU probes ask, if any.
+    pub probe: Option<IpAddr>,
+}
+
+/// What passes between us and a peer, bytes of the outer packet; `u16::MAX` = as much as the link takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathMtu {
+    /// From us to the peer.
+    pub outbound: u16,
+    /// From the peer to us.
+    pub inbound: u16,
+}
+
+impl PathMtu {
+    /// Nothing is known of the path.
+    pub const UNKNOWN: Self = Self { outbound: u16::MAX, inbound: u16::MAX };
 }
 
 /// Where a prefix in a VRF leads.

@@ -3,6 +3,7 @@
 use super::Tables;
 use super::apply::{MTU, check_host, in_range, in_range_u32};
 use super::change::{ChangeError, InstallInbound, InstallOutbound, SaParameters};
+use super::objects::PathMtu;
 use crate::esp::{Encap, EspGeometry, OuterEndpoints, OuterTemplate, ReplayWindow};
 use crate::ids::{Spi, TunnelId, VrfId};
 use crate::prefix::Prefix;
@@ -171,9 +172,12 @@ impl<K> Tables<K> {
         };
         let (mut inner_mtu, mut mss) = (0, 0);
         if entry.outbound.is_some() {
-            let fits = layout.inner_mtu(self.path_mtu(&endpoints));
-            inner_mtu = if tunnel.mtu == 0 { fits } else { fits.min(tunnel.mtu) };
-            mss = if tunnel.mss == 0 { inner_mtu.saturating_sub(TCP_IPV4_HEADERS) } else { tunnel.mss };
+            let path = self.path_mtu(&endpoints);
+            let bound = if tunnel.mtu == 0 { u16::MAX } else { tunnel.mtu };
+            inner_mtu = layout.inner_mtu(path.outbound).min(bound);
+            // Segments of both directions are to fit.
+            let both_ways = layout.inner_mtu(path.inbound).min(inner_mtu);
+            mss = if tunnel.mss == 0 { both_ways.saturating_sub(TCP_IPV4_HEADERS) } else { tunnel.mss };
         }
         let same_header = **template == fresh;
         if same_header && (entry.inner_mtu, entry.mss) == (inner_mtu, mss) {
@@ -187,16 +191,32 @@ impl<K> Tables<K> {
         }
     }
 
-    /// The largest outer packet to a peer, bytes: the link's MTU, or less where the path was found to take less.
+    /// The largest outer packets from and to a peer: the link's MTU, or less where the path was found to take less.
     #[must_use]
-    pub fn path_mtu(&self, outer: &OuterEndpoints) -> u16 {
-        let link = self.egress(outer.vrf, outer.remote).map_or(DEFAULT_PATH_MTU, |e| e.interface.mtu);
+    pub fn path_mtu(&self, outer: &OuterEndpoints) -> PathMtu {
+        let link = self.link_mtu(outer);
         let found = self.path_mtus.lookup(outer.vrf.index()).and_then(|found| found.lookup(outer.remote));
-        found.map_or(link, |found| link.min(*found))
+        let PathMtu { outbound, inbound } = found.copied().unwrap_or(PathMtu::UNKNOWN);
+        PathMtu { outbound: outbound.min(link), inbound: inbound.min(link) }
     }
 
-    pub(super) fn put_path_mtu(&mut self, vrf: VrfId, remote: IpAddr, mtu: u16) -> Result<(), ChangeError> {
-        in_range("path mtu", mtu, MTU)?;
+    /// The MTU of the link by which packets to a peer leave, bytes.
+    #[must_use]
+    pub fn link_mtu(&self, outer: &OuterEndpoints) -> u16 {
+        self.egress(outer.vrf, outer.remote).map_or(DEFAULT_PATH_MTU, |egress| egress.interface.mtu)
+    }
+
+    pub(super) fn put_path_mtu(
+        &mut self,
+        vrf: VrfId,
+        remote: IpAddr,
+        mtu: PathMtu,
+    ) -> Result<(), ChangeError> {
+        for (field, mtu) in [("path mtu", mtu.outbound), ("inbound path mtu", mtu.inbound)] {
+            if mtu != u16::MAX {
+                in_range(field, mtu, MTU)?;
+            }
+        }
         let found = self.path_mtus.entry_or_insert_with(vrf.index(), PrefixMap::default);
         found.insert(Prefix::host(remote), mtu);
         self.stale = true;

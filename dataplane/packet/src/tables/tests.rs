@@ -263,10 +263,13 @@ fn mtu_and_mss_follow_path_and_tunnel() {
     apply(&mut tables, [Change::PutTunnel(Tunnel { mtu: 1300, ..tunnel(TUNNEL) })]);
     assert_eq!(sizes(&tables), (1300, 1260));
     let (vrf, remote) = (OUTER, ip("192.0.2.2"));
-    apply(&mut tables, [Change::PutPathMtu { vrf, remote, mtu: 1280 }]);
+    let path = |outbound, inbound| PathMtu { outbound, inbound };
+    apply(&mut tables, [Change::PutPathMtu { vrf, remote, mtu: path(1280, u16::MAX) }]);
     assert_eq!(sizes(&tables), (1226, 1186));
-    apply(&mut tables, [Change::PutPathMtu { vrf, remote: ip("192.0.2.3"), mtu: 576 }]);
+    apply(&mut tables, [Change::PutPathMtu { vrf, remote: ip("192.0.2.3"), mtu: path(576, 576) }]);
     assert_eq!(sizes(&tables), (1226, 1186), "another peer's path");
+    apply(&mut tables, [Change::PutPathMtu { vrf, remote, mtu: path(1280, 1200) }]);
+    assert_eq!(sizes(&tables), (1226, 1106), "segments fit both ways");
     apply(&mut tables, [Change::DeletePathMtu { vrf, remote }]);
     assert_eq!(sizes(&tables), (1300, 1260));
     apply(&mut tables, [Change::PutTunnel(Tunnel { mss: 900, ..tunnel(TUNNEL) }), mtu(9000)]);

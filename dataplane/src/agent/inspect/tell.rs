@@ -111,6 +111,7 @@ impl Teller<'_> {
             }
             AgentWork::Own { vrf } => format!("a packet of ours, in clear by the routes of VRF {vrf}"),
             AgentWork::Forward { vrf } => format!("a packet of ours in VRF {vrf}"),
+            AgentWork::Probe { spi } => format!("a probe of the path MTU of SA {spi}"),
         }
     }
 

@@ -5,6 +5,7 @@ mod discovery;
 mod hosts;
 mod inspect;
 mod packets;
+mod probing;
 mod watch;
 
 use std::cell::Cell;
@@ -312,6 +313,7 @@ fn configuration() -> Vec<Put> {
             df: contract::DfPolicy::Copy,
             dscp: contract::DscpPolicy::Copy,
             acquire: false,
+            probe: None,
         }
         .into(),
         NextHop {

@@ -142,9 +142,16 @@ fn events() -> Vec<(&'static str, Event)> {
         src_port: 1000,
         dst_port: 53,
     };
+    let reach = |limit| Reach { size: 1400, limit };
+    let path = PathRecord {
+        state: PathState::Complete,
+        outbound: reach(PathLimit::BlackHole),
+        inbound: reach(PathLimit::Fragmented),
+    };
     vec![
         ("first-use", Event::FirstUse(FirstUse { spi: spi() })),
         ("peer-moved", Event::PeerMoved(moved)),
         ("acquire", Event::Acquire(acquire)),
+        ("path-found", Event::PathFound(PathFound { tunnel: TunnelId(2), path })),
     ]
 }

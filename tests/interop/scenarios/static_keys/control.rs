@@ -60,6 +60,7 @@ impl Control {
             df: DfPolicy::Copy,
             dscp: DscpPolicy::Copy,
             acquire: false,
+            probe: None,
         };
         let tunnels = ArrayVec::from_iter([TunnelId(1)]);
         self.commit(
