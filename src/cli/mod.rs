@@ -1,6 +1,7 @@
 //! The command line.
 
 mod actions;
+mod capture;
 mod check;
 mod demo;
 mod doctor;
@@ -89,6 +90,17 @@ enum Command {
     ///   esplanade trace --drop replay_old --seconds 60 --json
     #[command(verbatim_doc_comment)]
     Trace(trace::Options),
+    /// Write packets to a file as they are at one point of the data plane, with SPI and drop reason as comments
+    ///
+    /// Points: frames of outside or inside interfaces; IP packets before encryption and after decryption
+    /// (pre-crypto, in clear!), or after encryption and before decryption (post-crypto).
+    ///
+    /// Examples:
+    ///   esplanade capture --point outside -w outside.pcapng --seconds 30
+    ///   esplanade capture --point pre-crypto --spi 0xc4a91b02 --count 100 -w clear.pcapng
+    ///   esplanade capture --point post-crypto --drop replay_old -w replays.pcapng
+    #[command(verbatim_doc_comment)]
+    Capture(capture::Options),
     /// Negotiate a connection now
     ///
     /// Example:  esplanade initiate hq
@@ -130,6 +142,7 @@ impl Cli {
             Command::Show(options) => show::run(&client, options),
             Command::Explain(options) => explain::run(&options),
             Command::Trace(options) => trace::run(&options),
+            Command::Capture(options) => capture::run(&options),
             Command::Initiate(target) => actions::initiate(&client, &target),
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),
