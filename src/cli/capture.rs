@@ -1,6 +1,6 @@
 //! `esplanade capture`: packets as they are at one point of the data plane, in a pcapng file.
 
-use super::watch::{self, Next};
+use super::watch::{Next, Watch};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use pcap_file::DataLink;
@@ -39,7 +39,7 @@ pub(super) struct Options {
           value_parser = clap::value_parser!(u16).range(1..))]
     snaplen: u16,
     #[command(flatten)]
-    watch: watch::Options,
+    watch: Watch,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

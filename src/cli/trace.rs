@@ -1,6 +1,6 @@
 //! `esplanade trace`: what the data plane does with packets, stage by stage, as they pass.
 
-use super::watch::{self, Next};
+use super::watch::{Next, Watch};
 use anyhow::{Result, bail};
 use clap::Args;
 use shm::inspect::{Journey, Question, Record};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    watch: watch::Options,
+    watch: Watch,
     /// Print one JSON object a line, one for each packet
     #[arg(long)]
     json: bool,

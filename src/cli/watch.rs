@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(super) struct Watch {
     /// Only packets of the SA with this SPI on either side, as list-sas shows it
     #[arg(long, value_name = "HEX", value_parser = spi)]
     spi: Option<u32>,
@@ -62,7 +62,7 @@ pub(super) enum Next {
     End,
 }
 
-impl Options {
+impl Watch {
     pub(super) fn filter(&self) -> Filter {
         let Self { spi, src, dst, proto, sport, dport, drop_reason, .. } = self;
         Filter {

@@ -5,6 +5,7 @@ use crate::client::Client;
 use anyhow::{Context, Result, bail};
 use api::{ChildState, DataplaneState, IkeSa, IkeState, Status};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How the ports of a gateway reach its namespace.
@@ -147,6 +148,23 @@ impl Gateway {
         let program = self.programs.join("esplanade").to_string_lossy().into_owned();
         let socket = self.folder.join("control.sock").to_string_lossy().into_owned();
         super::run(&program, &[&["--socket", &socket], args].concat())
+    }
+
+    /// Starts `esplanade trace` or `esplanade capture` with `args`; returns once it watches. SIGINT ends it.
+    ///
+    /// # Errors
+    /// What it said, if it did not begin.
+    pub fn watch(&self, lab: &Lab, args: &[&str], log: &Path) -> Result<Process> {
+        let socket = self.folder.join("dp/dataplane.sock");
+        let mut command = Command::new(self.programs.join("esplanade"));
+        let mut process = Process::start(command.args(args).arg("--dataplane").arg(socket), log)?;
+        lab.wait_for("the data plane to be watched", Duration::from_secs(10), || {
+            if !process.is_alive() && !process.log().contains("Ctrl-C") {
+                bail!("{args:?}: {}", process.log());
+            }
+            Ok(process.log().contains("Ctrl-C ends it").then_some(()))
+        })?;
+        Ok(process)
     }
 
     /// Waits until an IKE SA with an installed CHILD_SA is there.

@@ -64,6 +64,11 @@ impl Process {
         }
     }
 
+    /// Asks it to end as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.send(Signal::INT);
+    }
+
     /// Asks it to stop, and kills it and what it started after five seconds.
     pub fn stop(&mut self) {
         if !self.is_alive() {

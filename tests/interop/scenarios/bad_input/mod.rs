@@ -48,7 +48,7 @@ fn hostile(lab: &Lab) -> Result<String> {
 }
 
 /// The peer's Ethernet address, as our neighbour table has it.
-fn peer_mac(neighbours: &str) -> Result<String> {
+pub(crate) fn peer_mac(neighbours: &str) -> Result<String> {
     let at = neighbours.find("\"192.0.2.2\"").context("the peer is no neighbour")?;
     let rest = neighbours[at..].split_once("\"mac\": \"").context("no MAC")?.1;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())

@@ -5,12 +5,12 @@ mod ipv6;
 mod mtu;
 mod path;
 mod probe;
+mod seeing;
 
 use crate::Scenario;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [host::scenarios(), mtu::scenarios(), probe::scenarios(), ipv6::scenarios()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let kinds =
+        [host::scenarios(), mtu::scenarios(), probe::scenarios(), ipv6::scenarios(), seeing::scenarios()];
+    kinds.into_iter().flatten().collect()
 }
