@@ -4,7 +4,7 @@ mod common;
 
 use common::frames::{FORTH, Ip, Random, ethernet, ip_of, ipv6, to_port};
 use common::setup::{
-    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, SECOND, WAN_IF, address, prefix, tables,
+    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, SECOND, WAN_IF, address, prefix, spd_entry, tables,
 };
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::{Key, Suite};
@@ -12,8 +12,9 @@ use esplanade_dataplane::journey::Lens;
 use esplanade_dataplane::shared::{ExceptionKind, Tables};
 use packet::decide::{Ingress, Verdict, explain_inner};
 use packet::flow::Flow;
-use packet::policy::{Bypass, PolicyRoute};
+use packet::policy::PolicyRoute;
 use packet::selectors::PortRange;
+use packet::spd::{Action, Heading};
 use packet::tables::{Change, NextHop, NextHopKind};
 use packet::{DropReason, InterfaceId, MacAddr, NextHopId, PortId, VrfId};
 use std::net::Ipv4Addr;
@@ -22,7 +23,7 @@ fn pick<T: Copy>(random: &mut Random, all: &[T]) -> T {
     all[random.below(all.len())]
 }
 
-/// A gateway's tables with more routes, policy routes and bypass entries; any of them may be refused.
+/// A gateway's tables with more routes, policy routes and policy entries; any of them may be refused.
 fn random_tables(random: &mut Random) -> Tables {
     let acquire = random.below(2) == 0;
     let mut tables = tables(FIRST, |tunnel| tunnel.acquire = acquire);
@@ -53,7 +54,15 @@ fn random_tables(random: &mut Random) -> Tables {
                 let route = PolicyRoute { priority, src: prefix("10.1.0.0/30"), dst, next_hop };
                 Change::PutPolicyRoute { vrf, route }
             }
-            1 => Change::PutBypass { vrf, entry: Bypass { src, dst, protocol: 0, ports: PortRange::ANY } },
+            1 => {
+                let order = u16::try_from(random.below(20)).expect("small");
+                let action = pick(random, &[Action::Bypass, Action::Bypass, Action::Discard]);
+                let ports = PortRange::new(0, 40_000).expect("a range");
+                let mut entry = spd_entry(action, src, dst);
+                entry.heading = pick(random, &[Heading::Both, Heading::Out, Heading::In]);
+                entry.selectors.remote.ports = pick(random, &[PortRange::ANY, PortRange::ANY, ports]);
+                Change::PutSpdEntry { vrf, order, entry }
+            }
             _ => Change::PutRoute { vrf, prefix: dst, next_hop },
         });
     }

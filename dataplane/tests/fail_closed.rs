@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use common::frames::{FORTH, HOST_MAC, Ip, PEER_MAC, ethernet, ip_of, protocol, to_port};
 use common::setup::{
-    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, TUNNEL, WAN_IF, address, prefix, tables,
+    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, TUNNEL, WAN_IF, address, prefix, spd_entry, tables,
 };
 use common::{Gateway, LAN, WAN, port_mac};
 use crypto::{Key, Suite};
@@ -14,9 +14,11 @@ use esplanade_dataplane::shared::{AgentWork, ExceptionKind, FromAgent, Notice};
 use esplanade_dataplane::worker::{Buffer, HeapBuffer};
 use packet::DropReason;
 use packet::decide::Ingress;
+use packet::flow::Flow;
+use packet::fragmentation::Plan;
 use packet::neighbour::{Neighbour, NeighbourState};
-use packet::policy::Bypass;
 use packet::selectors::PortRange;
+use packet::spd::Action;
 use packet::tables::{Change, NextHop, NextHopKind, TunnelGroup};
 
 fn gateway(acquire: bool) -> Gateway {
@@ -42,6 +44,17 @@ fn refuses(gateway: &mut Gateway, packet: &[u8], reason: DropReason) {
     assert_eq!(out, [], "{reason}: {:?}", gateway.all_drops());
     assert_eq!(gateway.drops(reason), before + 1, "{reason}: {:?}", gateway.all_drops());
     gateway.assert_balanced();
+}
+
+/// The fragments of a packet as its source makes them.
+fn cut(packet: &[u8], mtu: u16) -> Vec<Vec<u8>> {
+    let plan = Plan::on_the_way(packet, &Flow::parse(packet).expect("valid"), mtu).expect("cut");
+    let write = |piece| {
+        let mut out = vec![0; plan.packet_len(piece)];
+        plan.write(packet, piece, &mut out);
+        out
+    };
+    plan.pieces().map(write).collect()
 }
 
 #[test]
@@ -130,17 +143,30 @@ fn a_route_out_of_an_outside_interface_needs_a_bypass() {
     change(&mut gateway, Change::PutNextHop(NextHop { id: INTO_TUNNEL, kind: gateway_hop }));
     refuses(&mut gateway, &FORTH.udp(1000, 2000, 30), DropReason::CleartextRefused);
 
-    let entry = Bypass {
-        src: prefix(FIRST.network),
-        dst: prefix(FIRST.peer_network),
-        protocol: 17,
-        ports: PortRange::new(53, 53).expect("ordered"),
-    };
-    change(&mut gateway, Change::PutBypass { vrf: INNER, entry });
+    let mut entry = spd_entry(Action::Bypass, prefix(FIRST.network), prefix(FIRST.peer_network));
+    entry.selectors.remote.protocol = 17;
+    entry.selectors.remote.ports = PortRange::new(53, 53).expect("ordered");
+    change(&mut gateway, Change::PutSpdEntry { vrf: INNER, order: 1, entry });
     refuses(&mut gateway, &FORTH.udp(1000, 2000, 30), DropReason::CleartextRefused);
     let out = gateway.feed(0, LAN, &[to_port(LAN, &FORTH.udp(1000, 53, 30))]);
     assert_eq!(out.len(), 1, "{:?}", gateway.all_drops());
     assert_eq!(out[0].0, WAN);
+    // In fragments, too, as soon as the port shows.
+    let large = Ip { dont_fragment: false, ..FORTH }.udp(1000, 53, 2000);
+    let other = Ip { dont_fragment: false, id: 2, ..FORTH }.udp(1000, 54, 2000);
+    let halves =
+        |packet: &[u8]| cut(packet, 1200).iter().map(|piece| to_port(LAN, piece)).collect::<Vec<_>>();
+    assert_eq!(gateway.feed(0, LAN, &halves(&large)).len(), 2, "{:?}", gateway.all_drops());
+    let refused = gateway.drops(DropReason::CleartextRefused);
+    assert_eq!(gateway.feed(0, LAN, &halves(&other)), []);
+    assert_eq!(gateway.drops(DropReason::CleartextRefused), refused + 1);
+    // A discard before it wins, a discard after it does not.
+    let discard = spd_entry(Action::Discard, prefix(FIRST.network), prefix(FIRST.peer_network));
+    change(&mut gateway, Change::PutSpdEntry { vrf: INNER, order: 2, entry: discard });
+    assert_eq!(gateway.feed(0, LAN, &[to_port(LAN, &FORTH.udp(1000, 53, 30))]).len(), 1);
+    refuses(&mut gateway, &FORTH.udp(1000, 2000, 30), DropReason::PolicyDiscard);
+    change(&mut gateway, Change::PutSpdEntry { vrf: INNER, order: 0, entry: discard });
+    refuses(&mut gateway, &FORTH.udp(1000, 53, 30), DropReason::PolicyDiscard);
     gateway.assert_balanced();
 }
 

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use crate::diagnostic::{At, Code, Problem, Sink};
 use crate::model::{
-    Bypass, Connection, Control, CustomerGateway, HostAddress, Interface, Route, Tunnel, VpnGateway,
+    Connection, Control, CustomerGateway, HostAddress, Interface, Policy, Route, Tunnel, VpnGateway,
 };
 
 mod connection;
@@ -57,7 +57,7 @@ pub(crate) struct Document {
     pub(crate) ports: Option<Vec<String>>,
     pub(crate) interfaces: Vec<Parsed<Interface>>,
     pub(crate) routes: Vec<Parsed<Route>>,
-    pub(crate) bypasses: Vec<Parsed<Bypass>>,
+    pub(crate) policies: Vec<Parsed<Policy>>,
     pub(crate) host_addresses: Vec<Parsed<HostAddress>>,
     pub(crate) vpn_gateways: Vec<Parsed<VpnGateway>>,
     pub(crate) customer_gateways: Vec<Parsed<CustomerGateway>>,
@@ -94,7 +94,7 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Document {
         ports,
         interfaces: reader.each("interface", sink, network::interface),
         routes: reader.each("route", sink, network::route),
-        bypasses: reader.each("bypass", sink, network::bypass),
+        policies: reader.each("policy", sink, network::policy),
         host_addresses: reader.each("host-address", sink, network::host_address),
         vpn_gateways: reader.each("vpn-gateway", sink, customer::vpn_gateway),
         customer_gateways: reader.each("customer-gateway", sink, customer::customer_gateway),

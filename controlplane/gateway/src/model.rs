@@ -18,7 +18,7 @@ pub struct Desired {
     pub control: Control,
     pub interfaces: Vec<Interface>,
     pub routes: Vec<Route>,
-    pub bypasses: Vec<Bypass>,
+    pub policies: Vec<Policy>,
     pub host_addresses: Vec<HostAddress>,
     pub vpn_gateways: Vec<VpnGateway>,
     pub customer_gateways: BTreeMap<String, CustomerGateway>,
@@ -87,16 +87,39 @@ pub enum Via {
     Discard,
 }
 
-/// `[[bypass]]`: traffic that may leave an outside interface unprotected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bypass {
+/// `[[policy]]`: traffic that is discarded, or may leave an outside interface unprotected (RFC 4301 section 4.4.1).
+/// The first of a VRF that matches decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
     pub vrf: Vrf,
+    pub action: PolicyAction,
+    pub direction: PolicyDirection,
+    /// Our side.
     pub src: IpNet,
+    /// The other side.
     pub dst: IpNet,
-    /// IP protocol number; `None` is any.
-    pub protocol: Option<u8>,
-    /// Destination ports, inclusive; (0, 65535) is any.
-    pub ports: (u16, u16),
+    /// IP protocol number; 0 is any.
+    pub protocol: u8,
+    /// Ports of `src`, inclusive; (0, 65535) is any.
+    pub src_ports: (u16, u16),
+    /// Ports of `dst`.
+    pub dst_ports: (u16, u16),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyAction {
+    Bypass,
+    Discard,
+}
+
+/// Which way the packets of a policy go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyDirection {
+    Both,
+    /// From `src` to `dst`.
+    Out,
+    /// From `dst` to `src`.
+    In,
 }
 
 /// `[[host-address]]`: an address of the programs of this machine, on the TUN device of its VRF.

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::{
-    Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, Policer, PskSource, Role, Vrf,
+    Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, Policer, Policy, PskSource, Role, Vrf,
 };
 
 mod build;
@@ -43,7 +43,8 @@ pub struct DataplanePlan {
     /// Candidates: `routing` picks one per prefix.
     pub routes: Vec<RoutePlan>,
     pub policy_routes: Vec<PolicyRoutePlan>,
-    pub bypasses: Vec<BypassPlan>,
+    /// In the order in which they are tried.
+    pub policies: Vec<Policy>,
 }
 
 /// An interface; the port is still a name.
@@ -130,17 +131,6 @@ pub struct PolicyRoutePlan {
     pub src: IpNet,
     pub dst: IpNet,
     pub next_hop: u32,
-}
-
-/// Traffic that may leave in clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BypassPlan {
-    pub vrf: Vrf,
-    pub src: IpNet,
-    pub dst: IpNet,
-    /// 0 is any.
-    pub protocol: u8,
-    pub ports: (u16, u16),
 }
 
 /// What IKE needs to know of one tunnel.

@@ -19,7 +19,7 @@ pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
         ports,
         interfaces,
         mut routes,
-        bypasses,
+        policies,
         host_addresses,
         mut vpn_gateways,
         customer_gateways,
@@ -36,13 +36,14 @@ pub(crate) fn validate(document: Document, sink: &mut Sink<'_>) -> Desired {
     }
     connection::apart(&connections, &context, &interfaces, sink);
     system::routes(&mut routes, &interfaces, &connections, sink);
+    system::policies(&policies, sink);
     host::addresses(&host_addresses, &interfaces, &connections, sink);
     connection::reachable(&connections, &routes, sink);
     Desired {
         control,
         interfaces: values(interfaces),
         routes: values(routes),
-        bypasses: values(bypasses),
+        policies: values(policies),
         host_addresses: values(host_addresses),
         vpn_gateways: values(vpn_gateways),
         customer_gateways: customers,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
-use gateway::model::{Df, Role};
+use gateway::model::{Df, Policy, PolicyAction, PolicyDirection, Role};
 use gateway::plan::{DataplanePlan, InterfacePlan, NextHopKind, RouteSource};
 use ipnet::IpNet;
 use shm::message::{
-    self as wire, Address, Bypass, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId,
-    NextHop, NextHopId, Policer, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix, Route, RouteKey,
-    Tunnel, TunnelId, VlanId, VrfId,
+    self as wire, Address, Change, ConnectionId, DfPolicy, DscpPolicy, HostAddress, InterfaceId, NextHop,
+    NextHopId, Policer, PolicyHeading, PolicyKey, PolicyRoute, PolicyRouteKey, PortId, PortRange, Prefix,
+    Route, RouteKey, Tunnel, TunnelId, VlanId, VrfId,
 };
 
 /// Tunnels that may carry traffic: those with a CHILD_SA.
@@ -64,16 +64,30 @@ pub fn configuration(
         };
         Some(Change::from(PolicyRoute { key, next_hop: NextHopId(planned.next_hop) }))
     }));
-    changes.extend(plan.bypasses.iter().filter_map(|planned| {
-        Some(Change::from(Bypass {
-            vrf: VrfId(planned.vrf),
-            src: prefix(planned.src)?,
-            dst: prefix(planned.dst)?,
-            protocol: planned.protocol,
-            ports: PortRange::new(planned.ports.0, planned.ports.1)?,
-        }))
-    }));
+    changes.extend(
+        (0..).zip(&plan.policies).filter_map(|(order, planned)| policy(order, planned).map(Change::from)),
+    );
     Ok(changes)
+}
+
+fn policy(order: u16, planned: &Policy) -> Option<wire::Policy> {
+    Some(wire::Policy {
+        key: PolicyKey { vrf: VrfId(planned.vrf), order },
+        action: match planned.action {
+            PolicyAction::Bypass => wire::PolicyAction::Bypass,
+            PolicyAction::Discard => wire::PolicyAction::Discard,
+        },
+        heading: match planned.direction {
+            PolicyDirection::Both => PolicyHeading::Both,
+            PolicyDirection::Out => PolicyHeading::Out,
+            PolicyDirection::In => PolicyHeading::In,
+        },
+        src: prefix(planned.src)?,
+        dst: prefix(planned.dst)?,
+        protocol: planned.protocol,
+        src_ports: PortRange::new(planned.src_ports.0, planned.src_ports.1)?,
+        dst_ports: PortRange::new(planned.dst_ports.0, planned.dst_ports.1)?,
+    })
 }
 
 fn interface(

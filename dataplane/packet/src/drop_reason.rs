@@ -51,6 +51,7 @@ drop_reasons! {
     TtlExpired = "ttl_expired", "The time to live ran out here; look for a routing loop (traceroute causes a few).";
     // The forwarding decision.
     VrfMissing = "vrf_missing", "The VRF of the packet has no tables; put an interface, address or route into it.";
+    PolicyDiscard = "policy_discard", "A discard entry of the policy names the packet, on purpose; change or reorder the entries if it should pass.";
     NoRoute = "no_route", "No route covers the destination; add one in this VRF.";
     RouteDiscard = "route_discard", "A discard route covers the destination, on purpose; change the route if it should pass.";
     NextHopMissing = "next_hop_missing", "A route names a next hop that does not exist; this is a defect, please report it.";
@@ -60,7 +61,7 @@ drop_reasons! {
     TunnelDown = "tunnel_down", "The tunnel has no CHILD_SA to send through; see list-sas and the last negotiation error.";
     AwaitingSa = "awaiting_sa", "The packet started a negotiation and was not kept; the sender's retransmission will pass.";
     NoMatchingSelector = "no_matching_selector", "No CHILD_SA of the tunnel has traffic selectors for this packet; align the networks of both ends with the route.";
-    CleartextRefused = "cleartext_refused", "The route leads out of an outside interface in clear and no bypass entry allows it; route it into a tunnel or add a bypass.";
+    CleartextRefused = "cleartext_refused", "The route leads out of an outside interface in clear and no bypass entry allows it; route it into a tunnel or add a bypass before the entry that matches.";
     CleartextProtected = "cleartext_protected", "Cleartext for a protected network arrived on an outside interface; the peer must send it through the tunnel.";
     NotForUs = "not_for_us", "A packet on an outside interface is neither for us nor allowed by a bypass entry; expected noise on a public link.";
     LocalUnserved = "local_unserved", "The packet is addressed to us but nothing here serves its protocol; nothing to do unless it should.";

@@ -33,6 +33,7 @@ pub mod reassembly;
 pub mod route;
 pub mod sad;
 pub mod selectors;
+pub mod spd;
 pub mod tables;
 
 #[cfg(test)]

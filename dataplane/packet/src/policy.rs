@@ -1,9 +1,7 @@
-//! Policy routes and bypass entries of a VRF.
+//! Policy routes of a VRF.
 
-use crate::flow::Flow;
 use crate::ids::NextHopId;
 use crate::prefix::Prefix;
-use crate::selectors::PortRange;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -67,72 +65,6 @@ impl PolicyTable {
         let (before, after) = self.routes.split_at(at);
         self.routes = before.iter().chain(&after[1..]).copied().collect();
         Some(old)
-    }
-}
-
-/// Traffic that may cross an outside interface in clear. It is written from the protected side:
-/// `src` is behind us, `dst` beyond the outside interface; replies match it mirrored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bypass {
-    /// Our side.
-    pub src: Prefix,
-    /// The other side; of the same family.
-    pub dst: Prefix,
-    /// IP protocol; 0 = any.
-    pub protocol: u8,
-    /// Ports of the other side.
-    pub ports: PortRange,
-}
-
-impl Bypass {
-    /// True if the packet is traffic of this entry or a reply to it.
-    #[inline]
-    #[must_use]
-    pub fn allows(&self, flow: &Flow) -> bool {
-        let (src_port, dst_port) = flow.selector_ports();
-        let out = self.src.contains(flow.src) && self.dst.contains(flow.dst) && self.ports.contains(dst_port);
-        let reply =
-            self.src.contains(flow.dst) && self.dst.contains(flow.src) && self.ports.contains(src_port);
-        (out || reply) && (self.protocol == 0 || self.protocol == flow.protocol)
-    }
-}
-
-/// The bypass entries of a VRF.
-#[derive(Clone, Debug, Default)]
-pub struct BypassTable {
-    entries: Arc<[Bypass]>,
-}
-
-impl BypassTable {
-    /// True if an entry allows the packet, in either direction.
-    #[inline]
-    #[must_use]
-    pub fn allows(&self, flow: &Flow) -> bool {
-        self.entries.iter().any(|entry| entry.allows(flow))
-    }
-
-    /// The entries.
-    #[must_use]
-    pub fn entries(&self) -> &[Bypass] {
-        &self.entries
-    }
-
-    /// Adds an entry; false if it is there already.
-    pub fn insert(&mut self, entry: Bypass) -> bool {
-        let new = !self.entries.contains(&entry);
-        if new {
-            self.entries = self.entries.iter().copied().chain([entry]).collect();
-        }
-        new
-    }
-
-    /// Removes an entry; false if it is not there.
-    pub fn remove(&mut self, entry: &Bypass) -> bool {
-        let there = self.entries.contains(entry);
-        if there {
-            self.entries = self.entries.iter().filter(|e| *e != entry).copied().collect();
-        }
-        there
     }
 }
 

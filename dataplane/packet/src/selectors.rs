@@ -173,7 +173,7 @@ impl Fit {
 
     /// What either allows.
     #[must_use]
-    fn or(self, other: Self) -> Self {
+    pub(crate) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Matches, _) | (_, Self::Matches) => Self::Matches,
             (Self::NeedsWhole, _) | (_, Self::NeedsWhole) => Self::NeedsWhole,

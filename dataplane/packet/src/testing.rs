@@ -7,6 +7,7 @@ use crate::ids::{InterfaceId, NextHopId, OwnerTag, PortId, SlotBits, Spi, Tunnel
 use crate::prefix::Prefix;
 use crate::sad::{Lifetime, Reservation};
 use crate::selectors::SelectorPair;
+use crate::spd::{Action, Heading, SpdEntry};
 use crate::tables::{
     Change, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role, SaParameters,
     Tables, Tunnel, TunnelGroup,
@@ -125,6 +126,11 @@ pub(crate) fn configuration() -> Vec<Change<u32>> {
         Change::PutNextHop(NextHop { id: GROUP, kind: group(&[TUNNEL], 1) }),
         Change::PutRoute { vrf: INNER, prefix: prefix("10.2.0.0/24"), next_hop: GROUP },
     ]
+}
+
+/// An entry about everything between two networks.
+pub(crate) fn spd_entry(action: Action, src: &str, dst: &str) -> SpdEntry {
+    SpdEntry { action, heading: Heading::Both, selectors: SelectorPair::between(prefix(src), prefix(dst)) }
 }
 
 pub(crate) fn apply(tables: &mut Tables<u32>, changes: impl IntoIterator<Item = Change<u32>>) {

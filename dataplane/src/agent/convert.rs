@@ -2,9 +2,10 @@
 
 use packet::esp::{DfPolicy, DscpPolicy, Encap, OuterEndpoints, TransformIds};
 use packet::policer::PolicerRates;
-use packet::policy::{Bypass, PolicyRoute};
+use packet::policy::PolicyRoute;
 use packet::sad::Lifetime;
 use packet::selectors::{AddressRange, PortRange, SelectorPair, TrafficSelector};
+use packet::spd::{Action, Heading, SpdEntry};
 use packet::tables::{
     Change, ChangeError, Interface, InterfaceAddress, NextHop, NextHopKind, Role, Tunnel, TunnelGroup,
 };
@@ -52,8 +53,10 @@ pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::
             src: prefix(d.key.src)?,
             dst: prefix(d.key.dst)?,
         },
-        From::PutBypass(b) => Change::PutBypass { vrf: vrf(b.vrf), entry: bypass(b)? },
-        From::DeleteBypass(d) => Change::DeleteBypass { vrf: vrf(d.bypass.vrf), entry: bypass(&d.bypass)? },
+        From::PutPolicy(p) => {
+            Change::PutSpdEntry { vrf: vrf(p.key.vrf), order: p.key.order, entry: spd_entry(p)? }
+        }
+        From::DeletePolicy(d) => Change::DeleteSpdEntry { vrf: vrf(d.key.vrf), order: d.key.order },
         From::PutTunnel(t) => Change::PutTunnel(tunnel(t)),
         From::DeleteTunnel(d) => Change::DeleteTunnel(TunnelId(d.id.0)),
         From::AddSelector(s) => Change::AddSelector { spi: spi(s.spi), selector: selectors(s)? },
@@ -129,13 +132,22 @@ fn policy_route(from: &contract::PolicyRoute) -> Result<PolicyRoute, RejectCode>
     })
 }
 
-fn bypass(from: &contract::Bypass) -> Result<Bypass, RejectCode> {
-    Ok(Bypass {
-        src: prefix(from.src)?,
-        dst: prefix(from.dst)?,
-        protocol: from.protocol,
-        ports: ports(from.ports)?,
-    })
+fn spd_entry(from: &contract::Policy) -> Result<SpdEntry, RejectCode> {
+    let side = |network, range| {
+        let addresses = AddressRange::from(prefix(network)?);
+        Ok(TrafficSelector { protocol: from.protocol, ports: ports(range)?, addresses })
+    };
+    let action = match from.action {
+        contract::PolicyAction::Bypass => Action::Bypass,
+        contract::PolicyAction::Discard => Action::Discard,
+    };
+    let heading = match from.heading {
+        contract::PolicyHeading::Both => Heading::Both,
+        contract::PolicyHeading::Out => Heading::Out,
+        contract::PolicyHeading::In => Heading::In,
+    };
+    let (local, remote) = (side(from.src, from.src_ports)?, side(from.dst, from.dst_ports)?);
+    Ok(SpdEntry { action, heading, selectors: SelectorPair { local, remote } })
 }
 
 fn ports(from: contract::PortRange) -> Result<PortRange, RejectCode> {

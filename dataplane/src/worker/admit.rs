@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use packet::decide::{Ingress, Outside, classify_outside};
 use packet::flow::Flow;
+use packet::spd::{Action, Policy};
 use packet::tables::{Egress, Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, VrfId};
 
@@ -283,7 +284,7 @@ fn waited_way<'t>(
     if interface.role == Role::Outside {
         let flow = Flow::parse(packet)?;
         let vrf = tables.vrf(interface.vrf).ok_or(DropReason::VrfMissing)?;
-        if !vrf.is_local(flow.src) && !vrf.bypass.allows(&flow) {
+        if !vrf.is_local(flow.src) && vrf.spd.lookup(&flow) != Policy::Is(Action::Bypass) {
             return Err(DropReason::CleartextRefused);
         }
     }

@@ -165,7 +165,7 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&fragment.packet, || Step::Collected);
         let Self { incomplete, counters, scribe, now, .. } = self;
         let hold = match scope {
-            Scope::Outer(_) => &mut incomplete.outer,
+            Scope::Outer(_) | Scope::Inner(_, Ingress::Outside) => &mut incomplete.outer,
             Scope::Inner(..) | Scope::Sa(_) => &mut incomplete.inner,
         };
         let complete = hold.insert(parsed, known, fragment, *now, &mut refusal(counters, scribe));

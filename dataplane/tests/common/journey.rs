@@ -11,14 +11,13 @@ use esplanade_dataplane::worker::HeapBuffer;
 use packet::esp::DfPolicy;
 use packet::flow::Flow;
 use packet::headers::protocol;
-use packet::policy::Bypass;
-use packet::selectors::PortRange;
+use packet::spd::Action;
 use packet::tables::Change;
 
 use super::frames::{FORTH, ethernet, ip_of, to_port};
 use super::setup::{
     ChildSa, FIRST, INNER, INTO_TUNNEL, OUTER, SECOND, Side, V4_OVER_V6, V6_OVER_V4, V6_OVER_V6, address,
-    prefix, tables,
+    prefix, spd_entry, tables,
 };
 use super::{Gateway, LAN, WAN, port_mac};
 
@@ -129,9 +128,9 @@ fn change(input: &mut Input<'_>, gateway: &mut Gateway, side: Side) -> bool {
             false,
         ),
         _ => {
-            let entry =
-                Bypass { src: prefix(side.network), dst: network, protocol: 17, ports: PortRange::ANY };
-            (Change::PutBypass { vrf: INNER, entry }, true)
+            let mut entry = spd_entry(Action::Bypass, prefix(side.network), network);
+            (entry.selectors.local.protocol, entry.selectors.remote.protocol) = (17, 17);
+            (Change::PutSpdEntry { vrf: INNER, order: 0, entry }, true)
         }
     };
     let mut next = gateway.tables.clone();

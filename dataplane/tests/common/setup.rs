@@ -10,6 +10,7 @@ use packet::ids::SlotBits;
 use packet::neighbour::{Neighbour, NeighbourState};
 use packet::sad::{Lifetime, Reservation};
 use packet::selectors::SelectorPair;
+use packet::spd::{Action, Heading, SpdEntry};
 use packet::tables::{
     Change, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role, SaParameters,
     Tunnel, TunnelGroup,
@@ -42,6 +43,11 @@ pub fn engines() -> Vec<Arc<dyn crypto::Backend>> {
 
 pub fn prefix(text: &str) -> Prefix {
     text.parse().expect("a prefix")
+}
+
+/// An entry of the security policy about everything between two networks.
+pub fn spd_entry(action: Action, src: Prefix, dst: Prefix) -> SpdEntry {
+    SpdEntry { action, heading: Heading::Both, selectors: SelectorPair::between(src, dst) }
 }
 
 pub fn address(text: &str) -> IpAddr {

@@ -14,8 +14,8 @@ use crate::message::id::{
     ConnectionId, InterfaceId, NextHopId, OwnerTag, RequestId, Spi, TunnelId, TxnId, VrfId,
 };
 use crate::message::object::{
-    Address, Bypass, HostAddress, Interface, NextHop, Policer, PolicyRoute, PolicyRouteKey, Route, RouteKey,
-    Tunnel,
+    Address, HostAddress, Interface, NextHop, Policer, Policy, PolicyKey, PolicyRoute, PolicyRouteKey, Route,
+    RouteKey, Tunnel,
 };
 use crate::message::sa::{AddSelector, DeleteInbound, InstallInbound, InstallOutbound, UpdateOuter};
 use crate::message::{HEADER_LEN, Message};
@@ -158,8 +158,8 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct DeleteBypass as DeleteBypassWire[49] {
-        pub bypass: Bypass,
+    pub struct DeletePolicy as DeletePolicyWire[4] {
+        pub key: PolicyKey,
     }
 }
 
@@ -206,8 +206,8 @@ ring_messages! {
         DeleteRoute(DeleteRoute) = 8,
         PutPolicyRoute(PolicyRoute) = 9,
         DeletePolicyRoute(DeletePolicyRoute) = 10,
-        PutBypass(Bypass) = 11,
-        DeleteBypass(DeleteBypass) = 12,
+        PutPolicy(Policy) = 11,
+        DeletePolicy(DeletePolicy) = 12,
         PutTunnel(Tunnel) = 13,
         DeleteTunnel(DeleteTunnel) = 14,
         InstallInbound(InstallInbound) = 15,

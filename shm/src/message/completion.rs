@@ -27,7 +27,7 @@ wire_enum! {
         UnknownPort = 5,
         UnknownTunnel = 6,
         UnknownNextHop = 7,
-        /// A delete names a route, policy route, bypass entry or address that is not there.
+        /// A delete names a route, policy route, policy entry or address that is not there.
         UnknownEntry = 8,
         UnknownSpi = 9,
         /// Keys for an SPI that is not reserved, or was freed since.

@@ -1,4 +1,4 @@
-//! The objects of the configuration: interfaces, routes, next hops, tunnels, bypass entries.
+//! The objects of the configuration: interfaces, routes, next hops, tunnels, policy entries.
 
 use std::net::IpAddr;
 
@@ -287,17 +287,49 @@ record! {
     }
 }
 
+wire_enum! {
+    /// What becomes of the packets of a policy entry.
+    pub enum PolicyAction: "policy action" {
+        /// They may cross an outside interface in clear. Without such an entry none does.
+        Bypass = 1,
+        Discard = 2,
+    }
+}
+
+wire_enum! {
+    /// Which way the packets of a policy entry go, seen from the protected side.
+    pub enum PolicyHeading: "policy direction" {
+        Both = 1,
+        Out = 2,
+        In = 3,
+    }
+}
+
 record! {
-    /// Traffic that may cross an outside interface in clear. Without an entry none does.
+    /// The place of an entry in the security policy of a VRF; the first entry that matches decides.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Bypass as BypassWire[49] {
+    pub struct PolicyKey as PolicyKeyWire[4] {
         pub vrf: VrfId,
+        /// Below 1024.
+        pub order: u16,
+    }
+}
+
+record! {
+    /// An entry of the security policy, written from the protected side (RFC 4301 section 4.4.1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Policy as PolicyWire[57] {
+        pub key: PolicyKey,
+        pub action: PolicyAction,
+        pub heading: PolicyHeading,
         pub src: Prefix,
         pub dst: Prefix,
         /// IP protocol, 0 = any.
         pub protocol: u8,
-        /// Destination ports.
-        pub ports: PortRange,
+        /// Ports on the side of `src`.
+        pub src_ports: PortRange,
+        /// Ports on the side of `dst`.
+        pub dst_ports: PortRange,
     }
 }
 

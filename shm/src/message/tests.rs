@@ -164,14 +164,16 @@ fn policy_route() -> impl Strategy<Value = PolicyRoute> {
     })
 }
 
-fn bypass() -> impl Strategy<Value = Bypass> {
-    (any::<(u16, u8)>(), prefix(), prefix(), ports()).prop_map(|((vrf, protocol), src, dst, ports)| Bypass {
-        vrf: VrfId(vrf),
-        src,
-        dst,
-        protocol,
-        ports,
-    })
+fn policy() -> impl Strategy<Value = Policy> {
+    let action = prop_oneof![Just(PolicyAction::Bypass), Just(PolicyAction::Discard)];
+    let heading = prop_oneof![Just(PolicyHeading::Both), Just(PolicyHeading::Out), Just(PolicyHeading::In)];
+    let ranges = (ports(), ports());
+    (any::<(u16, u16, u8)>(), action, heading, prefix(), prefix(), ranges).prop_map(
+        |((vrf, order, protocol), action, heading, src, dst, (src_ports, dst_ports))| {
+            let key = PolicyKey { vrf: VrfId(vrf), order };
+            Policy { key, action, heading, src, dst, protocol, src_ports, dst_ports }
+        },
+    )
 }
 
 fn tunnel() -> impl Strategy<Value = Tunnel> {
@@ -215,8 +217,8 @@ fn change() -> impl Strategy<Value = Change> {
         policy_route().prop_map(|route| DeletePolicyRoute { key: route.key }.into()),
     ];
     let more_objects = prop_oneof![
-        bypass().prop_map(Change::from),
-        bypass().prop_map(|bypass| DeleteBypass { bypass }.into()),
+        policy().prop_map(Change::from),
+        policy().prop_map(|policy| DeletePolicy { key: policy.key }.into()),
         tunnel().prop_map(Change::from),
         any::<u32>().prop_map(|id| DeleteTunnel { id: TunnelId(id) }.into()),
         policer().prop_map(Change::from),

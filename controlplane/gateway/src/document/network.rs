@@ -1,4 +1,4 @@
-//! The system part: interfaces, static routes, bypass entries.
+//! The system part: interfaces, static routes, policies.
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -6,12 +6,17 @@ use super::Parsed;
 use super::reader::{Reader, one_or_many};
 use super::value::Value;
 use crate::diagnostic::{Code, Problem, Sink};
-use crate::model::{Bypass, HostAddress, Interface, Role, Route, Via, Vrf, same_family};
+use crate::model::{
+    HostAddress, Interface, Policy, PolicyAction, PolicyDirection, Role, Route, Via, Vrf, same_family,
+};
 
 /// Bytes an interface's largest packet may have: RFC 791's least, and the most an mbuf holds.
 const MTU: (i128, i128) = (576, 9_216);
 /// The least of a link with IPv6 (RFC 8200 section 5), bytes.
 const IPV6_MIN_MTU: u16 = 1280;
+
+/// First and last port.
+const ANY_PORT: (u16, u16) = (0, u16::MAX);
 
 pub(super) fn interface(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Interface> {
     let name = reader.require(&["name"], "\"wan\"", sink).and_then(|v| v.name(sink));
@@ -93,30 +98,39 @@ pub(super) fn route(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Route
     parsed
 }
 
-pub(super) fn bypass(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Bypass> {
+pub(super) fn policy(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<Policy> {
     let vrf = vrf(&mut reader, sink);
+    let actions = [("bypass", PolicyAction::Bypass), ("discard", PolicyAction::Discard)];
+    let action = reader.require(&["action"], "\"bypass\"", sink).and_then(|v| v.word(&actions, sink));
+    let directions =
+        [("both", PolicyDirection::Both), ("out", PolicyDirection::Out), ("in", PolicyDirection::In)];
+    let direction = reader.take(&["direction"], sink).and_then(|v| v.word(&directions, sink));
     let src = reader.require(&["src", "source"], "\"192.0.2.1/32\"", sink).and_then(|v| v.network(sink));
     let dst =
         reader.require(&["dst", "destination"], "\"198.51.100.0/24\"", sink).and_then(|v| v.network(sink));
-    let protocol = reader.take(&["protocol"], sink).and_then(|v| protocol(&v, sink));
-    let ports = reader.take(&["ports", "port"], sink).and_then(|v| ports(&v, sink));
-    let protocol = protocol.unwrap_or(None);
-    let value = Bypass {
+    let protocol = reader.take(&["protocol"], sink).and_then(|v| protocol(&v, sink)).flatten();
+    let mut range = |keys| reader.take(keys, sink).and_then(|v| ports(&v, sink)).unwrap_or(ANY_PORT);
+    let value = Policy {
         vrf,
+        action: action.unwrap_or(PolicyAction::Discard),
+        direction: direction.unwrap_or(PolicyDirection::Both),
         src: src.unwrap_or_else(any),
         dst: dst.unwrap_or_else(any),
-        protocol,
-        ports: ports.unwrap_or((0, u16::MAX)),
+        protocol: protocol.unwrap_or(0),
+        src_ports: range(&["src-ports", "src-port"]),
+        dst_ports: range(&["dst-ports", "dst-port", "ports", "port"]),
     };
     let parsed = reader.parsed(value, &[], sink);
     if parsed.gives("src") && parsed.gives("dst") && !same_family(&parsed.value.src, &parsed.value.dst) {
         let message = format!("{} and {} are of two families", parsed.value.src, parsed.value.dst);
         let problem = Problem::new(Code::ConflictingKeys, parsed.field("dst"), message);
-        sink.error(problem.fix("write one bypass for IPv4 and one for IPv6"));
+        sink.error(problem.fix("write one policy for IPv4 and one for IPv6"));
     }
-    if parsed.gives("ports") && !matches!(protocol, Some(6 | 17)) {
-        let problem = Problem::new(Code::ConflictingKeys, parsed.field("ports"), "ports need tcp or udp");
-        sink.error(problem.fix("add  protocol = \"tcp\""));
+    for key in ["src-ports", "dst-ports"] {
+        if parsed.gives(key) && !matches!(parsed.value.protocol, 6 | 17) {
+            let problem = Problem::new(Code::ConflictingKeys, parsed.field(key), "ports need tcp or udp");
+            sink.error(problem.fix("add  protocol = \"tcp\""));
+        }
     }
     parsed
 }

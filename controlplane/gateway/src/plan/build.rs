@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    AddressPlan, BypassPlan, DataplanePlan, DataplaneTunnel, InterfaceIds, InterfacePlan, NextHopKind,
-    NextHopPlan, Plan, PolicerPlan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
+    AddressPlan, DataplanePlan, DataplaneTunnel, InterfaceIds, InterfacePlan, NextHopKind, NextHopPlan, Plan,
+    PolicerPlan, PolicyRoutePlan, RoutePlan, RouteSource, TunnelPlan, id,
 };
 use crate::model::{Connection, Desired, HostAddress, Role, Route, RoutingMode, Via, Vrf};
 
@@ -28,7 +28,7 @@ pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
         next_hops: next_hops(desired, &names),
         routes: routes(desired, &names),
         policy_routes: desired.connections.iter().flat_map(|c| policy_routes(c, &names)).collect(),
-        bypasses: desired.bypasses.iter().map(bypass).collect(),
+        policies: desired.policies.clone(),
     };
     Plan { dataplane, tunnels, interface_ids: names.interfaces }
 }
@@ -220,16 +220,6 @@ fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRouteP
         next_hop,
     };
     connection.flows().map(plan).collect()
-}
-
-fn bypass(bypass: &crate::model::Bypass) -> BypassPlan {
-    BypassPlan {
-        vrf: bypass.vrf,
-        src: bypass.src,
-        dst: bypass.dst,
-        protocol: bypass.protocol.unwrap_or(0),
-        ports: bypass.ports,
-    }
 }
 
 fn dataplane_tunnel(desired: &Desired, tunnel: &TunnelPlan) -> Option<DataplaneTunnel> {

@@ -32,7 +32,8 @@ via = "192.0.2.254"
 vrf = 2
 prefix = "10.9.0.0/16"
 connection = "c1"
-[[bypass]]
+[[policy]]
+action = "bypass"
 vrf = 1
 src = "192.0.2.1/32"
 dst = "203.0.113.0/24"
@@ -111,8 +112,8 @@ fn next_hops_and_routes() {
         .collect();
     assert_eq!(policy[0], (2, 952, "10.1.0.0/24".into(), "10.2.0.0/24".into(), Some(tunnels.clone())));
     assert_eq!(policy[1], (2, 960, "10.1.0.0/24".into(), "10.3.0.0/16".into(), Some(tunnels)));
-    let bypass = &plan.dataplane.bypasses[0];
-    assert_eq!((bypass.vrf, bypass.protocol, bypass.ports), (1, 17, (53, 53)));
+    let bypass = &plan.dataplane.policies[0];
+    assert_eq!((bypass.vrf, bypass.protocol, bypass.dst_ports), (1, 17, (53, 53)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::unique;
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::document::{Parsed, ParsedConnection};
-use crate::model::{Interface, Role, Route, Via};
+use crate::model::{Interface, Policy, Role, Route, Via};
 
 /// Carrier-grade NAT space (RFC 6598), used by the service itself.
 pub(super) fn service_range() -> IpNet {
@@ -19,6 +19,18 @@ pub(super) fn service_range() -> IpNet {
 pub(super) fn overlaps_service_range(net: &IpNet) -> bool {
     let range = service_range();
     range.contains(net) || (net.prefix_len() > 0 && net.contains(&range))
+}
+
+/// The most policies: every packet is compared with those of its VRF.
+const MAX_POLICIES: usize = 1024;
+
+/// There are not too many.
+pub(super) fn policies(policies: &[Parsed<Policy>], sink: &mut Sink<'_>) {
+    if let Some(first) = policies.get(MAX_POLICIES) {
+        let message = format!("{} policies are more than {MAX_POLICIES}", policies.len());
+        let problem = Problem::new(Code::OutOfRange, &first.at, message);
+        sink.error(problem.fix("join networks, or let routes choose"));
+    }
 }
 
 /// Names, places and addresses are unique.

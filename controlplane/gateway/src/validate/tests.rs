@@ -3,7 +3,10 @@
 mod ipv6;
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
-use crate::model::{Df, Dpd, Identity, Ike, IkeVersion, Ipsec, Policer, PskSource, Role, RoutingMode, Via};
+use crate::model::{
+    Df, Dpd, Identity, Ike, IkeVersion, Ipsec, Policer, PolicyAction, PolicyDirection, PskSource, Role,
+    RoutingMode, Via,
+};
 use crate::{Code, Desired, Diagnostic, Report, check};
 use std::time::Duration;
 
@@ -493,32 +496,26 @@ fn policer() {
 }
 
 #[test]
-fn bypass() {
-    let bypass = |lines: &str| {
-        let text = format!("{GOOD}\n[[bypass]]\nsrc = \"192.0.2.1/32\"\ndst = \"203.0.113.0/24\"\n{lines}\n");
-        check(&text, "gw.toml")
+fn policy() {
+    let policy = |lines: &str| {
+        let networks = "src = \"192.0.2.1/32\"\ndst = \"203.0.113.0/24\"";
+        check(&format!("{GOOD}\n[[policy]]\n{networks}\n{lines}\n"), "gw.toml")
     };
-    let report = bypass("protocol = \"tcp\"\nports = \"8000-8100\"");
-    let entry = &desired(&report).bypasses[0];
-    assert_eq!((entry.protocol, entry.ports), (Some(6), (8000, 8100)));
-    assert_eq!(desired(&bypass("")).bypasses[0].protocol, None);
-    error(&bypass("ports = 443"), Code::ConflictingKeys, "bypass[0].ports");
-    error(&bypass("protocol = 17\nports = \"9-1\""), Code::Malformed, "bypass[0].ports");
-    error(&bypass("protocol = 0"), Code::OutOfRange, "bypass[0].protocol");
-}
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-
-    /// Whatever is cut out of or put into the document: a report, never a panic, and never a secret in it.
-    #[test]
-    fn any_text_gives_a_report(at in 0..GOOD.len(), cut in 0..40_usize, put in "[\\PC\n\"\\[\\]=]{0,12}") {
-        let text = GOOD.replace("psk-file = \"c1.psk\"", "psk = \"sesame-sesame-sesame\"");
-        let end = (at + cut).min(text.len());
-        if text.is_char_boundary(at) && text.is_char_boundary(end) {
-            let report = check(&format!("{}{put}{}", &text[..at], &text[end..]), "gw.toml");
-            let _ = report.to_string();
-            assert_eq!(report.desired.is_some(), report.errors.is_empty());
-        }
-    }
+    let report = policy("action = \"bypass\"\nprotocol = \"tcp\"\nports = \"8000-8100\"\nsrc-ports = 9");
+    let entry = desired(&report).policies[0];
+    assert_eq!((entry.action, entry.direction), (PolicyAction::Bypass, PolicyDirection::Both));
+    assert_eq!((entry.protocol, entry.src_ports, entry.dst_ports), (6, (9, 9), (8000, 8100)));
+    let entry = desired(&policy("action = \"discard\"\ndirection = \"in\"")).policies[0];
+    assert_eq!((entry.action, entry.direction), (PolicyAction::Discard, PolicyDirection::In));
+    assert_eq!((entry.protocol, entry.src_ports, entry.dst_ports), (0, (0, 65_535), (0, 65_535)));
+    let bypass = |lines: &str| policy(&format!("action = \"bypass\"\n{lines}"));
+    error(&policy(""), Code::MissingKey, "policy[0].action");
+    error(&policy("action = \"protect\""), Code::UnknownValue, "policy[0].action");
+    error(&bypass("ports = 443"), Code::ConflictingKeys, "policy[0].ports");
+    error(&bypass("protocol = 17\nports = \"9-1\""), Code::Malformed, "policy[0].ports");
+    error(&bypass("protocol = 0"), Code::OutOfRange, "policy[0].protocol");
+    let one = "[[policy]]\naction = \"discard\"\nsrc = \"0.0.0.0/0\"\ndst = \"203.0.113.0/24\"\n";
+    let many = |count| check(&format!("{GOOD}\n{}", one.repeat(count)), "gw.toml");
+    assert_eq!(desired(&many(1024)).policies.len(), 1024);
+    error(&many(1025), Code::OutOfRange, "policy[1024]");
 }

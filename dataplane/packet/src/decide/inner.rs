@@ -7,7 +7,8 @@ use crate::headers::{icmpv6::ECHO_REPLY, protocol};
 use crate::ids::{TunnelId, VrfId};
 use crate::sad::Child;
 use crate::selectors::{Fit, fit_outbound};
-use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup, Vrf};
+use crate::spd::{Action, Policy};
+use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How an inner packet came in.
@@ -102,6 +103,15 @@ fn decide<'t, K>(
 ) -> Result<Outcome<'t, K>, DropReason> {
     check_addresses(flow)?;
     let vrf = tables.vrf(vrf).ok_or(DropReason::VrfMissing)?;
+    if !vrf.spd.entries().is_empty() {
+        watcher.see(|| Step::spd(vrf, flow));
+    }
+    let may_bypass = match vrf.spd.lookup(flow) {
+        Policy::Is(Action::Discard) => return Err(DropReason::PolicyDiscard),
+        Policy::NeedsWhole => return Ok(Outcome::Reassemble),
+        Policy::Is(Action::Bypass) => true,
+        Policy::Unnamed => false,
+    };
     watcher.see(|| Step::policy(vrf, flow));
     let target = match vrf.policy.lookup(flow.src, flow.dst) {
         // A policy route does not hide our own addresses.
@@ -114,12 +124,12 @@ fn decide<'t, K>(
     let next_hop = match target {
         RouteTarget::Local(_) => return Ok(Outcome::Local),
         // Its traffic is protected: an outside interface gives it only what a bypass names.
-        RouteTarget::Host if ingress == Ingress::Outside && !vrf.bypass.allows(flow) => {
+        RouteTarget::Host if ingress == Ingress::Outside && !may_bypass => {
             return Err(DropReason::CleartextProtected);
         }
         RouteTarget::Host => return Ok(Outcome::Local),
         RouteTarget::Connected(interface) => {
-            return forward(vrf, flow, ingress, tables.egress_on(interface, flow.dst)?, watcher);
+            return forward(may_bypass, flow, ingress, tables.egress_on(interface, flow.dst)?, watcher);
         }
         RouteTarget::NextHop(id) => tables.next_hop(id).ok_or(DropReason::NextHopMissing)?,
     };
@@ -129,7 +139,7 @@ fn decide<'t, K>(
         NextHopKind::Tunnels(group) => encapsulate(tables, flow, ingress, group, watcher),
         NextHopKind::Interface { interface, gateway } => {
             let egress = tables.egress_on(*interface, gateway.unwrap_or(flow.dst))?;
-            forward(vrf, flow, ingress, egress, watcher)
+            forward(may_bypass, flow, ingress, egress, watcher)
         }
         NextHopKind::Local => Ok(Outcome::Local),
         NextHopKind::Discard => Err(DropReason::RouteDiscard),
@@ -183,15 +193,15 @@ fn check_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Result<(), DropReason> {
 
 /// In clear, out of an interface.
 fn forward<'t, K>(
-    vrf: &Vrf,
+    may_bypass: bool,
     flow: &Flow,
     ingress: Ingress,
     egress: Egress<'t>,
     watcher: &mut impl Watcher,
 ) -> Result<Outcome<'t, K>, DropReason> {
     let crosses_outside = egress.interface.role == Role::Outside || ingress == Ingress::Outside;
-    watcher.see(|| Step::egress(vrf, flow, egress, crosses_outside));
-    if crosses_outside && !vrf.bypass.allows(flow) {
+    watcher.see(|| Step::egress(egress, crosses_outside.then_some(may_bypass)));
+    if crosses_outside && !may_bypass {
         return Err(match (ingress, egress.interface.role) {
             (Ingress::Outside, Role::Inside) => DropReason::CleartextProtected,
             (Ingress::Outside, Role::Outside) => DropReason::NotForUs,

@@ -1,7 +1,7 @@
 //! The one forwarding decision (rule 2 of the design), as pure functions.
 //!
-//! Every inner packet: VRF → policy routes → longest prefix → next hop → CHILD_SA by selector. What
-//! arrives on an outside interface is ESP, IKE or ICMP for us, a bypass, or dropped.
+//! Every inner packet: VRF → discard entries → policy routes → longest prefix → next hop → CHILD_SA by selector.
+//! What arrives on an outside interface is ESP, IKE or ICMP for us, a bypass, or dropped.
 
 mod discovery;
 pub mod explain;

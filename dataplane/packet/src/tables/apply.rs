@@ -34,8 +34,8 @@ impl<K> Tables<K> {
             Change::DeletePolicyRoute { vrf, priority, src, dst } => {
                 self.delete_policy_route(vrf, priority, src, dst)
             }
-            Change::PutBypass { vrf, entry } => self.put_bypass(vrf, entry),
-            Change::DeleteBypass { vrf, entry } => self.delete_bypass(vrf, &entry),
+            Change::PutSpdEntry { vrf, order, entry } => self.put_spd_entry(vrf, order, entry),
+            Change::DeleteSpdEntry { vrf, order } => self.delete_spd_entry(vrf, order),
             Change::PutTunnel(tunnel) => self.put_tunnel(tunnel),
             Change::DeleteTunnel(id) => self.delete_tunnel(id),
             Change::PutPolicer { connection, policer } => self.put_policer(connection, policer),

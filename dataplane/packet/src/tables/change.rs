@@ -5,10 +5,11 @@ use crate::esp::{OuterEndpoints, TransformIds};
 use crate::ids::{InterfaceId, NextHopId, OwnerTag, PortId, Spi, TunnelId, VlanId, VrfId};
 use crate::neighbour::Neighbour;
 use crate::policer::Policer;
-use crate::policy::{Bypass, PolicyRoute};
+use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
 use crate::sad::{Lifetime, Reservation};
 use crate::selectors::SelectorPair;
+use crate::spd::SpdEntry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -85,10 +86,10 @@ pub enum Change<K> {
     PutPolicyRoute { vrf: VrfId, route: PolicyRoute },
     /// Removes it.
     DeletePolicyRoute { vrf: VrfId, priority: u32, src: Prefix, dst: Prefix },
-    /// Adds a bypass entry.
-    PutBypass { vrf: VrfId, entry: Bypass },
+    /// Puts an entry of the security policy into its place.
+    PutSpdEntry { vrf: VrfId, order: u16, entry: SpdEntry },
     /// Removes it.
-    DeleteBypass { vrf: VrfId, entry: Bypass },
+    DeleteSpdEntry { vrf: VrfId, order: u16 },
     /// Adds or changes a tunnel.
     PutTunnel(Tunnel),
     /// Removes a tunnel that no next hop and no SA names.

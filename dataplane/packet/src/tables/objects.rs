@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// What an interface is trusted with (rule 2 of the design).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Towards the peers: emits only ESP, IKE, neighbour discovery, our own ICMP and what a bypass names.
+    /// Towards the peers: emits only ESP, IKE, neighbour discovery, our own ICMP and what a bypass entry names.
     Outside,
     /// Towards the protected networks.
     Inside,

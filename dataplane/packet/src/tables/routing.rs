@@ -1,4 +1,4 @@
-//! Changes of next hops, routes, policy routes, bypass entries and tunnels.
+//! Changes of next hops, routes, policy routes, policy entries and tunnels.
 
 use super::apply::{MTU, check_host, in_range, in_range_u32, in_use, same_family};
 use super::change::ChangeError;
@@ -6,8 +6,10 @@ use super::objects::{NextHop, NextHopKind, Tunnel};
 use super::{MAX_ID, Tables, Vrf};
 use crate::esp::DscpPolicy;
 use crate::ids::{NextHopId, TunnelId, VrfId};
-use crate::policy::{Bypass, PolicyRoute};
+use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
+use crate::selectors::SelectorPair;
+use crate::spd::{MAX_ENTRIES, SpdEntry};
 use std::sync::Arc;
 
 impl<K> Tables<K> {
@@ -94,18 +96,28 @@ impl<K> Tables<K> {
         Ok(())
     }
 
-    pub(super) fn put_bypass(&mut self, vrf: VrfId, entry: Bypass) -> Result<(), ChangeError> {
-        same_family("bypass", entry.src, entry.dst)?;
-        self.vrf_mut(vrf).bypass.insert(entry);
+    pub(super) fn put_spd_entry(
+        &mut self,
+        vrf: VrfId,
+        order: u16,
+        entry: SpdEntry,
+    ) -> Result<(), ChangeError> {
+        in_range("policy order", order, 0..=MAX_ENTRIES - 1)?;
+        let SelectorPair { local, remote } = entry.selectors;
+        if local.addresses.start().is_ipv4() != remote.addresses.start().is_ipv4() {
+            return Err(ChangeError::FamilyMismatch { field: "policy" });
+        }
+        self.vrf_mut(vrf).spd.put(order, entry);
         Ok(())
     }
 
-    pub(super) fn delete_bypass(&mut self, vrf: VrfId, entry: &Bypass) -> Result<(), ChangeError> {
-        let there = self.vrf(vrf).is_some_and(|vrf| vrf.bypass.entries().contains(entry));
+    pub(super) fn delete_spd_entry(&mut self, vrf: VrfId, order: u16) -> Result<(), ChangeError> {
+        let missing = ChangeError::Missing { object: "policy entry in VRF", id: vrf.0.into() };
+        let there = self.vrf(vrf).is_some_and(|vrf| vrf.spd.entries().iter().any(|(o, _)| *o == order));
         if !there {
-            return Err(ChangeError::Missing { object: "bypass entry in VRF", id: vrf.0.into() });
+            return Err(missing);
         }
-        self.vrf_mut(vrf).bypass.remove(entry);
+        self.vrf_mut(vrf).spd.remove(order);
         self.prune_vrf(vrf);
         Ok(())
     }

@@ -2,9 +2,9 @@ use super::*;
 use crate::esp::{DscpPolicy, Encap, OuterEndpoints};
 use crate::ids::MacAddr;
 use crate::neighbour::{Neighbour, NeighbourState};
-use crate::policy::Bypass;
 use crate::sad::{SaState, SpiLookup};
-use crate::selectors::{PortRange, SelectorPair};
+use crate::selectors::SelectorPair;
+use crate::spd::{Action, MAX_ENTRIES};
 use crate::testing::*;
 
 const SPI: u32 = 0x1_0001;
@@ -295,20 +295,29 @@ fn a_peer_that_moved_keeps_its_sa() {
 }
 
 #[test]
+fn policy_entries_have_a_place_and_one_family() {
+    let tables = gateway();
+    let entry = spd_entry(Action::Discard, "10.1.0.0/24", "203.0.113.0/24");
+    let put = |order, entry| Change::PutSpdEntry { vrf: INNER, order, entry };
+    assert!(tables.clone().apply(put(MAX_ENTRIES - 1, entry)).is_ok());
+    assert!(matches!(refuse(&tables, put(MAX_ENTRIES, entry)), ChangeError::OutOfRange { .. }));
+    let mut mixed = entry;
+    mixed.selectors.remote.addresses = prefix("2001:db8::/32").into();
+    assert!(matches!(refuse(&tables, put(1, mixed)), ChangeError::FamilyMismatch { .. }));
+    let delete = Change::DeleteSpdEntry { vrf: INNER, order: 1 };
+    assert!(matches!(refuse(&tables, delete), ChangeError::Missing { .. }));
+}
+
+#[test]
 fn a_full_transaction_sweeps_objects_but_no_sa() {
     let mut old = gateway();
-    let entry = Bypass {
-        src: prefix("10.1.0.0/24"),
-        dst: prefix("203.0.113.0/24"),
-        protocol: 0,
-        ports: PortRange::ANY,
-    };
+    let entry = spd_entry(Action::Bypass, "10.1.0.0/24", "203.0.113.0/24");
     let neighbour = Neighbour { state: NeighbourState::Reachable, mac: MacAddr([2; 6]) };
     let put = |interface, a| Change::PutNeighbour { interface, address: ip(a), neighbour };
     apply(
         &mut old,
         [
-            Change::PutBypass { vrf: INNER, entry },
+            Change::PutSpdEntry { vrf: INNER, order: 7, entry },
             Change::PutInterface {
                 id: InterfaceId(5),
                 port: PortId(5),
@@ -325,7 +334,7 @@ fn a_full_transaction_sweeps_objects_but_no_sa() {
     apply(&mut new, configuration());
     assert!(new.version() > old.version());
     assert!(
-        new.interface(InterfaceId(5)).is_none() && new.vrf(INNER).expect("there").bypass.entries().is_empty()
+        new.interface(InterfaceId(5)).is_none() && new.vrf(INNER).expect("there").spd.entries().is_empty()
     );
     assert_eq!(new.neighbours.lookup(OUTSIDE, ip("192.0.2.2")), Some(&neighbour));
     assert_eq!(new.neighbours.lookup(InterfaceId(5), ip("10.5.0.2")), None);

@@ -2,13 +2,14 @@
 
 use super::objects::{InterfaceAddress, RouteTarget};
 use crate::ids::NextHopId;
-use crate::policy::{BypassTable, PolicyTable};
+use crate::policy::PolicyTable;
 use crate::prefix::Prefix;
 use crate::route::PrefixMap;
+use crate::spd::Spd;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Policy routes, destination routes and bypass entries of a VRF.
+/// Policy routes, destination routes and the security policy of a VRF.
 ///
 /// Interface addresses contribute a local host route and a connected route; host addresses only the former,
 /// for the rest of their prefix may be beyond a tunnel. They win over a configured route of the same prefix,
@@ -22,8 +23,8 @@ pub struct Vrf {
     hosts: Arc<[InterfaceAddress]>,
     /// Routes by source and destination; tried first.
     pub policy: PolicyTable,
-    /// What may cross an outside interface in clear.
-    pub bypass: BypassTable,
+    /// What is discarded, and what may cross an outside interface in clear.
+    pub spd: Spd,
 }
 
 impl Vrf {
@@ -99,7 +100,7 @@ impl Vrf {
             && self.shadowed.is_empty()
             && self.hosts.is_empty()
             && self.policy.routes().is_empty()
-            && self.bypass.entries().is_empty()
+            && self.spd.entries().is_empty()
     }
 
     /// Puts a configured route; returns the next hop it replaces.

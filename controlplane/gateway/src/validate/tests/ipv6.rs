@@ -51,8 +51,9 @@ fn families_do_not_mix() {
     let alone = changed(r#"["10.2.0.0/24", "2001:db8:2::/64"]"#, r#"["10.2.0.0/24"]"#);
     error(&alone, Code::ConflictingKeys, "connection[0].local-networks");
     error(&changed("\"::/0\"", "\"0.0.0.0/0\""), Code::ConflictingKeys, "route[0].via");
-    let bypass = "[[bypass]]\nsrc = \"2001:db8:1::/64\"\ndst = \"192.0.2.0/24\"\n[vpn-gateway]";
-    error(&changed("[vpn-gateway]", bypass), Code::ConflictingKeys, "bypass[0].dst");
+    let policy =
+        "[[policy]]\naction = \"bypass\"\nsrc = \"2001:db8:1::/64\"\ndst = \"192.0.2.0/24\"\n[vpn-gateway]";
+    error(&changed("[vpn-gateway]", policy), Code::ConflictingKeys, "policy[0].dst");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::neighbour::NeighbourState;
 use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
 use crate::selectors::{Fit, Mismatch, SelectorPair, fit_outbound};
+use crate::spd::SpdEntry;
 use crate::tables::{Egress, NextHop, Role, RouteTarget, Tables, TunnelGroup, Vrf};
 use std::net::IpAddr;
 
@@ -26,6 +27,15 @@ pub enum Step {
         vrf: VrfId,
         /// The destination is an address of ours.
         for_us: bool,
+    },
+    /// The entries of the security policy, in their order; not there if there are none.
+    Spd {
+        /// Those before the first that is about the packet; at most 64.
+        skipped: Vec<(u16, SpdEntry)>,
+        /// The first that is.
+        matched: Option<(u16, SpdEntry)>,
+        /// It names ports, which only the whole packet shows.
+        needs_whole: bool,
     },
     /// The policy routes, in their order.
     Policy {
@@ -71,8 +81,6 @@ pub enum Step {
         neighbour: IpAddr,
         /// An outside interface is crossed, so that only a bypass entry lets it pass: whether one does.
         bypass: Option<bool>,
-        /// How many bypass entries the VRF has.
-        entries: usize,
     },
     /// Hop limit and size.
     Limits {
@@ -132,6 +140,15 @@ pub enum TriedBecause {
 }
 
 impl Step {
+    pub(in crate::decide) fn spd(vrf: &Vrf, flow: &Flow) -> Self {
+        let entries = vrf.spd.entries();
+        let matches = |(_, entry): &&(u16, SpdEntry)| entry.fit(flow) != Fit::Differs;
+        let matched = entries.iter().find(matches).copied();
+        let skipped = entries.iter().take_while(|entry| !matches(entry)).take(MAX_CANDIDATES).copied();
+        let needs_whole = matched.is_some_and(|(_, entry)| entry.fit(flow) == Fit::NeedsWhole);
+        Self::Spd { skipped: skipped.collect(), matched, needs_whole }
+    }
+
     pub(in crate::decide) fn policy(vrf: &Vrf, flow: &Flow) -> Self {
         let matches = |route: &&PolicyRoute| route.dst.contains(flow.dst) && route.src.contains(flow.src);
         let routes = vrf.policy.routes();
@@ -168,13 +185,12 @@ impl Step {
         Self::Children { tunnel, tried }
     }
 
-    pub(in crate::decide) fn egress(vrf: &Vrf, flow: &Flow, egress: Egress<'_>, crosses: bool) -> Self {
+    pub(in crate::decide) fn egress(egress: Egress<'_>, bypass: Option<bool>) -> Self {
         Self::Egress {
             interface: egress.interface.id,
             role: egress.interface.role,
             neighbour: egress.neighbour,
-            bypass: crosses.then(|| vrf.bypass.allows(flow)),
-            entries: vrf.bypass.entries().len(),
+            bypass,
         }
     }
 

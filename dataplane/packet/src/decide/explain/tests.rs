@@ -1,9 +1,10 @@
 use super::*;
 use crate::decide::{classify_outside, decide_inner};
 use crate::ids::NextHopId;
-use crate::policy::{Bypass, PolicyRoute};
+use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
 use crate::selectors::{PortRange, SelectorPair};
+use crate::spd::{Action, Heading, SpdEntry};
 use crate::tables::{Change, NextHop, NextHopKind, Tunnel};
 use crate::testing::*;
 
@@ -84,12 +85,24 @@ fn random_tables(chance: &mut Chance) -> Tables<u32> {
                 let src = Prefix::containing(src.address(), src.len().max(16)).expect("IPv4");
                 Change::PutPolicyRoute { vrf, route: PolicyRoute { priority, src, dst, next_hop } }
             }
-            1 => Change::PutBypass { vrf, entry: Bypass { src, dst, protocol: 0, ports: PortRange::ANY } },
+            1 => Change::PutSpdEntry { vrf, order: chance.small(30).into(), entry: random_entry(chance) },
             _ => Change::PutRoute { vrf, prefix: dst, next_hop },
         };
         apply(&mut tables, [change]);
     }
     tables
+}
+
+fn random_entry(chance: &mut Chance) -> SpdEntry {
+    let mut selectors = SelectorPair::between(chance.prefix(), chance.prefix());
+    if chance.below(3) == 0 {
+        selectors.remote.ports = PortRange::new(20_000, u16::MAX).expect("a range");
+    }
+    SpdEntry {
+        action: *chance.of(&[Action::Bypass, Action::Bypass, Action::Discard]),
+        heading: *chance.of(&[Heading::Both, Heading::Out, Heading::In]),
+        selectors,
+    }
 }
 
 fn random_flow(chance: &mut Chance) -> Flow {
@@ -136,7 +149,12 @@ fn an_explanation_is_the_decision() {
         "FragmentIntoTunnel",
         "Fragment",
     ];
-    for kind in must.into_iter().chain(["FragmentForward", "no_active_tunnel", "no_matching_selector"]) {
+    for kind in must.into_iter().chain([
+        "FragmentForward",
+        "no_active_tunnel",
+        "no_matching_selector",
+        "policy_discard",
+    ]) {
         assert!(seen.contains_key(kind), "{kind} never seen: {seen:?}");
     }
 }
@@ -152,6 +170,10 @@ fn kind(verdict: Verdict) -> String {
 fn check_steps(explained: &Explanation) {
     for step in &explained.steps {
         assert!(!step.to_string().is_empty() && step.losers().iter().all(|loser| !loser.is_empty()));
+        if let Step::Spd { matched: Some((_, entry)), needs_whole: false, .. } = step {
+            let discarded = explained.verdict == Verdict::Drop(DropReason::PolicyDiscard);
+            assert_eq!(entry.action == Action::Discard, discarded);
+        }
         if let Step::Children { tried, .. } = step {
             let found = |because| tried.iter().find(|tried| tried.because == because).map(|t| t.spi);
             let (chosen, held) = (found(TriedBecause::Chosen), found(TriedBecause::NeedsWhole));

@@ -6,6 +6,7 @@ use crate::esp::Encap;
 use crate::neighbour::NeighbourState;
 use crate::policy::PolicyRoute;
 use crate::selectors::{Field, Mismatch, PortRange, SelectorPair, TrafficSelector};
+use crate::spd::{Action, Heading, SpdEntry};
 use crate::tables::{NextHopKind, Role, RouteTarget};
 use std::fmt;
 
@@ -15,6 +16,7 @@ impl Step {
     pub fn stage(&self) -> &'static str {
         match self {
             Self::Arrival { .. } => "arrival",
+            Self::Spd { .. } => "spd",
             Self::Policy { .. } => "policy",
             Self::Routes { .. } => "route",
             Self::NextHop(_) => "next-hop",
@@ -31,6 +33,10 @@ impl Step {
     #[must_use]
     pub fn losers(&self) -> Vec<String> {
         match self {
+            Self::Spd { skipped, .. } => skipped
+                .iter()
+                .map(|(order, entry)| format!("entry {order}, {entry}: does not match"))
+                .collect(),
             Self::Policy { skipped, matched, ours } => {
                 let hidden = matched.filter(|_| *ours);
                 let hidden = hidden.map(|route| format!("{}: the destination is ours", policy(&route)));
@@ -66,6 +72,13 @@ impl fmt::Display for Step {
             Self::Arrival { interface, vrf, for_us } => {
                 let whom = if *for_us { "for an address of ours" } else { "not for us" };
                 write!(f, "on outside interface {interface} in VRF {vrf}: {whom}")
+            }
+            Self::Spd { matched: None, .. } => {
+                f.write_str("no entry is about it: protected by its route, or refused")
+            }
+            Self::Spd { matched: Some((order, entry)), needs_whole, .. } => {
+                let hidden = if *needs_whole { ", whose ports only the whole packet shows" } else { "" };
+                write!(f, "entry {order}, {entry}{hidden}")
             }
             Self::Policy { matched: Some(route), ours: false, .. } => f.write_str(&policy(route)),
             Self::Policy { .. } => f.write_str("no policy route applies"),
@@ -104,13 +117,13 @@ impl fmt::Display for Step {
                     None => write!(f, "no SA of tunnel {tunnel} may carry it"),
                 }
             }
-            Self::Egress { interface, role, neighbour, bypass, entries } => {
+            Self::Egress { interface, role, neighbour, bypass } => {
                 let role = if *role == Role::Outside { "outside" } else { "inside" };
                 write!(f, "{role} interface {interface} to {neighbour}")?;
                 match bypass {
                     None => Ok(()),
                     Some(true) => f.write_str(", allowed by a bypass entry"),
-                    Some(false) => write!(f, ", allowed by none of {entries} bypass entries"),
+                    Some(false) => f.write_str(", allowed by no bypass entry"),
                 }
             }
             Self::Limits { hop_limit, expires, len, mtu } => {
@@ -194,6 +207,21 @@ impl fmt::Display for Mismatch {
 impl fmt::Display for SelectorPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} === {}", self.local, self.remote)
+    }
+}
+
+impl fmt::Display for SpdEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match self.action {
+            Action::Bypass => "bypass",
+            Action::Discard => "discard",
+        };
+        let heading = match self.heading {
+            Heading::Both => "",
+            Heading::Out => " out",
+            Heading::In => " in",
+        };
+        write!(f, "{action}{heading} {}", self.selectors)
     }
 }
 

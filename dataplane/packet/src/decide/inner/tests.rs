@@ -1,7 +1,8 @@
 use super::*;
 use crate::ids::NextHopId;
-use crate::policy::{Bypass, PolicyRoute};
-use crate::selectors::{PortRange, SelectorPair};
+use crate::policy::PolicyRoute;
+use crate::selectors::SelectorPair;
+use crate::spd::Action;
 use crate::tables::{Change, NextHop, Tunnel};
 use crate::testing::*;
 
@@ -77,15 +78,32 @@ fn nothing_leaves_in_clear_whatever_goes_down() {
     assert_eq!(inside(&tables, "10.2.0.9"), "no_active_tunnel");
     apply(&mut tables, [Change::DeleteRoute { vrf: INNER, prefix: prefix("10.2.0.0/24") }]);
     assert_eq!(inside(&tables, "10.2.0.9"), "cleartext_refused");
-    let entry = Bypass {
-        src: prefix("10.1.0.0/24"),
-        dst: prefix("203.0.113.0/24"),
-        protocol: 0,
-        ports: PortRange::ANY,
-    };
-    apply(&mut tables, [Change::PutBypass { vrf: INNER, entry }]);
+    let entry = spd_entry(Action::Bypass, "10.1.0.0/24", "203.0.113.0/24");
+    apply(&mut tables, [Change::PutSpdEntry { vrf: INNER, order: 7, entry }]);
     assert_eq!(inside(&tables, "203.0.113.9"), "forward 0 to 192.0.2.254");
     assert_eq!(inside(&tables, "10.2.0.9"), "cleartext_refused");
+}
+
+#[test]
+fn the_policy_is_asked_before_the_routes_and_no_bypass_keeps_a_packet_out_of_its_tunnel() {
+    let mut tables = gateway();
+    let put = |tables: &mut Tables<u32>, order, action, dst| {
+        let entry = spd_entry(action, "10.1.0.0/24", dst);
+        apply(tables, [Change::PutSpdEntry { vrf: INNER, order, entry }]);
+    };
+    put(&mut tables, 9, Action::Bypass, "10.2.0.0/24");
+    assert_eq!(inside(&tables, "10.2.0.9"), "sa 00010001");
+    put(&mut tables, 8, Action::Discard, "10.2.0.8/31");
+    for ingress in [Ingress::Inside, Ingress::Own, Ingress::Tunnel(TUNNEL)] {
+        assert_eq!(decide(&tables, &packet("10.2.0.9"), ingress), "policy_discard");
+    }
+    assert_eq!(inside(&tables, "10.2.0.10"), "sa 00010001");
+    put(&mut tables, 7, Action::Bypass, "10.2.0.9/32");
+    assert_eq!(inside(&tables, "10.2.0.9"), "sa 00010001", "the first entry decides");
+    put(&mut tables, 6, Action::Discard, "10.1.0.1/32");
+    assert_eq!(inside(&tables, "10.1.0.1"), "policy_discard", "our own address, too");
+    apply(&mut tables, [Change::DeleteSpdEntry { vrf: INNER, order: 6 }]);
+    assert_eq!(inside(&tables, "10.1.0.1"), "local");
 }
 
 #[test]

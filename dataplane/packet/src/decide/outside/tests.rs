@@ -1,7 +1,7 @@
 use super::*;
 use crate::headers::protocol;
-use crate::policy::Bypass;
 use crate::selectors::PortRange;
+use crate::spd::Action;
 use crate::tables::Change;
 use crate::testing::*;
 
@@ -82,8 +82,12 @@ fn cleartext_passes_only_by_a_bypass() {
     assert_eq!(classify(&tables, &inside), "cleartext_protected");
     assert_eq!(classify(&tables, &udp("192.0.2.2", "198.51.100.9", (1, 2), b"")), "not_for_us");
     let ports = PortRange::new(123, 123).expect("a range");
-    let entry = Bypass { src: prefix("10.1.0.0/24"), dst: prefix("203.0.113.0/24"), protocol: 17, ports };
-    apply(&mut tables, [Change::PutBypass { vrf: INNER, entry }]);
+    let mut entry = spd_entry(Action::Bypass, "10.1.0.0/24", "203.0.113.0/24");
+    entry.selectors.remote.ports = ports;
+    apply(&mut tables, [Change::PutSpdEntry { vrf: INNER, order: 7, entry }]);
     assert_eq!(classify(&tables, &inside), "forward 1");
     assert_eq!(classify(&tables, &udp("203.0.113.9", "10.1.0.9", (124, 1000), b"")), "cleartext_protected");
+    let discard = spd_entry(Action::Discard, "10.1.0.9/32", "0.0.0.0/0");
+    apply(&mut tables, [Change::PutSpdEntry { vrf: INNER, order: 6, entry: discard }]);
+    assert_eq!(classify(&tables, &inside), "policy_discard");
 }
