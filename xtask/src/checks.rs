@@ -87,7 +87,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["api", "gateway", "hugepages", "shm"],
         &["dpdk-sys", "esplanade-dataplane", "esplanade-controlplane"],
     ),
-    ("bench", &["dpdk", "rcu", "crypto", "packet", "esplanade-dataplane"], &[]),
+    ("bench", &["dpdk", "rcu", "crypto", "packet", "shm", "esplanade-dataplane"], &[]),
     ("sim", &["ike"], NO_IO),
     ("interop", &["esplanade", "api", "shm"], &["dpdk-sys"]),
     ("xtask", &[], &["dpdk-sys"]),

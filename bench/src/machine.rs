@@ -1,0 +1,157 @@
+//! What is measured with: EAL, packet buffers, a gateway's pipeline without ports, and clocks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use arrayvec::ArrayVec;
+use crypto::Selection;
+use dpdk::{Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig};
+use esplanade_dataplane::config::{Config, LimitConfig};
+use esplanade_dataplane::shared::{PortFacts, Shared, Tables};
+use esplanade_dataplane::worker::counters::{self, WorkerCounters};
+use esplanade_dataplane::worker::{Arrival, BURST, Pipeline, PipelineParts, Transmit};
+use packet::{DropReason, PortId};
+use rustix::time::{ClockId, clock_gettime};
+use shm::counters::{CountersReader, CountersWriter};
+
+use crate::gateway::OUR_MAC;
+
+/// Packet buffers: a capture in memory, and every queue of the virtual devices.
+const BUFFERS: u32 = 32_767;
+/// Interface slots of the counters page.
+pub(crate) const SLOTS: usize = 4;
+
+/// The process-wide parts.
+pub(crate) struct Machine {
+    pub(crate) eal: Eal,
+    pub(crate) pool: Mempool,
+    pub(crate) engine: Selection,
+}
+
+impl Machine {
+    /// Starts EAL with hugepages where there are some.
+    pub(crate) fn start(preference: crypto::Preference, workers: usize) -> Result<Self> {
+        let config = MempoolConfig { mbufs: BUFFERS, data_bytes: 2176, cache: 256 };
+        let eal = Eal::init(&EalConfig {
+            lcores: LcorePlan::automatic(workers),
+            memory: MemoryMode::Auto,
+            memory_mib: config.memory_mib() + 128,
+            ..EalConfig::default()
+        })?;
+        let pool = Mempool::new(&eal, "bench", &config)?;
+        Ok(Self { eal, pool, engine: crypto::select(preference)? })
+    }
+
+    /// A packet buffer with `bytes` in it.
+    pub(crate) fn packet(&self, bytes: &[u8]) -> Result<Mbuf> {
+        let mut packet = self.pool.alloc()?;
+        packet.extend_from_slice(bytes)?;
+        Ok(packet)
+    }
+}
+
+/// The limits of a configuration that sets none.
+pub(crate) fn limits() -> Result<LimitConfig> {
+    let text = "[dataplane]\n[[dataplane.port]]\nname = 'x'\ndevice = 'net_null0'\n";
+    Ok(Config::parse(std::path::Path::new("bench"), text)?.limits)
+}
+
+/// A counters page, to write and to read.
+pub(crate) fn page(workers: usize, slots: usize) -> Result<(CountersWriter, CountersReader)> {
+    let page = CountersWriter::create(&counters::spec(workers, SLOTS, slots, Vec::new()))?;
+    let reader = CountersReader::map(&page.fd()?)?;
+    Ok((page, reader))
+}
+
+/// Drops by reason, over all interfaces.
+pub(crate) fn drops(reader: &CountersReader) -> Vec<(&'static str, u64)> {
+    let count = |reason: DropReason| {
+        (0..SLOTS).map(|slot| reader.interface_totals(slot).drops[reason.index()]).sum::<u64>()
+    };
+    let all = DropReason::ALL.iter().map(|&reason| (reason.name(), count(reason)));
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
+/// One worker's stages over `tables`, with nothing before or behind them.
+pub(crate) struct Bench {
+    pub(crate) tables: Tables,
+    pub(crate) sent: Sent,
+    pub(crate) reader: CountersReader,
+    pipeline: Pipeline<Mbuf>,
+}
+
+/// What the pipeline sends.
+#[derive(Default)]
+pub(crate) struct Sent(pub(crate) Vec<Mbuf>);
+
+impl Transmit<Mbuf> for Sent {
+    #[inline]
+    fn transmit(&mut self, _: PortId, frames: &mut ArrayVec<Mbuf, BURST>) {
+        self.0.extend(frames.drain(..));
+    }
+}
+
+impl Bench {
+    pub(crate) fn new(machine: &Machine, tables: Tables) -> Result<Self> {
+        let facts = |(name, mac): (&str, _)| PortFacts {
+            name: name.to_owned(),
+            driver: "none".to_owned(),
+            mac,
+            mtu: 9000,
+            queues: 1,
+            promiscuous: false,
+        };
+        let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
+        let shared = Shared::new(ports, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
+        let shared = Arc::new(shared.with_pool(machine.pool));
+        let (page, reader) = page(1, 256)?;
+        let pipeline = Pipeline::new(PipelineParts {
+            index: 0,
+            shared,
+            crypto: machine.engine.backend.context()?,
+            counters: WorkerCounters::new(&page, 0, SLOTS),
+            early_packets: 64,
+            reassembly_datagrams: 16,
+            spare: Shared::spare,
+        });
+        Ok(Self { tables, sent: Sent(Vec::with_capacity(4096)), reader, pipeline })
+    }
+
+    /// Takes one burst through all stages; returns the TSC cycles that took.
+    #[inline(never)]
+    pub(crate) fn burst(&mut self, arrivals: &mut ArrayVec<Arrival<Mbuf>, BURST>) -> u64 {
+        let before = dpdk::tsc();
+        self.pipeline.process(&self.tables, arrivals, &mut self.sent, before);
+        dpdk::tsc() - before
+    }
+}
+
+/// How much of the CPU this thread got while something ran.
+pub(crate) struct CpuClock {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl CpuClock {
+    pub(crate) fn start() -> Self {
+        Self { wall: Instant::now(), cpu: thread_time() }
+    }
+
+    /// 1 for an undisturbed thread.
+    pub(crate) fn share(&self) -> f64 {
+        let wall = self.wall.elapsed().as_secs_f64();
+        ((thread_time() - self.cpu).as_secs_f64() / wall.max(1e-9)).min(1.0)
+    }
+}
+
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The value below which a tenth of the runs lie: neighbours only ever add.
+pub(crate) fn lowest_tenth(runs: &mut [f64]) -> f64 {
+    runs.sort_by(f64::total_cmp);
+    runs.get(runs.len() / 10).copied().unwrap_or(f64::NAN)
+}

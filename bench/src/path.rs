@@ -1,0 +1,146 @@
+//! Scope `path`: everything a worker does with a packet but receiving and transmitting it.
+
+use anyhow::{Result, ensure};
+use arrayvec::ArrayVec;
+use dpdk::Mbuf;
+use esplanade_dataplane::worker::{Arrival, BURST};
+use packet::PortId;
+
+use crate::gateway::{LAN, OUR_MAC, SaSpec, Side, WAN, tables};
+use crate::machine::{Bench, CpuClock, Machine, drops, lowest_tenth};
+use crate::report::{Direction, Measurement, Scope};
+use crate::traffic::{self, Size, float};
+
+/// Packets in one burst, as a receive queue gives them.
+const POLL: usize = 32;
+/// Packets prepared at once: in cache, as a device that writes there leaves them.
+const BATCH: usize = 256;
+
+/// Both gateways, and the packets between them.
+pub(crate) struct Path {
+    head: Bench,
+    branches: Bench,
+    frames: Frames,
+}
+
+impl Path {
+    pub(crate) fn new(machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Self> {
+        Ok(Self {
+            head: Bench::new(machine, tables(Side::Head, spec)?)?,
+            branches: Bench::new(machine, tables(Side::Branches, spec)?)?,
+            frames: Frames::new(spec.count, size)?,
+        })
+    }
+
+    /// Seals `packets`; returns the cycles of each, and the frames as they reach the branches.
+    fn seal(&mut self, packets: Vec<Mbuf>) -> Result<(f64, Vec<Mbuf>)> {
+        let count = packets.len();
+        let cycles = run_batch(&mut self.head, LAN, packets);
+        let mut sealed = std::mem::take(&mut self.head.sent.0);
+        ensure!(sealed.len() == count, "not every packet was sealed: {:?}", drops(&self.head.reader));
+        for frame in &mut sealed {
+            // The branches' port in place of the router.
+            frame.data_mut()[..6].copy_from_slice(&OUR_MAC[WAN.index()].0);
+        }
+        Ok((cycles, sealed))
+    }
+
+    fn open(&mut self, packets: Vec<Mbuf>) -> Result<f64> {
+        let count = packets.len();
+        let cycles = run_batch(&mut self.branches, WAN, packets);
+        ensure!(
+            self.branches.sent.0.len() == count,
+            "not every packet was opened: {:?}",
+            drops(&self.branches.reader)
+        );
+        self.branches.sent.0.clear();
+        Ok(cycles)
+    }
+
+    /// So many frames for the head, and the same sealed by it for the branches: sequence numbers from 1.
+    pub(crate) fn captures(
+        mut self,
+        machine: &Machine,
+        packets: usize,
+    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+        let (mut plain, mut sealed) = (Vec::with_capacity(packets), Vec::with_capacity(packets));
+        while plain.len() < packets {
+            let batch = self.frames.batch(machine)?;
+            plain.extend(batch.iter().map(|frame| frame.data().to_vec()));
+            let (_, frames) = self.seal(batch)?;
+            sealed.extend(frames.iter().map(|frame| frame.data().to_vec()));
+        }
+        Ok((plain, sealed))
+    }
+}
+
+/// Both directions of one suite, size and number of SAs.
+pub(crate) fn measure(
+    machine: &Machine,
+    spec: &SaSpec<'_>,
+    size: Size,
+    runs: usize,
+) -> Result<Vec<Measurement>> {
+    let mut path = Path::new(machine, spec, size)?;
+    let (mut encap, mut decap) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+    let clock = CpuClock::start();
+    for run in 0..runs + runs / 10 {
+        let batch = path.frames.batch(machine)?;
+        let (sealing, sealed) = path.seal(batch)?;
+        let opening = path.open(sealed)?;
+        // The first tenth warms up.
+        if run >= runs / 10 {
+            encap.push(sealing);
+            decap.push(opening);
+        }
+    }
+    let share = clock.share();
+    let row = |(direction, mut runs): (Direction, Vec<f64>)| {
+        let cycles = lowest_tenth(&mut runs);
+        Measurement::new(direction, spec, size, Scope::Path, cycles).with_cpu_share(share)
+    };
+    Ok([(Direction::Encap, encap), (Direction::Decap, decap)].map(row).into())
+}
+
+/// TSC cycles a packet.
+fn run_batch(bench: &mut Bench, port: PortId, packets: Vec<Mbuf>) -> f64 {
+    let count = packets.len();
+    let mut packets = packets.into_iter();
+    let mut cycles = 0;
+    loop {
+        let mut arrivals: ArrayVec<_, BURST> =
+            packets.by_ref().take(POLL).map(|frame| Arrival::Frame { port, frame }).collect();
+        if arrivals.is_empty() {
+            return float(usize::try_from(cycles).unwrap_or(usize::MAX)) / float(count);
+        }
+        cycles += bench.burst(&mut arrivals);
+    }
+}
+
+/// A frame for each SA, in an order that no cache foresees.
+struct Frames {
+    frames: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl Frames {
+    fn new(sas: usize, size: Size) -> Result<Self> {
+        // A stride prime to the number of SAs that jumps pages and sets.
+        let stride = (0..).map(|more| 7919 + more).find(|stride| gcd(*stride, sas) == 1).unwrap_or(1);
+        let frames = (0..sas.max(12)).map(|n| traffic::frame(n * stride % sas, size.of(n)));
+        Ok(Self { frames: frames.collect::<Result<_>>()?, next: 0 })
+    }
+
+    fn batch(&mut self, machine: &Machine) -> Result<Vec<Mbuf>> {
+        let mut next = || {
+            let frame = machine.packet(&self.frames[self.next]);
+            self.next = (self.next + 1) % self.frames.len();
+            frame
+        };
+        (0..BATCH).map(|_| next()).collect()
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
