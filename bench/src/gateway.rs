@@ -43,14 +43,14 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    fn outside(self) -> Ipv4Addr {
+    pub(crate) fn outside(self) -> Ipv4Addr {
         match self {
             Self::Head => Ipv4Addr::new(192, 0, 2, 1),
             Self::Branches => Ipv4Addr::new(192, 0, 2, 2),
         }
     }
 
-    fn other(self) -> Self {
+    pub(crate) fn other(self) -> Self {
         match self {
             Self::Head => Self::Branches,
             Self::Branches => Self::Head,
@@ -178,7 +178,7 @@ fn branch_network(sa: usize) -> Prefix {
 }
 
 /// Our inbound SPI of an SA: the slot in the low bits, the side in the high ones.
-fn spi(side: Side, sa: usize) -> Result<Spi> {
+pub(crate) fn spi(side: Side, sa: usize) -> Result<Spi> {
     let side = match side {
         Side::Head => 0x1000_0000,
         Side::Branches => 0x2000_0000,
@@ -208,14 +208,18 @@ fn install(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Res
     Ok(())
 }
 
-/// Half of an SA at `side`; `sender` seals with the same key.
-fn parameters(side: Side, sa: usize, sender: Side, spec: &SaSpec<'_>) -> Result<SaParameters<Key>> {
+/// Encryption and authentication key of what `sender` seals.
+pub(crate) fn keys(sa: usize, sender: Side, suite: Suite) -> (Vec<u8>, Vec<u8>) {
     let seed = number(sa).wrapping_mul(0x9e37_79b1) ^ u32::from(sender == Side::Head);
     let bytes = |len: usize, salt: u32| -> Vec<u8> {
         (1..).map(|i: u32| (seed ^ salt).wrapping_mul(i).to_be_bytes()[1]).take(len).collect()
     };
-    let (encryption, authentication) =
-        (bytes(spec.suite.encryption_key_len(), 0x55aa), bytes(spec.suite.authentication_key_len(), 0xaa55));
+    (bytes(suite.encryption_key_len(), 0x55aa), bytes(suite.authentication_key_len(), 0xaa55))
+}
+
+/// Half of an SA at `side`; `sender` seals with the same key.
+fn parameters(side: Side, sa: usize, sender: Side, spec: &SaSpec<'_>) -> Result<SaParameters<Key>> {
+    let (encryption, authentication) = keys(sa, sender, spec.suite);
     let material = KeyMaterial { encryption: &encryption, authentication: &authentication };
     let (transform, key_bits) = spec.suite.cipher().transform();
     let integrity = spec.suite.integrity().map_or(0, crypto::Integrity::transform);

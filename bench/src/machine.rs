@@ -16,11 +16,14 @@ use rustix::time::{ClockId, clock_gettime};
 use shm::counters::{CountersReader, CountersWriter};
 
 use crate::gateway::OUR_MAC;
+use crate::traffic::float;
 
 /// Packet buffers: a capture in memory, and every queue of the virtual devices.
 const BUFFERS: u32 = 32_767;
 /// Interface slots of the counters page.
-pub(crate) const SLOTS: usize = 4;
+const SLOTS: usize = 4;
+/// SA lines of the counters page, which the agent writes.
+const SA_LINES: usize = 256;
 
 /// The process-wide parts.
 pub(crate) struct Machine {
@@ -43,6 +46,22 @@ impl Machine {
         Ok(Self { eal, pool, engine: crypto::select(preference)? })
     }
 
+    /// The stages of one worker, and its counters.
+    pub(crate) fn pipeline(&self, shared: &Arc<Shared>) -> Result<(Pipeline<Mbuf>, CountersReader)> {
+        let page = CountersWriter::create(&counters::spec(1, SLOTS, SA_LINES, Vec::new()))?;
+        let reader = CountersReader::map(&page.fd()?)?;
+        let pipeline = Pipeline::new(PipelineParts {
+            index: 0,
+            shared: Arc::clone(shared),
+            crypto: self.engine.backend.context()?,
+            counters: WorkerCounters::new(&page, 0, SLOTS),
+            early_packets: 64,
+            reassembly_datagrams: 16,
+            spare: Shared::spare,
+        });
+        Ok((pipeline, reader))
+    }
+
     /// A packet buffer with `bytes` in it.
     pub(crate) fn packet(&self, bytes: &[u8]) -> Result<Mbuf> {
         let mut packet = self.pool.alloc()?;
@@ -55,13 +74,6 @@ impl Machine {
 pub(crate) fn limits() -> Result<LimitConfig> {
     let text = "[dataplane]\n[[dataplane.port]]\nname = 'x'\ndevice = 'net_null0'\n";
     Ok(Config::parse(std::path::Path::new("bench"), text)?.limits)
-}
-
-/// A counters page, to write and to read.
-pub(crate) fn page(workers: usize, slots: usize) -> Result<(CountersWriter, CountersReader)> {
-    let page = CountersWriter::create(&counters::spec(workers, SLOTS, slots, Vec::new()))?;
-    let reader = CountersReader::map(&page.fd()?)?;
-    Ok((page, reader))
 }
 
 /// Drops by reason, over all interfaces.
@@ -105,16 +117,7 @@ impl Bench {
         let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
         let shared = Shared::new(ports, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
         let shared = Arc::new(shared.with_pool(machine.pool));
-        let (page, reader) = page(1, 256)?;
-        let pipeline = Pipeline::new(PipelineParts {
-            index: 0,
-            shared,
-            crypto: machine.engine.backend.context()?,
-            counters: WorkerCounters::new(&page, 0, SLOTS),
-            early_packets: 64,
-            reassembly_datagrams: 16,
-            spare: Shared::spare,
-        });
+        let (pipeline, reader) = machine.pipeline(&shared)?;
         Ok(Self { tables, sent: Sent(Vec::with_capacity(4096)), reader, pipeline })
     }
 
@@ -125,6 +128,11 @@ impl Bench {
         self.pipeline.process(&self.tables, arrivals, &mut self.sent, before);
         dpdk::tsc() - before
     }
+}
+
+/// TSC cycles in a second.
+pub(crate) fn tsc_hz() -> f64 {
+    float(usize::try_from(dpdk::tsc_hz() / 1000).unwrap_or(0)) * 1000.0
 }
 
 /// How much of the CPU this thread got while something ran.
@@ -145,7 +153,8 @@ impl CpuClock {
     }
 }
 
-fn thread_time() -> Duration {
+/// CPU time of this thread.
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

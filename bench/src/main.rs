@@ -1,12 +1,16 @@
 //! `esplanade-bench`: what a packet costs, and how many there may be a second.
 
+mod compare;
 mod engines;
 mod gateway;
 mod machine;
 mod path;
 mod report;
+mod secgw;
 mod traffic;
 mod worker;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
@@ -14,7 +18,8 @@ use crypto::Suite;
 
 use crate::gateway::{MAX_SAS, SaSpec};
 use crate::machine::Machine;
-use crate::report::Scope;
+use crate::report::{Measurement, Scope};
+use crate::secgw::Secgw;
 use crate::traffic::Size;
 
 /// Measure cycles per packet and packet rates of the data plane on this machine
@@ -40,6 +45,15 @@ struct Cli {
     /// Runs of 256 packets for each figure; the lowest tenth counts
     #[arg(long, default_value_t = 400)]
     runs: usize,
+    /// Beside DPDK's ipsec-secgw, in alternating rounds on the same devices and packets
+    #[arg(long)]
+    compare: bool,
+    /// The program, as `cargo xtask bench --compare` builds it
+    #[arg(long, default_value = "ipsec-secgw", requires = "compare")]
+    secgw: PathBuf,
+    /// Rounds of a comparison
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// The cryptographic engines alone
     #[arg(long)]
     engines: bool,
@@ -72,6 +86,25 @@ impl SuiteName {
     }
 }
 
+impl Cli {
+    fn measure(&self, machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Vec<Measurement>> {
+        if self.compare {
+            ensure!(Secgw::has(spec.suite), "--compare: ipsec-secgw does not have {}", spec.suite);
+            ensure!(spec.count == 1, "--compare is for one SA");
+            let secgw = Secgw { program: self.secgw.clone() };
+            return compare::measure(machine, &secgw, spec, size, self.rounds);
+        }
+        let mut rows = Vec::new();
+        for scope in &self.scope {
+            rows.extend(match scope {
+                Scope::Path => path::measure(machine, spec, size, self.runs)?,
+                Scope::Worker => worker::measure(machine, spec, size, self.runs)?,
+            });
+        }
+        Ok(rows)
+    }
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
     if cli.engines {
@@ -87,13 +120,7 @@ fn main() -> Result<()> {
             let engine = &*machine.engine.backend;
             let spec = SaSpec { suite: suite.suite()?, count, workers: 1, engine, memory: &memory };
             for &size in &cli.sizes {
-                for scope in &cli.scope {
-                    let measure = match scope {
-                        Scope::Path => path::measure,
-                        Scope::Worker => worker::measure,
-                    };
-                    rows.extend(measure(&machine, &spec, size, cli.runs)?);
-                }
+                rows.extend(cli.measure(&machine, &spec, size)?);
             }
         }
     }

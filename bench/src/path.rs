@@ -57,21 +57,25 @@ impl Path {
         Ok(cycles)
     }
 
-    /// So many frames for the head, and the same sealed by it for the branches: sequence numbers from 1.
-    pub(crate) fn captures(
-        mut self,
-        machine: &Machine,
-        packets: usize,
-    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
-        let (mut plain, mut sealed) = (Vec::with_capacity(packets), Vec::with_capacity(packets));
-        while plain.len() < packets {
+    /// So many frames for the head, and what it makes of them.
+    pub(crate) fn record(mut self, machine: &Machine, packets: usize) -> Result<Recording> {
+        let mut recording = Recording::default();
+        let bytes = |frames: &[Mbuf]| frames.iter().map(|frame| frame.data().to_vec()).collect::<Vec<_>>();
+        while recording.plain.len() < packets {
             let batch = self.frames.batch(machine)?;
-            plain.extend(batch.iter().map(|frame| frame.data().to_vec()));
-            let (_, frames) = self.seal(batch)?;
-            sealed.extend(frames.iter().map(|frame| frame.data().to_vec()));
+            recording.plain.extend(bytes(&batch));
+            let (_, sealed) = self.seal(batch)?;
+            recording.sealed.extend(bytes(&sealed));
         }
-        Ok((plain, sealed))
+        Ok(recording)
     }
+}
+
+/// Frames as they reach the head and, sealed, the branches: sequence numbers from 1.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub(crate) plain: Vec<Vec<u8>>,
+    pub(crate) sealed: Vec<Vec<u8>>,
 }
 
 /// Both directions of one suite, size and number of SAs.
@@ -99,7 +103,7 @@ pub(crate) fn measure(
         let cycles = lowest_tenth(&mut runs);
         Measurement::new(direction, spec, size, Scope::Path, cycles).with_cpu_share(share)
     };
-    Ok([(Direction::Encap, encap), (Direction::Decap, decap)].map(row).into())
+    Ok(Direction::BOTH.into_iter().zip([encap, decap]).map(row).collect())
 }
 
 /// TSC cycles a packet.

@@ -4,7 +4,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::gateway::SaSpec;
-use crate::traffic::{Size, float};
+use crate::machine::tsc_hz;
+use crate::traffic::Size;
 
 /// Into the tunnel, or out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -12,6 +13,10 @@ use crate::traffic::{Size, float};
 pub(crate) enum Direction {
     Encap,
     Decap,
+}
+
+impl Direction {
+    pub(crate) const BOTH: [Self; 2] = [Self::Encap, Self::Decap];
 }
 
 /// What of a worker was measured.
@@ -43,13 +48,23 @@ pub(crate) struct Measurement {
     /// Share of its CPU that the worker got, 0 to 1.
     pub(crate) cpu_share: f64,
     pub(crate) drops: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) comparison: Option<Comparison>,
+}
+
+/// The same packets through another gateway.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) peer: &'static str,
+    pub(crate) peer_tsc_per_packet: f64,
+    /// Ours to the peer's, the median of the rounds: below 1, ours is faster.
+    pub(crate) ratio_tsc: f64,
 }
 
 impl Measurement {
     /// A row at `tsc` cycles a packet.
     pub(crate) fn new(direction: Direction, spec: &SaSpec<'_>, size: Size, scope: Scope, tsc: f64) -> Self {
-        let hz = float(usize::try_from(dpdk::tsc_hz() / 1000).unwrap_or(0)) * 1000.0;
-        let rate = hz / tsc;
+        let rate = tsc_hz() / tsc;
         Self {
             direction,
             suite: spec.suite.to_string(),
@@ -63,6 +78,7 @@ impl Measurement {
             core_cycles_per_packet: None,
             cpu_share: 1.0,
             drops: 0,
+            comparison: None,
         }
     }
 
@@ -99,9 +115,11 @@ pub(crate) fn table(rows: &[Measurement]) -> Table {
             format!("{:.3}", row.mpps),
             format!("{:.2}", row.gbit_per_s),
             format!("{:.2}", row.cpu_share),
+            row.comparison.as_ref().map_or_else(String::new, |c| format!("{:.1}", c.peer_tsc_per_packet)),
+            row.comparison.as_ref().map_or_else(String::new, |c| format!("{:.3}", c.ratio_tsc)),
         ]);
     }
-    (3..10)
+    (3..12)
         .filter_map(|n| table.column_mut(n).map(|column| column.set_cell_alignment(CellAlignment::Right)))
         .count();
     table

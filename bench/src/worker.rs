@@ -3,28 +3,53 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::path;
+use std::path::{self, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use dpdk::Port;
 use esplanade_dataplane::config::{PortConfig, RxMode};
 use esplanade_dataplane::ports::{self, OpenPorts};
 use esplanade_dataplane::shared::{Shared, Tables};
-use esplanade_dataplane::worker::counters::WorkerCounters;
-use esplanade_dataplane::worker::{Pipeline, PipelineParts, Worker, WorkerQueues};
+use esplanade_dataplane::worker::{Worker, WorkerQueues};
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 use shm::counters::CountersReader;
+use tempfile::TempDir;
 
-use crate::gateway::{LAN, OUR_MAC, SaSpec, Side, WAN, renew, tables};
-use crate::machine::{CpuClock, Machine, SLOTS, drops, limits, lowest_tenth, page};
+use crate::gateway::{OUR_MAC, SaSpec, Side, renew, tables};
+use crate::machine::{CpuClock, Machine, drops, limits, lowest_tenth, thread_time, tsc_hz};
 use crate::path::Path;
 use crate::report::{Direction, Measurement, Scope};
-use crate::traffic::Size;
+use crate::traffic::{Size, float};
 
 /// Packets in a capture file, at least; whole bursts.
 const PACKETS: usize = 4096;
+
+/// The packets of one suite, size and number of SAs, as files for both directions.
+pub(crate) struct Captures {
+    folder: TempDir,
+    packets: usize,
+}
+
+impl Captures {
+    pub(crate) fn write(machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Self> {
+        let captures =
+            Self { folder: tempfile::tempdir()?, packets: spec.count.next_power_of_two().max(PACKETS) };
+        let frames = Path::new(machine, spec, size)?.record(machine, captures.packets)?;
+        write(&captures.file(Direction::Encap), &frames.plain)?;
+        write(&captures.file(Direction::Decap), &frames.sealed)?;
+        Ok(captures)
+    }
+
+    /// What is played to the gateway in this direction.
+    pub(crate) fn file(&self, direction: Direction) -> PathBuf {
+        self.folder.path().join(match direction {
+            Direction::Encap => "plain.pcap",
+            Direction::Decap => "sealed.pcap",
+        })
+    }
+}
 
 /// Both directions of one suite, size and number of SAs.
 pub(crate) fn measure(
@@ -33,29 +58,20 @@ pub(crate) fn measure(
     size: Size,
     passes: usize,
 ) -> Result<Vec<Measurement>> {
-    let folder = tempfile::tempdir()?;
-    let packets = spec.count.next_power_of_two().max(PACKETS);
-    let (plain, sealed) = Path::new(machine, spec, size)?.captures(machine, packets)?;
-    let sides = [(Direction::Encap, Side::Head, plain), (Direction::Decap, Side::Branches, sealed)];
+    let captures = Captures::write(machine, spec, size)?;
     let mut rows = Vec::new();
-    for (direction, side, frames) in sides {
-        let file = folder.path().join("packets.pcap");
-        write(&file, &frames)?;
-        let mut rig = Rig::new(machine, spec, side, &file)?;
+    for direction in Direction::BOTH {
+        let mut rig = Rig::new(machine, spec, direction, &captures)?;
         let clock = CpuClock::start();
         let mut runs = Vec::with_capacity(passes);
         for pass in 0..passes + passes / 10 {
-            let cycles = rig.pass(packets)?;
+            let cycles = rig.pass()?;
             if pass >= passes / 10 {
                 runs.push(cycles);
             }
-            // The packets come again: what was received once would be replays.
-            if side == Side::Branches {
-                rig.renew(spec)?;
-            }
+            rig.rewind(spec)?;
         }
-        let lost = drops(&rig.reader);
-        ensure!(lost.is_empty(), "{direction:?} {size}: packets were dropped: {lost:?}");
+        rig.check()?;
         let row = Measurement::new(direction, spec, size, Scope::Worker, lowest_tenth(&mut runs));
         rows.push(row.with_cpu_share(clock.share()));
     }
@@ -72,8 +88,9 @@ fn write(path: &path::Path, frames: &[Vec<u8>]) -> Result<()> {
 }
 
 /// A worker on its two devices.
-struct Rig {
+pub(crate) struct Rig {
     side: Side,
+    packets: usize,
     shared: Arc<Shared>,
     tables: Tables,
     worker: Worker,
@@ -88,66 +105,90 @@ thread_local! {
 }
 
 impl Rig {
-    fn new(machine: &Machine, spec: &SaSpec<'_>, side: Side, packets: &path::Path) -> Result<Self> {
+    pub(crate) fn new(
+        machine: &Machine,
+        spec: &SaSpec<'_>,
+        direction: Direction,
+        captures: &Captures,
+    ) -> Result<Self> {
         let number = DEVICES.replace(DEVICES.get() + 1);
-        let player = format!("net_pcap{number},rx_pcap={},infinite_rx=1", packets.display());
+        let player = format!("net_pcap{number},rx_pcap={},infinite_rx=1", captures.file(direction).display());
         let sink = format!("net_null{number},no-rx=1");
-        let devices = match side {
-            Side::Head => [sink, player],
-            Side::Branches => [player, sink],
+        let (side, devices) = match direction {
+            Direction::Encap => (Side::Head, [sink, player]),
+            Direction::Decap => (Side::Branches, [player, sink]),
         };
         let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
         open.queues.push(WorkerQueues { rx: Vec::new(), tx: Vec::new() });
         for (name, device) in ["wan", "lan"].into_iter().zip(devices) {
             let port = Port::open(&machine.eal, &device.parse()?).with_context(|| device.clone())?;
-            let config = PortConfig {
-                name: name.to_owned(),
-                device,
-                rx_descriptors: 512,
-                tx_descriptors: 512,
-                promiscuous: false,
-                mtu: 1500,
-            };
-            ports::start(port, &config, 1, &machine.pool, false, &mut open)?;
+            ports::start(port, &port_config(name, device), 1, &machine.pool, false, &mut open)?;
         }
-        // The frames are addressed before the devices exist.
-        open.facts[WAN.index()].mac = OUR_MAC[WAN.index()];
-        open.facts[LAN.index()].mac = OUR_MAC[LAN.index()];
+        // The frames were addressed before the devices were there.
+        for (facts, mac) in open.facts.iter_mut().zip(OUR_MAC) {
+            facts.mac = mac;
+        }
         let tables = tables(side, spec)?;
         let shared = Shared::new(open.facts, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
         let shared = Arc::new(shared.with_pool(machine.pool));
-        let (page, reader) = page(1, 256)?;
-        let pipeline = Pipeline::new(PipelineParts {
-            index: 0,
-            shared: Arc::clone(&shared),
-            crypto: machine.engine.backend.context()?,
-            counters: WorkerCounters::new(&page, 0, SLOTS),
-            early_packets: 64,
-            reassembly_datagrams: 16,
-            spare: Shared::spare,
-        });
+        let (pipeline, reader) = machine.pipeline(&shared)?;
         let queues = open.queues.pop().context("the worker's queues")?;
         let worker = Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Poll)?;
-        Ok(Self { side, shared, tables, worker, reader, _ports: open.ports })
+        Ok(Self { side, packets: captures.packets, shared, tables, worker, reader, _ports: open.ports })
     }
 
     /// Plays the capture once; returns TSC cycles a packet.
-    fn pass(&mut self, packets: usize) -> Result<f64> {
+    pub(crate) fn pass(&mut self) -> Result<f64> {
         let before = dpdk::tsc();
         let mut taken = 0;
-        while taken < packets {
+        while taken < self.packets {
             taken += self.worker.turn();
         }
         let cycles = dpdk::tsc() - before;
-        ensure!(taken == packets, "a burst crossed the end of the capture");
-        Ok(f64::from(u32::try_from(cycles)?) / f64::from(u32::try_from(packets)?))
+        ensure!(taken == self.packets, "a burst crossed the end of the capture");
+        Ok(float(usize::try_from(cycles)?) / float(self.packets))
     }
 
-    fn renew(&mut self, spec: &SaSpec<'_>) -> Result<()> {
-        renew(&mut self.tables, self.side, spec)?;
-        self.shared.tables.publish(self.tables.clone());
-        // What was published before has been left behind during the pass.
-        self.shared.domain.reclaim();
+    /// The packets come again: what was received once would be replays.
+    pub(crate) fn rewind(&mut self, spec: &SaSpec<'_>) -> Result<()> {
+        if self.side == Side::Branches {
+            renew(&mut self.tables, self.side, spec)?;
+            self.shared.tables.publish(self.tables.clone());
+            // What was published before has been left behind during the pass.
+            self.shared.domain.reclaim();
+        }
         Ok(())
+    }
+
+    /// Plays the capture for that long; returns the TSC cycles of CPU time that a packet took.
+    pub(crate) fn sustain(&mut self, spec: &SaSpec<'_>, time: Duration) -> Result<f64> {
+        let end = Instant::now() + time;
+        let (mut cpu, mut passes) = (Duration::ZERO, 0);
+        while Instant::now() < end {
+            let before = thread_time();
+            self.pass()?;
+            cpu += thread_time() - before;
+            passes += 1;
+            self.rewind(spec)?;
+        }
+        self.check()?;
+        Ok(cpu.as_secs_f64() * tsc_hz() / float(passes * self.packets))
+    }
+
+    fn check(&self) -> Result<()> {
+        let lost = drops(&self.reader);
+        ensure!(lost.is_empty(), "packets were dropped: {lost:?}");
+        Ok(())
+    }
+}
+
+fn port_config(name: &str, device: String) -> PortConfig {
+    PortConfig {
+        name: name.to_owned(),
+        device,
+        rx_descriptors: 512,
+        tx_descriptors: 512,
+        promiscuous: false,
+        mtu: 1500,
     }
 }
