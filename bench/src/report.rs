@@ -102,6 +102,8 @@ pub(crate) fn table(rows: &[Measurement]) -> Table {
         "Mpps",
         "Gbit/s",
         "CPU",
+        "peer t",
+        "ratio",
     ]);
     for row in rows {
         table.add_row([

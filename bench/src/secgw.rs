@@ -44,13 +44,15 @@ impl Secgw {
     }
 
     fn command(&self, direction: Direction, capture: &Path, config: &Path) -> Command {
-        let mut command = Command::new(&self.program);
+        // Into a pipe, it would tell its statistics only when its buffer is full.
+        let mut command = Command::new("stdbuf");
+        command.arg("-oL").arg(&self.program);
         let unprotected = match direction {
             Direction::Encap => "0x2",
             Direction::Decap => "0x1",
         };
         // Port 0 plays, port 1 swallows; one lcore, on the CPU that our worker has.
-        command.args(["-l", "0", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--no-shconf"]);
+        command.args(["-l", "0", "--no-huge", "-m", "1024", "--no-pci", "--no-telemetry", "--no-shconf"]);
         command.args(["--vdev", &format!("net_pcap0,rx_pcap={},infinite_rx=1", capture.display())]);
         command.args([
             "--vdev",
@@ -62,7 +64,7 @@ impl Secgw {
         ]);
         command.args(["--", "-p", "0x3", "-P", "-u", unprotected, "-l", "-w", "0", "-s", "32767", "-t", "1"]);
         command.args(["--config", "(0,0,0),(1,0,0)", "-f"]).arg(config);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }
 }
@@ -131,17 +133,22 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
+/// One SA each way, since it insists on both; only one of them sees packets.
 fn configuration(suite: Suite, direction: Direction) -> Result<String> {
     let algorithms = algorithms(suite).context("ipsec-secgw does not have this suite")?;
-    let (way, route) = match direction {
-        Direction::Encap => ("out", "192.0.2.0/24"),
-        Direction::Decap => ("in", "10.64.0.0/10"),
+    let (head, branches) = (Side::Head.outside(), Side::Branches.outside());
+    let (measured, other, route) = match direction {
+        Direction::Encap => ("out", "in", "192.0.2.0/24"),
+        Direction::Decap => ("in", "out", "10.64.0.0/10"),
     };
     let spi = spi(Side::Branches, 0)?.value();
-    let (src, dst) = (Side::Head.outside(), Side::Branches.outside());
     let mut text = String::new();
-    writeln!(text, "sp ipv4 {way} esp protect {spi} pri 1 dst 10.64.0.0/10 sport 0:65535 dport 0:65535")?;
-    writeln!(text, "sa {way} {spi} {algorithms} mode ipv4-tunnel src {src} dst {dst}")?;
+    for (way, spi, network, src, dst) in
+        [(measured, spi, "10.64.0.0/10", head, branches), (other, 300, "10.1.0.0/24", branches, head)]
+    {
+        writeln!(text, "sp ipv4 {way} esp protect {spi} pri 1 dst {network} sport 0:65535 dport 0:65535")?;
+        writeln!(text, "sa {way} {spi} {algorithms} mode ipv4-tunnel src {src} dst {dst}")?;
+    }
     writeln!(text, "rt ipv4 dst {route} port 1")?;
     for (port, mac) in NEIGHBOUR_MAC.iter().enumerate() {
         writeln!(text, "neigh port {port} {}", hex(&mac.0))?;

@@ -2,6 +2,7 @@
 
 mod actions;
 mod capture;
+mod bench;
 mod check;
 mod demo;
 mod doctor;
@@ -116,6 +117,11 @@ enum Command {
     /// Example:  esplanade terminate hq
     #[command(verbatim_doc_comment)]
     Terminate(actions::Target),
+    /// Measure cycles per packet and packet rates of the data plane on this machine
+    ///
+    /// Example:  sudo esplanade bench --suite aes128gcm --sizes 256,1400
+    #[command(verbatim_doc_comment, disable_help_flag = true)]
+    Bench(bench::Options),
     /// Check a configuration without running anything
     #[command(subcommand)]
     Config(check::Command),
@@ -146,6 +152,7 @@ impl Cli {
             Command::Initiate(target) => actions::initiate(&client, &target),
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),
+            Command::Bench(options) => bench::run(&options),
             Command::Config(command) => check::run(&command),
             Command::Doctor(format) => doctor::run(format),
             Command::Version(format) => version::run(format),

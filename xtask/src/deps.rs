@@ -49,6 +49,9 @@ pub(crate) const STRONGSWAN: PackageSet = PackageSet {
 pub(crate) const GUEST: PackageSet =
     PackageSet { what_for: "the Linux kernel peer", packages: &["mmdebstrap", "zstd", "cpio", "socat"] };
 
+/// The sources of DPDK's example gateway.
+pub(crate) const COMPARE: PackageSet = PackageSet { what_for: "the comparison", packages: &["dpdk-doc"] };
+
 /// What the tests need beyond all that: an independent ESP implementation.
 pub(crate) const TEST: PackageSet = PackageSet {
     what_for: "the tests",

@@ -4,6 +4,7 @@
 //! says so. It needs no DPDK, so that it can install DPDK.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod checks;
 mod debian13;
@@ -51,6 +52,17 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Install what is missing, build, and measure cycles per packet and packet rates
+    ///
+    /// Examples:
+    ///   cargo xtask bench --suite aes128gcm --sizes 256,1400 --json
+    ///   cargo xtask bench --compare
+    #[command(verbatim_doc_comment, disable_help_flag = true)]
+    Bench {
+        /// Arguments of `esplanade bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Formatting, lints, layering, licences, without running tests
     Check,
     /// Install the Debian packages that building, running and testing need
@@ -91,6 +103,7 @@ fn execute(task: Task) -> anyhow::Result<bool> {
         Task::Demo { args } => build::demo(&args),
         Task::Test => suite::test(),
         Task::Interop { args } => suite::interop(&args),
+        Task::Bench { args } => bench::run(&args),
         Task::Check => {
             deps::ensure(&[deps::BUILD])?;
             Ok(checks::all()?.failed == 0)
