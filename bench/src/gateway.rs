@@ -161,6 +161,7 @@ fn tunnel(side: Side, sa: usize) -> Vec<Change<Key>> {
         df: DfPolicy::Copy,
         dscp: DscpPolicy::Copy,
         acquire: false,
+        probe: None,
     };
     let mut changes = vec![Change::PutTunnel(tunnel)];
     if side == Side::Head {

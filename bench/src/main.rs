@@ -80,7 +80,7 @@ impl SuiteName {
             Self::Aes256gcm => (20, 256, 0),
             Self::Aes128cbcSha1 => (12, 128, 2),
             Self::Aes256cbcSha256 => (12, 256, 12),
-            Self::Chacha20poly1305 => (28, 0, 0),
+            Self::Chacha20poly1305 => (28, 256, 0),
         };
         Suite::from_transforms(cipher, bits, mac).context("a suite")
     }
