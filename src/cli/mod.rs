@@ -1,8 +1,8 @@
 //! The command line.
 
 mod actions;
-mod capture;
 mod bench;
+mod capture;
 mod check;
 mod demo;
 mod doctor;
