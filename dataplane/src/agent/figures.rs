@@ -61,7 +61,7 @@ figures! {
     EventsSuppressed = "events_suppressed", "Hints to control not given because of their rate limit.";
     Sessions = "sessions", "Control sessions opened since the start.";
     SessionFaults = "session_faults", "Control sessions ended because the peer broke the contract, or by a newer one.";
-    InspectLost = "inspect_records_lost", "Records that an inspector (trace, explain) was too slow to take.";
+    InspectLost = "inspect_records_lost", "Records for inspectors (explain, trace, capture) that found no room on their way.";
     Transactions = "transactions", "Transactions committed.";
     TransactionsRejected = "transactions_rejected", "Transactions and requests refused.";
     Snapshots = "snapshots", "Versions of the tables published.";

@@ -23,7 +23,7 @@ pub(super) struct Inspectors {
     lost: u64,
     /// What the workers look through.
     published: Lenses,
-    /// Losses of the workers that have been told.
+    /// Losses of the workers so far.
     workers_lost: u64,
 }
 
@@ -63,6 +63,11 @@ impl Inspectors {
             let message = format!("{MAX_INSPECTORS} inspectors are connected already: end one of them");
             refused.element().send(&Record::Refused { message });
         }
+    }
+
+    /// What the workers lost since this was last asked; `total` is since they started.
+    fn lost_since(&mut self, total: u64) -> u64 {
+        total - std::mem::replace(&mut self.workers_lost, total)
     }
 
     /// Readable when there is a question.

@@ -52,6 +52,10 @@ impl<E: Environment> Agent<E> {
             return;
         }
         if !lenses.is_empty() {
+            if self.inspectors.published.is_empty() {
+                // What was lost before concerns nobody who is here now.
+                self.inspectors.lost_since(stock.lost());
+            }
             stock.fill(lenses.iter().any(|lens| lens.photo.is_some()));
         }
         for mailbox in &self.shared.mailboxes {
@@ -79,7 +83,7 @@ impl<E: Environment> Agent<E> {
             self.inspectors.ends.retain(|inspector| inspector.tell(&journey, &teller));
             stock.give_back(journey);
         }
-        let lost = stock.lost() - std::mem::replace(&mut self.inspectors.workers_lost, stock.lost());
+        let lost = self.inspectors.lost_since(stock.lost());
         for inspector in self.inspectors.ends.iter_mut().filter(|inspector| inspector.lens.is_some()) {
             inspector.lost += lost;
             self.inspectors.lost += inspector.tell_losses();
