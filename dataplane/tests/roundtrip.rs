@@ -299,3 +299,36 @@ fn fragments_of_a_host_are_cut_further_and_all_arrive() {
     first.assert_balanced();
     second.assert_balanced();
 }
+
+#[test]
+fn ip_options_cross_untouched_and_stay_inside() {
+    let (mut first, mut second) = pair(&ChildSa::new(aes_gcm()), 1);
+    let with = |options: &[u8]| {
+        let mut packet = FORTH.ping(40);
+        packet.splice(20..20, options.iter().copied());
+        let len = u16::try_from(packet.len()).expect("short");
+        packet[0] = 0x40 | u8::try_from(5 + options.len() / 4).expect("at most 40 bytes");
+        packet[2..4].copy_from_slice(&len.to_be_bytes());
+        packet[10..12].fill(0);
+        let sum = checksum::checksum(&packet[..20 + options.len()]);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet
+    };
+    let record_route = [7, 7, 4, 0, 0, 0, 0, 0];
+    let timestamp = [68, 8, 5, 0, 0, 0, 0, 0];
+    let router_alert = [148, 4, 0, 0];
+    let unknown = [94 | 0x80, 4, 1, 2];
+    let passing = [&record_route[..], &timestamp, &router_alert, &unknown].map(with);
+    through(&mut first, &mut second, &passing, false);
+    let sealed = first.feed(0, LAN, &[to_port(LAN, &passing[0])]);
+    assert_eq!(ip_of(&sealed[0].1)[0], 0x45, "the outer header has none");
+    for (options, reason) in [
+        ([131, 7, 4, 10, 2, 0, 9, 0], DropReason::Ipv4SourceRoute),
+        ([137, 7, 4, 10, 2, 0, 9, 0], DropReason::Ipv4SourceRoute),
+        ([7, 40, 4, 0, 0, 0, 0, 0], DropReason::Ipv4HeaderInvalid),
+    ] {
+        assert_eq!(first.feed(0, LAN, &[to_port(LAN, &with(&options))]), []);
+        assert!(first.drops(reason) > 0, "{options:?}: {:?}", first.all_drops());
+    }
+    first.assert_balanced();
+}
