@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use dpdk::{Device, Eal, LcorePlan, Mempool, MempoolConfig, Port};
 use packet::MacAddr;
+use packet::fair::BATCH;
 use packet::reassembly::{MAX_BYTES, MAX_FRAGMENTS};
 
 use crate::config::{Config, PortConfig, RxMode};
 use crate::shared::PortFacts;
-use crate::worker::{BURST, WorkerQueues};
+use crate::worker::{BURST, HOLD, WorkerQueues};
 
 /// Bytes that a packet grows behind its end: ESP padding, trailer and tag, rounded up. What comes before
 /// its start fits the headroom.
@@ -94,6 +95,8 @@ fn buffers(config: &Config) -> usize {
     let in_queues: usize = config.ports.iter().map(descriptors).sum();
     let handoff = if config.workers > 1 { limits.handoff } else { 0 };
     let in_worker = BURST * (2 + config.ports.len())
+        + BATCH
+        + HOLD
         + handoff
         + limits.exceptions
         + limits.agent_frames

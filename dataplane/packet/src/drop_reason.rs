@@ -102,6 +102,7 @@ drop_reasons! {
     NoRoom = "no_room", "The buffer has no room for ESP headers and trailer, or for a reassembled packet; raise the buffer size.";
     CryptoFailed = "crypto_failed", "The crypto back-end refused the packet; please report it with the back-end's name.";
     // Queues and resources.
+    OverloadFairShare = "overload_fair_share", "More came than the worker can handle, and this sender was above its share; look for a flood with trace, or add workers.";
     HandoffFull = "handoff_full", "The ring to the SA's owner worker is full; that worker is overloaded, spread the SAs.";
     PuntFull = "punt_full", "The ring to the control process is full or over its budget; it is overloaded or gone.";
     PuntOversize = "punt_oversize", "The packet for the control process exceeds 9,216 bytes; lower the sender's MTU.";

@@ -19,6 +19,7 @@
 pub mod decide;
 pub mod drop_reason;
 pub mod esp;
+pub mod fair;
 pub mod flow;
 pub mod fragmentation;
 pub mod headers;

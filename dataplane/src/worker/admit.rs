@@ -294,7 +294,7 @@ fn waited_way<'t>(
 impl<B: Buffer> Arrival<B> {
     /// Asks the cache for what the first stage reads.
     #[inline]
-    fn prefetch(&self) {
+    pub(super) fn prefetch(&self) {
         match self {
             Self::Frame { frame, .. } => frame.prefetch_data(),
             Self::Handoff(handoff) => handoff.packet.prefetch_data(),

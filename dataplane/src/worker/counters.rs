@@ -41,6 +41,7 @@ figures! {
     NoticesLost = "notices_lost", "Hints to the agent lost because their queue was full.";
     Bursts = "bursts", "Rounds of polling that brought packets.";
     EmptyPolls = "empty_polls", "Rounds of polling that brought nothing.";
+    Overloaded = "overloaded", "Rounds in which more came than could be handled or held.";
     Sleeps = "sleeps", "Times the worker slept for want of packets.";
 }
 

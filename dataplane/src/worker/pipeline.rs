@@ -12,6 +12,7 @@ use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
 use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
 use super::identification::Identifications;
+use super::overload::{HANDOFF_BATCH, Overload};
 use super::reassemble::Incomplete;
 use super::recent::Recent;
 use super::scribe::Scribe;
@@ -41,6 +42,7 @@ pub struct Pipeline<B> {
     pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
     pub(super) scribe: Scribe,
+    pub(super) overload: Overload<B>,
     pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
     /// Time of the burst at hand, ticks.
     pub(super) now: u64,
@@ -82,6 +84,7 @@ impl<B: Buffer> Pipeline<B> {
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
             scribe: Scribe::new(index, Arc::clone(&shared.stock)),
+            overload: Overload::new(per_ms),
             recent: Recent::new(NOTICE_MS * per_ms),
             crypto,
             counters,
@@ -92,17 +95,24 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
-    /// Adds what waits in this worker's mailbox and hold, as far as there is room.
-    pub fn gather(&mut self, tables: &Tables, arrivals: &mut ArrayVec<Arrival<B>, BURST>, now: u64) {
+    /// Adds what waits in this worker's mailbox and hold, as far as there is room. True if other workers gave it
+    /// more than that.
+    pub fn gather(&mut self, tables: &Tables, arrivals: &mut ArrayVec<Arrival<B>, BURST>, now: u64) -> bool {
         let mailbox = &self.shared.mailboxes[usize::from(self.index)];
-        let handoffs = std::iter::from_fn(|| mailbox.handoff.pop()).take(HANDOFF_SHARE);
-        arrivals.extend(handoffs.map(Arrival::Handoff).take(arrivals.remaining_capacity()));
+        let share = if self.overload.is_behind() { HANDOFF_BATCH } else { HANDOFF_SHARE };
+        let handoffs = std::iter::from_fn(|| mailbox.handoff.pop()).take(share).map(Arrival::Handoff);
+        let taken = if self.overload.is_behind() {
+            self.overload.stage(handoffs)
+        } else {
+            arrivals.extend(handoffs);
+            arrivals.len()
+        };
         let from_agent = std::iter::from_fn(|| mailbox.from_agent.pop()).take(AGENT_SHARE);
         arrivals.extend(from_agent.map(Arrival::Agent).take(arrivals.remaining_capacity()));
         self.scribe.begin_burst(now);
         self.expire_fragments(now);
         if self.early.is_empty() {
-            return;
+            return taken == share;
         }
         let version = tables.version();
         let early = std::iter::from_fn(|| self.early.due(version)).take(EARLY_SHARE);
@@ -111,6 +121,7 @@ impl<B: Buffer> Pipeline<B> {
             self.drop(early.packet, Some(early.interface), DropReason::SpiReserved);
         }
         self.counters.set(Figure::Held, self.early.len() as u64);
+        taken == share
     }
 
     /// Takes a burst through all stages; `now` is in ticks. When it returns every packet is sent, handed

@@ -95,8 +95,14 @@ impl Worker {
         let tables = self.shared.tables.load(&self.rcu);
         let now = dpdk::tsc();
         let mut arrivals = ArrayVec::new();
-        self.pipeline.gather(tables, &mut arrivals, now);
-        receive(&mut self.rx, self.first, &mut arrivals);
+        let more = self.pipeline.gather(tables, &mut arrivals, now);
+        if self.pipeline.is_behind() {
+            let full = drain(&mut self.rx, self.first, &mut self.pipeline);
+            self.pipeline.choose(tables, &mut arrivals, full || more, now);
+        } else {
+            let full = receive(&mut self.rx, self.first, &mut arrivals);
+            self.pipeline.note_load(full || more);
+        }
         self.first = if self.first + 1 < self.rx.len() { self.first + 1 } else { 0 };
         let packets = arrivals.len();
         if packets > 0 {
@@ -117,23 +123,48 @@ impl Worker {
     }
 }
 
-/// Polls the queues, beginning with `first`, while there is room for a whole burst of one.
+/// Polls the queues, beginning with `first`, while there is room for a whole burst of one. True if one gave that.
 #[inline]
-fn receive(queues: &mut [RxQueue], first: usize, arrivals: &mut ArrayVec<Arrival<Mbuf>, BURST>) {
+fn receive(queues: &mut [RxQueue], first: usize, arrivals: &mut ArrayVec<Arrival<Mbuf>, BURST>) -> bool {
     let ports = queues.len();
+    let mut full = false;
     for turn in 0..ports {
         if arrivals.remaining_capacity() < RX_BURST {
-            return;
+            return full;
         }
         let index = (first + turn) % ports;
         let mut frames = ArrayVec::<Mbuf, RX_BURST>::new();
         if queues[index].rx(&mut frames) == 0 {
             continue;
         }
+        full |= frames.is_full();
         let port = PortId(u16::try_from(index).unwrap_or(u16::MAX));
         for frame in frames {
             frame.prefetch_header();
             arrivals.push(Arrival::Frame { port, frame });
         }
     }
+    full
+}
+
+/// Polls the queues in turn, beginning with `first`, until they are empty or the batch of the round is full. True
+/// if it is.
+#[cold]
+fn drain(queues: &mut [RxQueue], first: usize, pipeline: &mut Pipeline<Mbuf>) -> bool {
+    let ports = queues.len();
+    let mut polled = 0;
+    let mut short = 0;
+    while short < ports {
+        if pipeline.staging_room() < RX_BURST {
+            return true;
+        }
+        let index = (first + polled) % ports;
+        polled += 1;
+        let mut frames = ArrayVec::<Mbuf, RX_BURST>::new();
+        queues[index].rx(&mut frames);
+        short = if frames.is_full() { 0 } else { short + 1 };
+        let port = PortId(u16::try_from(index).unwrap_or(u16::MAX));
+        pipeline.stage(port, frames.into_iter().inspect(Mbuf::prefetch_header));
+    }
+    false
 }

@@ -11,4 +11,5 @@ mod outside;
 pub use discovery::{is_link_local_echo, is_neighbour_discovery, own_addresses};
 pub use explain::{Explanation, Verdict, explain_inner, explain_outside};
 pub use inner::{FragmentTo, Ingress, Outcome, decide_inner};
+pub(crate) use outside::{IKE_PORT, NAT_T_PORT};
 pub use outside::{Outside, classify_outside};

@@ -9,8 +9,8 @@ use crate::headers::{protocol, udp};
 use crate::tables::{Interface, Tables};
 
 /// The IKE port without and with NAT traversal (RFC 7296 section 2.23).
-const IKE_PORT: u16 = 500;
-const NAT_T_PORT: u16 = 4500;
+pub(crate) const IKE_PORT: u16 = 500;
+pub(crate) const NAT_T_PORT: u16 = 4500;
 
 /// What a packet on an outside interface is.
 #[derive(Debug)]
