@@ -17,6 +17,7 @@ use dpdk::{
     Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig, Port, RingPeer, RingPortConfig,
 };
 use esplanade_dataplane::config::{PortConfig, RxMode};
+use esplanade_dataplane::journey::{Lens, Photo, Point, Step};
 use esplanade_dataplane::ports::{self, OpenPorts};
 use esplanade_dataplane::shared::{Shared, Tables};
 use esplanade_dataplane::worker::counters::{Figure, WorkerCounters};
@@ -135,6 +136,7 @@ fn collect(peer: &mut RingPeer) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let mut burst = ArrayVec::<Mbuf, 32>::new();
     while peer.collect(&mut burst) > 0 {
+        assert!(burst.iter().all(|mbuf| mbuf.mark() == 0), "a packet leaves without a mark");
         frames.extend(burst.drain(..).map(|mbuf| mbuf.data().to_vec()));
     }
     frames
@@ -237,7 +239,7 @@ fn many_packets_from_both_queues(world: &World) {
     second.assert_balanced();
 }
 
-/// The real thing: lcores that run, sleep, are handed packets, and stop.
+/// The real thing: lcores that run, sleep, are handed packets, are watched, and stop.
 fn threads_start_forward_and_stop(world: &World) {
     let engine = crypto::select(crypto::Preference::Auto).expect("an engine").backend;
     let sa =
@@ -250,6 +252,8 @@ fn threads_start_forward_and_stop(world: &World) {
         workers.into_iter().map(|(worker, lcore)| lcore.spawn(move || worker.run())).collect();
     let packets: Vec<_> = (0..500).map(|i| FORTH.udp(1000, 2000, i)).collect();
     let frames: Vec<_> = packets.iter().map(|p| ethernet(rig.mac(1), HOST_MAC, p)).collect();
+    let (stock, mut journeys) = (Arc::clone(&rig.shared.stock), Vec::new());
+    watch(&rig);
     let mut sealed = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(20);
     for burst in frames.chunks(32) {
@@ -257,6 +261,7 @@ fn threads_start_forward_and_stop(world: &World) {
         let wanted = sealed.len() + burst.len();
         while sealed.len() < wanted && Instant::now() < deadline {
             sealed.extend(collect(&mut rig.wan[1]));
+            journeys.extend(std::iter::from_fn(|| stock.next_finished()));
             std::thread::sleep(Duration::from_micros(100));
         }
     }
@@ -270,4 +275,24 @@ fn threads_start_forward_and_stop(world: &World) {
     assert!(seqs.eq(1..=500), "one owner: one order");
     let balance = Balance::read(&rig.reader, 2);
     assert_eq!((balance.missing(), balance.sent), (0, 500), "{balance:?}");
+    journeys.extend(std::iter::from_fn(|| stock.next_finished()));
+    assert_eq!((journeys.len(), stock.lost()), (500, 0));
+    for journey in journeys {
+        let workers: Vec<_> = journey.steps.iter().map(|noted| noted.worker).collect();
+        assert!(workers.is_sorted() && workers.contains(&0), "from the first to the owner: {workers:?}");
+        assert!(matches!(journey.steps.last().map(|noted| noted.step), Some(Step::Sent { .. })));
+        assert_eq!(journey.shots.len(), 1, "the ESP packet");
+        stock.give_back(journey);
+    }
+    stock.empty();
+    assert!(stock.is_empty(), "a worker kept something");
+}
+
+/// As the agent does for a capture of everything.
+fn watch(rig: &Rig) {
+    rig.shared.stock.fill(true);
+    let photo = Some(Photo { point: Point::PostCrypto, snap_len: 9000 });
+    for mailbox in &rig.shared.mailboxes {
+        mailbox.lenses.force_push([Lens { photo, ..Lens::default() }].into_iter().collect());
+    }
 }
