@@ -44,7 +44,8 @@ drop_reasons! {
     Ipv4Checksum = "ipv4_checksum", "The IPv4 header checksum is wrong; look for a faulty link or broken checksum offload.";
     Ipv4SourceRoute = "ipv4_source_route", "The packet carries a source route option, which is never honoured; remove it at the sender.";
     Ipv6HeaderInvalid = "ipv6_header_invalid", "Version, payload length or extension headers of the IPv6 packet are wrong; check the sender.";
-    MartianSource = "martian_source", "The source address can never send (loopback, multicast, broadcast or unspecified); check the sender.";
+    Ipv6SourceRoute = "ipv6_source_route", "The packet carries a routing header of type 0, which is never honoured (RFC 5095); remove it at the sender.";
+    MartianSource = "martian_source", "The source address can never send (loopback, multicast, broadcast or unspecified), or is our own; check the sender.";
     MartianDestination = "martian_destination", "The destination address is never routed (loopback, reserved, unspecified or broadcast); check the sender.";
     MulticastDestination = "multicast_destination", "Multicast is not forwarded; use unicast or a GRE tunnel between the sites.";
     LinkLocal = "link_local", "A link-local IPv6 address means nothing beyond its link; let the sender use a global or unique local address.";

@@ -62,8 +62,12 @@ fn payload(
     if ethernet.ethertype == EtherType::Arp {
         return Ok(Parsed::Arp);
     }
-    let flow = Flow::parse(&frame[offset..])?;
     let is_v4 = ethernet.ethertype == EtherType::Ipv4;
+    let flow = match Flow::parse(&frame[offset..]) {
+        // A version that does not exist is an error of the one that the frame announces.
+        Err(DropReason::Ipv4HeaderInvalid) if !is_v4 => return Err(DropReason::Ipv6HeaderInvalid),
+        parsed => parsed?,
+    };
     match (is_v4, flow.dst.is_ipv4()) {
         (false, false) if is_neighbour_discovery(interface, mac, &flow) => Ok(Parsed::Ndp),
         (false, false) if is_link_local_echo(interface, mac, &flow) => Ok(Parsed::LinkLocalEcho),

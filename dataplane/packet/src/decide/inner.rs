@@ -122,6 +122,10 @@ fn decide<'t, K>(
         }
     };
     let next_hop = match target {
+        // We talk to ourselves in here, not over a link (the land attack).
+        RouteTarget::Local(_) | RouteTarget::Host if ingress != Ingress::Own && vrf.is_ours(flow.src) => {
+            return Err(DropReason::MartianSource);
+        }
         RouteTarget::Local(_) => return Ok(Outcome::Local),
         // Its traffic is protected: an outside interface gives it only what a bypass names.
         RouteTarget::Host if ingress == Ingress::Outside && !may_bypass => {
@@ -160,9 +164,8 @@ fn check_addresses(flow: &Flow) -> Result<(), DropReason> {
 
 #[inline]
 fn check_v4(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
-    let [s, ..] = src.octets();
     let [d, ..] = dst.octets();
-    if s == 0 || s == 127 || s >= 224 {
+    if never_sends_v4(src) {
         return Err(DropReason::MartianSource);
     }
     match d {
@@ -174,9 +177,7 @@ fn check_v4(src: Ipv4Addr, dst: Ipv4Addr) -> Result<(), DropReason> {
 
 #[inline]
 fn check_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Result<(), DropReason> {
-    // On the wire an IPv4 address in an IPv6 header is an attempt to get around a filter (RFC 4942 section 2.2).
-    let nobody = |a: Ipv6Addr| a.is_unspecified() || a.is_loopback() || a.to_ipv4_mapped().is_some();
-    if nobody(src) || src.is_multicast() {
+    if never_sends_v6(src) {
         return Err(DropReason::MartianSource);
     }
     if nobody(dst) {
@@ -189,6 +190,32 @@ fn check_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Result<(), DropReason> {
         return Err(DropReason::LinkLocal);
     }
     Ok(())
+}
+
+/// True for addresses that no packet on a wire comes from.
+#[inline]
+pub(super) fn never_sends(src: IpAddr) -> bool {
+    match src {
+        IpAddr::V4(src) => never_sends_v4(src),
+        IpAddr::V6(src) => never_sends_v6(src),
+    }
+}
+
+#[inline]
+fn never_sends_v4(src: Ipv4Addr) -> bool {
+    let [first, ..] = src.octets();
+    matches!(first, 0 | 127 | 224..)
+}
+
+#[inline]
+fn never_sends_v6(src: Ipv6Addr) -> bool {
+    nobody(src) || src.is_multicast()
+}
+
+/// On the wire an IPv4 address in an IPv6 header is an attempt to get around a filter (RFC 4942 section 2.2).
+#[inline]
+fn nobody(address: Ipv6Addr) -> bool {
+    address.is_unspecified() || address.is_loopback() || address.to_ipv4_mapped().is_some()
 }
 
 /// In clear, out of an interface.

@@ -1,7 +1,7 @@
 //! Packets that arrive on an outside interface.
 
 use super::explain::{Blind, Step, Watcher};
-use super::inner::{Ingress, Outcome, decide_watched};
+use super::inner::{Ingress, Outcome, decide_watched, never_sends};
 use crate::drop_reason::DropReason;
 use crate::esp::decap::EspPacket;
 use crate::flow::Flow;
@@ -78,6 +78,9 @@ fn for_us<'t, K>(
     packet: &[u8],
     flow: &Flow,
 ) -> Result<Outside<'t, K>, DropReason> {
+    if never_sends(flow.src) {
+        return Err(DropReason::MartianSource);
+    }
     if flow.fragment {
         return Ok(Outside::Fragment);
     }
@@ -92,11 +95,11 @@ fn for_us<'t, K>(
             let udp = udp::UdpView::parse(body)?;
             match udp.dst_port() {
                 NAT_T_PORT => nat_traversal(tables, interface, packet, flow, &udp),
-                IKE_PORT => Ok(ike(tables, interface, flow, udp.payload())),
+                IKE_PORT => ike(tables, interface, flow, udp.payload()),
                 _ => Err(DropReason::LocalUnserved),
             }
         }
-        protocol::ICMP | protocol::ICMPV6 => Ok(Outside::Icmp),
+        protocol::ICMP | protocol::ICMPV6 => from_another(tables, interface, flow).map(|()| Outside::Icmp),
         _ => Err(DropReason::LocalUnserved),
     }
 }
@@ -113,7 +116,7 @@ fn nat_traversal<'t, K>(
     let payload = udp.payload();
     match payload {
         [0xff] => Err(DropReason::NatKeepalive),
-        [0, 0, 0, 0, message @ ..] => Ok(ike(tables, interface, flow, message)),
+        [0, 0, 0, 0, message @ ..] => ike(tables, interface, flow, message),
         _ => {
             let esp = flow.header_len + udp::HEADER_LEN;
             let packet = EspPacket::parse(packet, esp, flow.header_len + udp.len())?;
@@ -123,9 +126,20 @@ fn nat_traversal<'t, K>(
 }
 
 /// A peer that has an SA, or a message that carries a responder SPI, was here before.
-fn ike<'t, K>(tables: &Tables<K>, interface: &Interface, flow: &Flow, message: &[u8]) -> Outside<'t, K> {
+fn ike<'t, K>(
+    tables: &Tables<K>,
+    interface: &Interface,
+    flow: &Flow,
+    message: &[u8],
+) -> Result<Outside<'t, K>, DropReason> {
+    from_another(tables, interface, flow)?;
     let responder_spi = message.get(8..16).is_some_and(|spi| spi != [0; 8]);
-    Outside::Ike { known: responder_spi || tables.is_peer(interface.vrf, flow.src) }
+    Ok(Outside::Ike { known: responder_spi || tables.is_peer(interface.vrf, flow.src) })
+}
+
+/// Refuses what bears our own address and would be answered to ourselves (the land attack).
+fn from_another<K>(tables: &Tables<K>, interface: &Interface, flow: &Flow) -> Result<(), DropReason> {
+    if tables.is_local(interface.vrf, flow.src) { Err(DropReason::MartianSource) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl<'a> Ipv6View<'a> {
         Ok(Self { header, packet })
     }
 
-    /// Walks the extension headers, a bounded number of them.
+    /// Walks the extension headers, a bounded number of them; refuses source routes.
     pub fn upper_layer(&self) -> Result<UpperLayer, DropReason> {
         let mut upper = UpperLayer {
             protocol: self.header[6],
@@ -81,6 +81,10 @@ impl<'a> Ipv6View<'a> {
             };
             let extension =
                 self.packet.get(at..at + usize::from(len)).ok_or(DropReason::Ipv6HeaderInvalid)?;
+            // Type 0 with segments left (RFC 5095).
+            if upper.protocol == ROUTING && extension[2] == 0 && extension[3] != 0 {
+                return Err(DropReason::Ipv6SourceRoute);
+            }
             if upper.protocol == FRAGMENT {
                 upper.fragment_header.get_or_insert(upper.offset);
                 let offset_and_more = u16::from_be_bytes([extension[2], extension[3]]);
@@ -244,6 +248,14 @@ mod tests {
         );
         let cut = packet(HOP_BY_HOP, &[0, 9, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Ipv6View::parse(&cut).expect("valid").upper_layer(), Err(DropReason::Ipv6HeaderInvalid));
+    }
+
+    #[test]
+    fn source_routes_are_refused_until_they_have_been_followed() {
+        let route = |kind, left| packet(ROUTING, &[&[protocol::UDP, 2, kind, left][..], &[0; 28]].concat());
+        let upper = |bytes: Vec<u8>| Ipv6View::parse(&bytes).expect("valid").upper_layer().map(|u| u.offset);
+        assert_eq!(upper(route(0, 1)), Err(DropReason::Ipv6SourceRoute));
+        assert_eq!((upper(route(0, 0)), upper(route(4, 1))), (Ok(64), Ok(64)));
     }
 
     #[test]

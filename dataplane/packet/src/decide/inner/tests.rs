@@ -185,6 +185,10 @@ fn martians_are_named() {
         let flow = flow(&udp(src, "10.2.0.9", (1, 2), b""));
         assert_eq!(decide(&tables, &flow, Ingress::Inside), "martian_source");
     }
+    let land = flow(&udp("10.1.0.1", "10.1.0.1", (1, 2), b""));
+    assert_eq!(decide(&tables, &land, Ingress::Inside), "martian_source");
+    assert_eq!(decide(&tables, &land, Ingress::Tunnel(TUNNEL)), "martian_source");
+    assert_eq!(decide(&tables, &land, Ingress::Own), "local");
 }
 
 /// [`gateway`] with an IPv6 network on each side of the tunnel.

@@ -74,6 +74,22 @@ fn the_rest_for_us_is_icmp_or_refused() {
 }
 
 #[test]
+fn nobody_and_we_ourselves_send_us_nothing() {
+    let esp = [0, 1, 0, 1, 0, 0, 0, 9, 0xaa];
+    for martian in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
+        for (protocol, body) in [(protocol::ESP, &esp[..]), (protocol::ICMP, &[8, 0, 0, 0])] {
+            let packet = ipv4(martian, "192.0.2.1", protocol, body);
+            assert_eq!(classify(&gateway(), &packet), "martian_source", "{martian}");
+        }
+        assert_eq!(datagram(martian, 500, &[7; 16]), "martian_source", "{martian}");
+    }
+    let land = ipv4("192.0.2.1", "192.0.2.1", protocol::ICMP, &[8, 0, 0, 0]);
+    assert_eq!(classify(&gateway(), &land), "martian_source");
+    assert_eq!(datagram("192.0.2.1", 500, &[7; 16]), "martian_source");
+    assert_eq!(datagram("192.0.2.1", 4500, &[0; 16]), "martian_source");
+}
+
+#[test]
 fn cleartext_passes_only_by_a_bypass() {
     let mut tables = one_vrf();
     let protected = udp("192.0.2.2", "10.2.0.9", (1, 2), b"");
