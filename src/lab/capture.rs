@@ -48,12 +48,20 @@ impl Capture {
     /// # Errors
     /// If tcpdump does not run.
     pub fn start(lab: &Lab, namespace: &Namespace, device: &str, name: &str) -> Result<Self> {
+        Self::only(lab, namespace, device, name, "")
+    }
+
+    /// As [`Capture::start`], of the frames that this filter of tcpdump lets pass.
+    ///
+    /// # Errors
+    /// As [`Capture::start`].
+    pub fn only(lab: &Lab, namespace: &Namespace, device: &str, name: &str, filter: &str) -> Result<Self> {
         let file = lab.folder().join(format!("{name}.pcap"));
         let path = file.to_string_lossy().into_owned();
         let log = lab.folder().join(format!("{name}.tcpdump.log"));
         // The whole frame, a large kernel buffer, written at once, and as root: the folder is ours.
-        let args =
-            ["-i", device, "-w", &path, "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root"];
+        let options = ["-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root"];
+        let args = [&["-i", device, "-w", &path], &options[..], &[filter]].concat();
         let tcpdump = namespace.start("tcpdump", &args, &log)?;
         lab.wait_for("tcpdump", Duration::from_secs(10), || {
             Ok(tcpdump.log().contains("listening on").then_some(()))

@@ -2,10 +2,12 @@
 
 mod bad_input;
 mod baseline;
+mod control;
 mod esplanade;
 mod fail_closed;
 mod families;
 mod linux;
+mod malformed;
 mod packet;
 mod restart;
 mod static_keys;
@@ -26,6 +28,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         vrf::scenarios(),
         static_keys::scenarios(),
         packet::scenarios(),
+        malformed::scenarios(),
     ];
     kinds.into_iter().flatten().collect()
 }

@@ -1,14 +1,12 @@
 //! No IKE at all: the data plane, driven through the contract by a control of thirty lines, against `ip xfrm` keys in the kernel.
 
-mod control;
-
 use crate::Scenario;
+use crate::scenarios::control::{self, Control};
 use anyhow::{Context, Result, ensure};
-use control::Control;
-use esplanade::lab::{Capture, Guest, GuestOptions, Lab, Ping, Process, Wire, programs};
+use esplanade::lab::{Capture, Guest, GuestOptions, Lab, Namespace, Ping, Process, Wire};
 use shm::message::{Encap, Outer, Secret, Suite, VrfId};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A suite in the contract's numbers and in the kernel's words.
@@ -149,12 +147,12 @@ fn every_suite(lab: &Lab) -> Result<String> {
 /// The data plane alone, a host behind it, and the guest.
 struct Bench {
     dataplane: Process,
-    host: esplanade::lab::Namespace,
+    host: Namespace,
     guest: Guest,
     capture: Capture,
     socket: PathBuf,
     // Dropped last.
-    _namespaces: [esplanade::lab::Namespace; 2],
+    _namespaces: [Namespace; 2],
 }
 
 impl Bench {
@@ -169,17 +167,7 @@ impl Bench {
         let script = "ip route add 10.1.0.0/24 dev wan\n".to_owned();
         let guest =
             Guest::boot(lab, &wan, "br0", &GuestOptions { script: Some(script), ..GuestOptions::default() })?;
-        let socket = lab.folder().join("dp/dataplane.sock");
-        std::fs::create_dir_all(lab.folder().join("dp"))?;
-        let config = lab.folder().join("dataplane.toml");
-        std::fs::write(&config, dataplane(&socket))?;
-        let program = programs()?.join("esplanade-dataplane").to_string_lossy().into_owned();
-        let args = ["--config", &*config.to_string_lossy()];
-        let mut dataplane = gateway.start(&program, &args, &lab.folder().join("dataplane.log"))?;
-        lab.wait_for("the data plane", Duration::from_secs(20), || {
-            ensure!(dataplane.is_alive(), "it ended: {}", dataplane.log());
-            Ok(socket.exists().then_some(()))
-        })?;
+        let (dataplane, socket) = control::dataplane(lab, &gateway, "net_af_packet")?;
         Ok(Self { dataplane, host, guest, capture, socket, _namespaces: [gateway, wan] })
     }
 
@@ -243,11 +231,4 @@ fn key(length: usize) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn dataplane(socket: &Path) -> String {
-    let port = |index: usize, name: &str| {
-        format!("[[dataplane.port]]\nname = \"{name}\"\ndevice = \"net_af_packet{index},iface={name}\"\n")
-    };
-    format!("[dataplane]\nworkers = 1\nsocket = {socket:?}\n{}{}", port(0, "out"), port(1, "in"))
 }
