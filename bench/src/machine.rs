@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use crypto::Selection;
 use dpdk::{Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig};
 use esplanade_dataplane::config::{Config, LimitConfig};
-use esplanade_dataplane::shared::{PortFacts, Shared, Tables};
+use esplanade_dataplane::shared::{Offloads, PortFacts, Shared, Tables};
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
 use esplanade_dataplane::worker::{Arrival, BURST, Pipeline, PipelineParts, Transmit};
 use packet::{DropReason, PortId};
@@ -113,6 +113,7 @@ impl Bench {
             mtu: 9000,
             queues: 1,
             promiscuous: false,
+            offloads: Offloads::default(),
         };
         let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
         let shared = Shared::new(ports, 1, &limits()?, tables.clone(), dpdk::tsc_hz());

@@ -155,7 +155,7 @@ fn port(request: shm::message::RequestId, id: u16, name: &str) -> Completion {
         speed_mbit: 10_000,
         queues: 1,
         mtu: 1500,
-        socket: 0,
+        offloads: 0,
     };
     ListPort { request, port }.into()
 }

@@ -6,8 +6,8 @@ use packet::MacAddr;
 use packet::fair::BATCH;
 use packet::reassembly::{MAX_BYTES, MAX_FRAGMENTS};
 
-use crate::config::{Config, PortConfig, RxMode};
-use crate::shared::PortFacts;
+use crate::config::{self, Config, PortConfig, RxMode};
+use crate::shared::{Offloads, PortFacts};
 use crate::worker::{BURST, HOLD, WorkerQueues};
 
 /// Bytes that a packet grows behind its end: ESP padding, trailer and tag, rounded up. What comes before
@@ -19,6 +19,10 @@ const LARGE_BUFFERS: usize = 128;
 const LINK_OVERHEAD: usize = 22;
 /// Buffers that each lcore keeps to itself.
 const POOL_CACHE: u32 = 256;
+
+/// Drivers that read packets of the kernel's devices, without its word about checksums: of what a program behind a
+/// veth sent, it has left them to a device that never saw the packet.
+const UNFINISHED: [&str; 2] = ["net_af_packet", "net_af_xdp"];
 
 /// Everything that was opened.
 #[derive(Debug)]
@@ -139,6 +143,9 @@ pub fn start(
     into: &mut OpenPorts,
 ) -> Result<()> {
     let queues = u16::try_from(workers)?;
+    // A virtual device does in software what it offers, and of the whole packet.
+    let hardware = config::is_pci_address(&config.device);
+    let able = port.capabilities()?;
     port.configure(
         &dpdk::PortConfig {
             rx_queues: queues,
@@ -148,6 +155,7 @@ pub fn start(
             mtu: config.mtu,
             promiscuous: config.promiscuous,
             rss: workers > 1,
+            ipv4_checksum: hardware,
             rx_interrupts,
         },
         pool,
@@ -160,7 +168,12 @@ pub fn start(
     }
     into.facts.push(PortFacts {
         name: config.name.clone(),
-        driver: port.capabilities()?.driver,
+        offloads: Offloads {
+            rss: workers > 1 && able.rss,
+            ipv4_checksum: hardware && able.ipv4_checksum,
+            completes_checksums: UNFINISHED.contains(&able.driver.as_str()),
+        },
+        driver: able.driver,
         mac: MacAddr(port.mac()?),
         mtu: config.mtu,
         queues,

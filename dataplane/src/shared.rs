@@ -46,6 +46,19 @@ pub struct PortFacts {
     pub queues: u16,
     /// It delivers frames for any station; workers take only those for `mac`.
     pub promiscuous: bool,
+    /// What the device does for us, or we for it.
+    pub offloads: Offloads,
+}
+
+/// What of the work on a packet is not done where it usually is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offloads {
+    /// The device spreads packets over the queues by their headers.
+    pub rss: bool,
+    /// The device checks the checksum of IPv4 headers.
+    pub ipv4_checksum: bool,
+    /// Packets may come with an unfinished TCP or UDP checksum, which workers complete.
+    pub completes_checksums: bool,
 }
 
 /// Everything that outlives a burst. `B` is the packet buffer, an [`Mbuf`] but in tests.

@@ -111,9 +111,12 @@ fn ports(ports: &[Port]) -> String {
             (true, 0) => "up".to_owned(),
             (true, speed) => format!("up, {speed} Mbit/s"),
         };
-        [p.name.clone(), p.driver.clone(), p.mac.clone(), link, p.mtu.to_string(), p.queues.to_string()]
+        let offloads: Vec<_> = p.offloads.iter().map(|offload| offload.name()).collect();
+        let offloads = if offloads.is_empty() { "-".to_owned() } else { offloads.join(", ") };
+        let (mtu, queues) = (p.mtu.to_string(), p.queues.to_string());
+        [p.name.clone(), p.driver.clone(), p.mac.clone(), link, mtu, queues, offloads]
     };
-    table(["port", "driver", "MAC", "link", "MTU", "queues"], ports.iter().map(row))
+    table(["port", "driver", "MAC", "link", "MTU", "queues", "offloads"], ports.iter().map(row))
 }
 
 fn errors(reasons: &[DropCounter]) -> String {

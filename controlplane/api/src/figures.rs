@@ -85,6 +85,32 @@ pub struct Port {
     pub speed_mbit: u32,
     pub mtu: u16,
     pub queues: u16,
+    /// What of the work on packets is not where it usually is.
+    pub offloads: Vec<Offload>,
+}
+
+/// Work on packets that the device does for us, or we do for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offload {
+    /// The device spreads packets over the queues by their headers.
+    Rss,
+    /// The device checks the checksum of IPv4 headers.
+    Ipv4Checksum,
+    /// The data plane completes TCP and UDP checksums that come unfinished.
+    CompletesChecksums,
+}
+
+impl Offload {
+    /// As people and the API call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rss => "rss",
+            Self::Ipv4Checksum => "ipv4-checksum",
+            Self::CompletesChecksums => "completes-checksums",
+        }
+    }
 }
 
 /// State of a neighbour (RFC 4861 section 7.3.2, for ARP as well).

@@ -29,7 +29,8 @@ mod system;
 
 pub use config::{ConfigProblem, ConfigReport, ConfigText, Severity};
 pub use figures::{
-    Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Port, SaCounters,
+    Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
+    SaCounters,
 };
 pub use problem::Problem;
 pub use sas::{

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::{
     ChildMode, ChildSa, Connection, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
-    InterfaceCounters, InterfaceDrops, NegotiationStatus, Neighbour, Party, Port, Proposal, SaCounters,
-    Status, Traffic, Tunnel, Version,
+    InterfaceCounters, InterfaceDrops, NegotiationStatus, Neighbour, Offload, Party, Port, Proposal,
+    SaCounters, Status, Traffic, Tunnel, Version,
 };
 use gateway::model::RoutingMode;
 use gateway::plan::TunnelPlan;
@@ -13,7 +13,7 @@ use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId};
 use ike::{ChildSaStatus, ChildState, ConnectionKey, IkeSaStatus, IkeState, Time};
 use shm::counters::{CountersReader, InterfaceDescription, Text};
-use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi};
+use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, offload};
 
 use super::diagnoses::Failure;
 use super::{Engine, State};
@@ -306,6 +306,7 @@ impl Engine {
             speed_mbit: p.speed_mbit,
             mtu: p.mtu,
             queues: p.queues,
+            offloads: view_offloads(p.offloads),
         };
         ports.iter().map(port).collect()
     }
@@ -382,4 +383,13 @@ fn integrity(id: IntegId) -> String {
 
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn view_offloads(bits: u8) -> Vec<Offload> {
+    let known = [
+        (offload::RSS, Offload::Rss),
+        (offload::IPV4_CHECKSUM, Offload::Ipv4Checksum),
+        (offload::COMPLETES_CHECKSUMS, Offload::CompletesChecksums),
+    ];
+    known.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, offload)| offload).collect()
 }

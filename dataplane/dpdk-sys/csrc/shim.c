@@ -93,6 +93,7 @@ int shim_device_info(uint16_t port, struct shim_device_info *info)
 		.rx_offloads = dev.rx_offload_capa,
 		.tx_offloads = dev.tx_offload_capa,
 		.rss_types = dev.flow_type_rss_offloads,
+		.ipv4_checksum = dev.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM,
 		.max_rx_packet = dev.max_rx_pktlen,
 		.speeds = dev.speed_capa,
 		.min_mtu = dev.min_mtu,
@@ -131,6 +132,8 @@ int shim_port_configure(uint16_t port, const struct shim_port_config *config)
 		conf.rx_adv_conf.rss_conf.rss_hf = rss_types;
 		conf.rxmode.offloads |= dev.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	}
+	if (config->ipv4_checksum)
+		conf.rxmode.offloads |= dev.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
 	return rte_eth_dev_configure(port, config->rx_queues, config->tx_queues, &conf);
 }
 

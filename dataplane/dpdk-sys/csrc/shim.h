@@ -62,6 +62,11 @@ enum shim_constants {
 
 enum shim_mbuf_flags {
 	SHIM_MBUF_F_RX_RSS_HASH = RTE_MBUF_F_RX_RSS_HASH,
+	SHIM_MBUF_F_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK,
+	SHIM_MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD,
+	SHIM_MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+	SHIM_MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK,
+	SHIM_MBUF_F_RX_L4_CKSUM_NONE = RTE_MBUF_F_RX_L4_CKSUM_NONE,
 };
 
 /* What a device is and can do, as far as Esplanade asks. */
@@ -81,6 +86,7 @@ struct shim_device_info {
 	uint16_t min_tx_descriptors;
 	uint16_t max_tx_descriptors;
 	uint16_t reta_size;
+	bool ipv4_checksum;
 	bool link_interrupt;
 	bool removal_interrupt;
 };
@@ -91,6 +97,7 @@ struct shim_port_config {
 	uint16_t rx_queues;
 	uint16_t tx_queues;
 	bool rss;
+	bool ipv4_checksum;
 	bool rx_interrupts;
 	bool link_interrupt;
 };

@@ -8,9 +8,11 @@ use std::slice;
 
 use arrayvec::ArrayVec;
 use dpdk_sys::{
-    SHIM_MBUF_BUF_ADDR, SHIM_MBUF_BUF_LEN, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF, SHIM_MBUF_F_RX_RSS_HASH,
-    SHIM_MBUF_MARK, SHIM_MBUF_NB_SEGS, SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN, SHIM_MBUF_PORT,
-    SHIM_MBUF_REFCNT, SHIM_MBUF_RSS_HASH, rte_mbuf,
+    SHIM_MBUF_BUF_ADDR, SHIM_MBUF_BUF_LEN, SHIM_MBUF_DATA_LEN, SHIM_MBUF_DATA_OFF,
+    SHIM_MBUF_F_RX_IP_CKSUM_BAD, SHIM_MBUF_F_RX_IP_CKSUM_GOOD, SHIM_MBUF_F_RX_IP_CKSUM_MASK,
+    SHIM_MBUF_F_RX_L4_CKSUM_MASK, SHIM_MBUF_F_RX_L4_CKSUM_NONE, SHIM_MBUF_F_RX_RSS_HASH, SHIM_MBUF_MARK,
+    SHIM_MBUF_NB_SEGS, SHIM_MBUF_OL_FLAGS, SHIM_MBUF_PKT_LEN, SHIM_MBUF_PORT, SHIM_MBUF_REFCNT,
+    SHIM_MBUF_RSS_HASH, rte_mbuf,
 };
 
 /// Bytes before the packet in a fresh buffer: room for outer headers.
@@ -262,6 +264,27 @@ impl Mbuf {
     pub fn rss_hash(&self) -> Option<u32> {
         let flags: u64 = self.field(SHIM_MBUF_OL_FLAGS);
         (flags & u64::from(SHIM_MBUF_F_RX_RSS_HASH) != 0).then(|| self.field(SHIM_MBUF_RSS_HASH))
+    }
+
+    /// What the device found of the checksum of the IPv4 header; `None` if it did not look.
+    #[must_use]
+    #[inline]
+    pub fn ipv4_checksum(&self) -> Option<bool> {
+        let flags: u64 = self.field(SHIM_MBUF_OL_FLAGS);
+        match flags & u64::from(SHIM_MBUF_F_RX_IP_CKSUM_MASK) {
+            found if found == u64::from(SHIM_MBUF_F_RX_IP_CKSUM_GOOD) => Some(true),
+            found if found == u64::from(SHIM_MBUF_F_RX_IP_CKSUM_BAD) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// True if the device says that the TCP or UDP checksum is unfinished: its sender left it to a device that
+    /// the packet never saw.
+    #[must_use]
+    #[inline]
+    pub fn is_checksum_unfinished(&self) -> bool {
+        let flags: u64 = self.field(SHIM_MBUF_OL_FLAGS);
+        flags & u64::from(SHIM_MBUF_F_RX_L4_CKSUM_MASK) == u64::from(SHIM_MBUF_F_RX_L4_CKSUM_NONE)
     }
 
     /// A word that stays with the buffer until somebody changes it, through queues and pools; 0 in a new pool.

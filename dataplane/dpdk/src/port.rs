@@ -226,6 +226,7 @@ impl Port {
             min_mtu: info.min_mtu,
             max_mtu: info.max_mtu,
             rss: info.rss_types != 0,
+            ipv4_checksum: info.ipv4_checksum,
             link_interrupt: info.link_interrupt,
             removal_interrupt: info.removal_interrupt,
             rx_offloads: info.rx_offloads,

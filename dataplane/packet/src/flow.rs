@@ -44,8 +44,14 @@ impl Flow {
     /// Reads and checks the headers of the packet that starts `bytes`.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, DropReason> {
+        Self::parse_received(bytes, None)
+    }
+
+    /// As [`Flow::parse`], where a device may have found already whether the checksum of an IPv4 header is right.
+    #[inline]
+    pub fn parse_received(bytes: &[u8], ipv4_checksum: Option<bool>) -> Result<Self, DropReason> {
         match bytes.first().map(|b| b >> 4) {
-            Some(4) => Self::parse_v4(bytes),
+            Some(4) => Self::parse_v4(bytes, ipv4_checksum),
             Some(6) => Self::parse_v6(bytes),
             Some(_) => Err(DropReason::Ipv4HeaderInvalid),
             None => Err(DropReason::FrameTruncated),
@@ -53,9 +59,13 @@ impl Flow {
     }
 
     #[inline]
-    fn parse_v4(bytes: &[u8]) -> Result<Self, DropReason> {
+    fn parse_v4(bytes: &[u8], checksum: Option<bool>) -> Result<Self, DropReason> {
         let ip = Ipv4View::parse(bytes)?;
-        ip.verify_checksum()?;
+        match checksum {
+            Some(true) => {}
+            Some(false) => return Err(DropReason::Ipv4Checksum),
+            None => ip.verify_checksum()?,
+        }
         if ip.has_options() {
             ip.check_options()?;
         }

@@ -36,6 +36,7 @@ pub mod sad;
 pub mod selectors;
 pub mod spd;
 pub mod tables;
+pub mod unfinished;
 
 #[cfg(test)]
 mod testing;

@@ -11,7 +11,9 @@ use packet::tables::{
 };
 use packet::{InterfaceId, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, VlanId, VrfId};
 use shm::message as contract;
-use shm::message::RejectCode;
+use shm::message::{RejectCode, offload};
+
+use crate::shared::Offloads;
 
 /// A change of the configured objects. SAs need keys expanded: see [`super::sas`]; policers the workers' clock.
 pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::Key>>, RejectCode> {
@@ -250,6 +252,17 @@ pub(super) fn lifetime(from: contract::Limits) -> Lifetime {
         hard_bytes: limit(from.hard_bytes),
         hard_packets: limit(from.hard_packets),
     }
+}
+
+/// What a port's device does for us, or we for it.
+pub(super) fn contract_offloads(offloads: Offloads) -> u8 {
+    let Offloads { rss, ipv4_checksum, completes_checksums } = offloads;
+    let bits = [
+        (rss, offload::RSS),
+        (ipv4_checksum, offload::IPV4_CHECKSUM),
+        (completes_checksums, offload::COMPLETES_CHECKSUMS),
+    ];
+    bits.into_iter().filter(|(used, _)| *used).fold(0, |bits, (_, bit)| bits | bit)
 }
 
 pub(super) fn contract_interface(from: &Interface) -> contract::Interface {

@@ -141,7 +141,7 @@ impl<E: Environment> Agent<E> {
                     speed_mbit: link.speed_mbit,
                     queues: port.queues,
                     mtu: port.mtu,
-                    socket: 0,
+                    offloads: convert::contract_offloads(port.offloads),
                 },
             });
         }

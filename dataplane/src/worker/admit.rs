@@ -7,6 +7,7 @@ use packet::decide::{Ingress, Outside, classify_outside};
 use packet::flow::Flow;
 use packet::spd::{Action, Policy};
 use packet::tables::{Egress, Interface, Role};
+use packet::unfinished;
 use packet::{DropReason, InterfaceId, PortId, VrfId};
 
 use super::buffer::Buffer;
@@ -16,7 +17,7 @@ use super::parse::{Parsed, parse};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::journey::{Heading, Step};
-use crate::shared::{AgentWork, ExceptionKind, FromAgent, Handoff, HandoffWork, Tables};
+use crate::shared::{AgentWork, ExceptionKind, FromAgent, Handoff, HandoffWork, PortFacts, Tables};
 
 /// How many packets ahead the headers are fetched.
 const AHEAD: usize = 4;
@@ -67,8 +68,8 @@ impl<B: Buffer> Pipeline<B> {
             self.scribe.begin(&mut frame, || Step::Received { interface: None, len });
             return self.drop(frame, None, DropReason::FrameChained);
         }
-        let mac = self.shared.ports[port.index()].mac;
-        let (interface, parsed) = parse(tables, port, mac, frame.data());
+        let PortFacts { mac, offloads, .. } = self.shared.ports[port.index()];
+        let (interface, parsed) = parse(tables, port, mac, frame.data(), frame.ipv4_checksum());
         let from = interface.map(|i| i.id);
         let len = frame.len();
         self.counters.rx(from, len);
@@ -88,6 +89,10 @@ impl<B: Buffer> Pipeline<B> {
             Parsed::Ip { offset, flow } => {
                 // What follows the packet in the frame is padding of the link.
                 match frame.keep(offset..offset + usize::from(flow.len)) {
+                    Ok(()) if offloads.completes_checksums || frame.is_checksum_unfinished() => {
+                        unfinished::complete(frame.data_mut(), &flow);
+                        self.admit_packet(tables, burst, frame, interface, flow, tx);
+                    }
                     Ok(()) => self.admit_packet(tables, burst, frame, interface, flow, tx),
                     Err(_) => self.drop(frame, from, DropReason::FrameTruncated),
                 }

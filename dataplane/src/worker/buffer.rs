@@ -36,6 +36,16 @@ pub trait Buffer: Sized + Send {
     /// Changes [`Buffer::mark`].
     fn set_mark(&mut self, mark: u32);
 
+    /// What the device that received it found of the checksum of the IPv4 header; `None` if it did not look.
+    fn ipv4_checksum(&self) -> Option<bool> {
+        None
+    }
+
+    /// True if that device says that the TCP or UDP checksum is unfinished.
+    fn is_checksum_unfinished(&self) -> bool {
+        false
+    }
+
     /// Asks the cache for the buffer's own fields.
     fn prefetch_header(&self) {}
 
@@ -117,6 +127,16 @@ impl Buffer for Mbuf {
     }
 
     #[inline]
+    fn ipv4_checksum(&self) -> Option<bool> {
+        Mbuf::ipv4_checksum(self)
+    }
+
+    #[inline]
+    fn is_checksum_unfinished(&self) -> bool {
+        Mbuf::is_checksum_unfinished(self)
+    }
+
+    #[inline]
     fn prefetch_header(&self) {
         Mbuf::prefetch_header(self);
     }
@@ -133,6 +153,10 @@ pub struct HeapBuffer {
     bytes: Vec<u8>,
     span: Range<usize>,
     mark: u32,
+    /// What [`Buffer::ipv4_checksum`] says.
+    pub ipv4_checksum: Option<bool>,
+    /// What [`Buffer::is_checksum_unfinished`] says.
+    pub checksum_unfinished: bool,
 }
 
 impl HeapBuffer {
@@ -145,7 +169,7 @@ impl HeapBuffer {
         let mut bytes = vec![0xee; packet.len() + 2 * Self::ROOM];
         let span = Self::ROOM..Self::ROOM + packet.len();
         bytes[span.clone()].copy_from_slice(packet);
-        Self { bytes, span, mark: 0 }
+        Self { bytes, span, mark: 0, ipv4_checksum: None, checksum_unfinished: false }
     }
 }
 
@@ -176,6 +200,14 @@ impl Buffer for HeapBuffer {
 
     fn mark(&self) -> u32 {
         self.mark
+    }
+
+    fn ipv4_checksum(&self) -> Option<bool> {
+        self.ipv4_checksum
+    }
+
+    fn is_checksum_unfinished(&self) -> bool {
+        self.checksum_unfinished
     }
 
     fn set_mark(&mut self, mark: u32) {

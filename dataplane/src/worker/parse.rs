@@ -26,7 +26,8 @@ pub(super) enum Parsed {
     LinkLocalEcho,
 }
 
-/// Finds the interface of a frame that came in on a port with address `mac`, and reads its headers.
+/// Finds the interface of a frame that came in on a port with address `mac`, and reads its headers;
+/// `ipv4_checksum` is what the device found of theirs.
 ///
 /// The interface is told also where the frame is to be dropped, as far as it was found.
 #[inline]
@@ -35,6 +36,7 @@ pub(super) fn parse<'t>(
     port: PortId,
     mac: MacAddr,
     frame: &[u8],
+    ipv4_checksum: Option<bool>,
 ) -> (Option<&'t Interface>, Result<Parsed, DropReason>) {
     let (ethernet, offset) = match Ethernet::parse(frame) {
         Ok(parsed) => parsed,
@@ -43,7 +45,7 @@ pub(super) fn parse<'t>(
     let interface = tables.interface_on(port, ethernet.vlan);
     let parsed = match interface {
         None => Err(DropReason::VlanUnknown),
-        Some(interface) => payload(interface, &ethernet, mac, frame, offset),
+        Some(interface) => payload(interface, &ethernet, mac, frame, offset, ipv4_checksum),
     };
     (interface, parsed)
 }
@@ -55,6 +57,7 @@ fn payload(
     mac: MacAddr,
     frame: &[u8],
     offset: usize,
+    ipv4_checksum: Option<bool>,
 ) -> Result<Parsed, DropReason> {
     if ethernet.dst != mac {
         return other_station(interface, ethernet, mac, frame, offset);
@@ -63,7 +66,7 @@ fn payload(
         return Ok(Parsed::Arp);
     }
     let is_v4 = ethernet.ethertype == EtherType::Ipv4;
-    let flow = match Flow::parse(&frame[offset..]) {
+    let flow = match Flow::parse_received(&frame[offset..], ipv4_checksum) {
         // A version that does not exist is an error of the one that the frame announces.
         Err(DropReason::Ipv4HeaderInvalid) if !is_v4 => return Err(DropReason::Ipv6HeaderInvalid),
         parsed => parsed?,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use esplanade_dataplane::config::{Config, LimitConfig};
 use esplanade_dataplane::journey::{Journey, Lens};
-use esplanade_dataplane::shared::{Exception, FromAgent, Notice, PortFacts, Shared, Tables};
+use esplanade_dataplane::shared::{Exception, FromAgent, Notice, Offloads, PortFacts, Shared, Tables};
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
 use esplanade_dataplane::worker::{
     Arrival, BURST, Balance, Buffer, HeapBuffer, Pipeline, PipelineParts, Transmit,
@@ -40,6 +40,7 @@ pub fn ports() -> Vec<PortFacts> {
         mtu: 1500,
         queues: 1,
         promiscuous: false,
+        offloads: Offloads::default(),
     };
     vec![fact("wan", WAN), fact("lan", LAN)]
 }
@@ -118,6 +119,13 @@ impl Gateway {
             self.process(worker, &mut arrivals);
             self.settle();
         }
+        std::mem::take(&mut self.wire.frames)
+    }
+
+    /// As [`Gateway::feed`], one frame to the first worker, with what the device says of it.
+    pub fn feed_received(&mut self, port: PortId, frame: HeapBuffer) -> Vec<(PortId, Vec<u8>)> {
+        self.process(0, &mut [Arrival::Frame { port, frame }].into_iter().collect());
+        self.settle();
         std::mem::take(&mut self.wire.frames)
     }
 

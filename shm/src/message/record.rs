@@ -233,6 +233,17 @@ record! {
         pub queues: u16,
         /// Largest IP packet in bytes.
         pub mtu: u16,
-        pub socket: u8,
+        /// Of [`offload`].
+        pub offloads: u8,
     }
+}
+
+/// Bits of [`PortRecord::offloads`].
+pub mod offload {
+    /// The device spreads packets over the queues by their headers.
+    pub const RSS: u8 = 1;
+    /// The device checks the checksum of IPv4 headers.
+    pub const IPV4_CHECKSUM: u8 = 2;
+    /// Workers complete TCP and UDP checksums that come unfinished.
+    pub const COMPLETES_CHECKSUMS: u8 = 4;
 }

@@ -342,7 +342,7 @@ fn port() -> impl Strategy<Value = PortRecord> {
         speed_mbit: n.3,
         queues: n.4,
         mtu: n.5,
-        socket: n.6,
+        offloads: n.6,
     })
 }
 

@@ -165,7 +165,7 @@ pub(super) fn port(id: u16, name: &str) -> PortRecord {
         speed_mbit: 0,
         queues: 1,
         mtu: 1500,
-        socket: 0,
+        offloads: 0,
     }
 }
 

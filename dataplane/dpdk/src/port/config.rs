@@ -20,6 +20,8 @@ pub struct PortConfig {
     pub promiscuous: bool,
     /// Spread packets over the RX queues by their headers, where the device can.
     pub rss: bool,
+    /// Let the device check IPv4 header checksums, where it can: see [`crate::Mbuf::ipv4_checksum`].
+    pub ipv4_checksum: bool,
     /// Prepare to sleep until packets come: see [`crate::RxWaiter`].
     pub rx_interrupts: bool,
 }
@@ -35,6 +37,7 @@ impl Default for PortConfig {
             mtu: 1500,
             promiscuous: false,
             rss: true,
+            ipv4_checksum: false,
             rx_interrupts: false,
         }
     }
@@ -105,6 +108,7 @@ impl Port {
             rx_queues: config.rx_queues,
             tx_queues: config.tx_queues,
             rss: config.rss,
+            ipv4_checksum: config.ipv4_checksum,
             rx_interrupts: config.rx_interrupts,
             link_interrupt: false,
         };

@@ -47,6 +47,8 @@ pub struct Capabilities {
     pub max_mtu: u16,
     /// Spreads received packets over queues by their headers.
     pub rss: bool,
+    /// Checks the checksum of IPv4 headers.
+    pub ipv4_checksum: bool,
     /// Reports link changes.
     pub link_interrupt: bool,
     /// Reports that it was unplugged.

@@ -32,7 +32,7 @@ use shm::session::{ControlEnd, ListenerConfig};
 use tempfile::TempDir;
 
 use super::*;
-use crate::shared::{Exception, ExceptionKind, Notice, PortFacts};
+use crate::shared::{Exception, ExceptionKind, Notice, Offloads, PortFacts};
 use crate::worker::buffer::{Buffer, HeapBuffer};
 use crate::worker::counters;
 
@@ -136,6 +136,7 @@ impl Bench {
             mtu: 1500,
             queues: 1,
             promiscuous: false,
+            offloads: Offloads::default(),
         };
         let bits = SlotBits::new(8).unwrap();
         let tables = Tables::new(bits);

@@ -8,7 +8,7 @@
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
 use anyhow::{Result, ensure};
-use esplanade::lab::{Lab, Namespace, Peer, Ping, Process, Site, SiteOptions};
+use esplanade::lab::{Lab, Namespace, Peer, Ping, Process, Site, SiteOptions, Tcp};
 use std::time::Duration;
 
 /// The inner addresses of both ends, the device that has ours, and the prefix of both.
@@ -21,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("packet/host/ping", ping).chosen(),
         Scenario::new("packet/host/traceroute", traceroute),
         Scenario::new("packet/host/silent", silent),
+        Scenario::new("packet/host/unfinished", unfinished),
         Scenario::new("packet/host/bgp", bgp),
     ]
 }
@@ -105,6 +106,18 @@ fn silent(lab: &Lab) -> Result<String> {
     })?;
     scene.finish()?;
     Ok("host unreachable from the far gateway".into())
+}
+
+/// Hosts leave their checksums to a device that there is not: TCP passes all the same, both ways.
+fn unfinished(lab: &Lab) -> Result<String> {
+    let scene = scene(lab)?;
+    let (near, far) = (&scene.site.host, &other(&scene)?.host);
+    for (host, device) in [(near, "lan1"), (far, "lan2")] {
+        host.run("ethtool", &["-K", device, "tx", "on", "tso", "off", "gso", "off"])?;
+    }
+    let tcp = scene.explain(Tcp::run(lab, (near, "10.1.0.2"), (far, "10.2.0.2"), 2, false))?;
+    scene.finish()?;
+    Ok(format!("TCP at {:.0} Mbit/s", tcp.mbit_per_s))
 }
 
 /// BIRD on each gateway, across the tunnel, learns the other's route.
