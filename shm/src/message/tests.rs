@@ -246,7 +246,7 @@ fn command() -> impl Strategy<Value = Command> {
         any::<(u64, bool)>().prop_map(|(txn, full)| Begin { txn: TxnId(txn), full }.into()),
         any::<u64>().prop_map(|txn| Commit { txn: TxnId(txn) }.into()),
         any::<u64>().prop_map(|txn| Abort { txn: TxnId(txn) }.into()),
-        (any::<u64>(), change()).prop_map(|(txn, change)| Staged { txn: TxnId(txn), change }.into()),
+        (any::<u64>(), change().boxed()).prop_map(|(txn, change)| Staged { txn: TxnId(txn), change }.into()),
         (request.clone(), owner(), any::<u16>()).prop_map(|(request, owner, vrf)| ReserveSpi {
             request,
             owner,
