@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_queue::ArrayQueue;
 use dpdk::{Mbuf, Mempool};
-use packet::decide::Ingress;
+use packet::decide::{IkeStanding, Ingress};
 use packet::path_mtu::{Answer, Arrived};
 pub use packet::sad::Direction;
 use packet::sad::LimitKind;
@@ -347,8 +347,8 @@ pub enum ExceptionKind {
     LinkLocalEcho,
     /// IKE for us, on an outside interface.
     Ike {
-        /// From a known peer or for one of our SPIs.
-        known: bool,
+        /// What is known of its sender.
+        standing: IkeStanding,
     },
     /// ICMP for us, on an outside interface.
     Icmp,

@@ -13,7 +13,7 @@ use crypto::{Key, Suite};
 use esplanade_dataplane::shared::{AgentWork, ExceptionKind, FromAgent, Notice};
 use esplanade_dataplane::worker::{Buffer, HeapBuffer};
 use packet::DropReason;
-use packet::decide::Ingress;
+use packet::decide::{IkeStanding, Ingress};
 use packet::flow::Flow;
 use packet::fragmentation::Plan;
 use packet::neighbour::{Neighbour, NeighbourState};
@@ -216,7 +216,7 @@ fn what_is_for_us_is_left_to_the_agent() {
         kinds,
         [
             // The peer has an SA with us.
-            (OUTER, Some(WAN_IF), ExceptionKind::Ike { known: true }),
+            (OUTER, Some(WAN_IF), ExceptionKind::Ike { standing: IkeStanding::Peer }),
             (OUTER, Some(WAN_IF), ExceptionKind::Icmp),
             (OUTER, Some(WAN_IF), ExceptionKind::Arp),
             (INNER, Some(LAN_IF), ExceptionKind::Local { ingress: Ingress::Inside }),

@@ -10,6 +10,7 @@ use crypto::Suite;
 use esplanade_dataplane::shared::ExceptionKind;
 use esplanade_dataplane::worker::counters::Figure;
 use esplanade_dataplane::worker::{BURST, HOLD, HeapBuffer};
+use packet::decide::IkeStanding;
 use packet::tables::Change;
 use packet::{DropReason, MacAddr, PortId, TunnelId};
 
@@ -220,7 +221,7 @@ fn known_peers_and_neighbours_are_heard_in_a_flood() {
     assert_eq!(passed, [HONEST * ROUNDS; 2]);
     let kinds = |wanted: ExceptionKind| scene.left.iter().filter(|kind| **kind == wanted).count();
     let each = count / 500;
-    assert_eq!(kinds(ExceptionKind::Ike { known: true }), each);
+    assert_eq!(kinds(ExceptionKind::Ike { standing: IkeStanding::Peer }), each);
     assert_eq!(kinds(ExceptionKind::Arp), each + 1);
 }
 

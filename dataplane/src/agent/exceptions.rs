@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use packet::decide::Ingress;
+use packet::decide::{IkeStanding, Ingress};
 use packet::esp::Encap;
 use packet::flow::Flow;
 use packet::headers::arp::{Arp, ArpOperation};
@@ -58,8 +58,13 @@ impl<E: Environment> Agent<E> {
             ExceptionKind::Arp => self.handle_arp(packet.data(), interface, now),
             ExceptionKind::Ndp => self.handle_ndp(packet.data(), interface, now),
             ExceptionKind::LinkLocalEcho => self.answer_link_local(packet, interface, now),
-            ExceptionKind::Ike { known: true } => self.punt(PuntClass::IkeKnown, from, &packet, now),
-            ExceptionKind::Ike { known: false } => self.punt(PuntClass::IkeNew, from, &packet, now),
+            ExceptionKind::Ike { standing: IkeStanding::Claimed } if !self.punts.take_claimed(now) => {
+                self.counters.drop(interface, DropReason::PuntFull);
+            }
+            ExceptionKind::Ike { standing: IkeStanding::New } => {
+                self.punt(PuntClass::IkeNew, from, &packet, now);
+            }
+            ExceptionKind::Ike { .. } => self.punt(PuntClass::IkeKnown, from, &packet, now),
             ExceptionKind::Icmp if self.learn_path_mtu(vrf, packet.data(), now) => {
                 self.figures().add(AgentFigure::Consumed, 1);
             }

@@ -6,7 +6,9 @@ use shm::message::PuntClass;
 
 use super::rate::TokenBucket;
 
-/// Packets per second of each class; known IKE peers are bounded by their ring alone.
+/// Packets per second of each class; known IKE peers are bounded by their ring alone. Whoever only claims to go on
+/// with an exchange shares that ring, and could fill it.
+const IKE_CLAIMED: u32 = 2_000;
 const IKE_NEW: u32 = 2_000;
 const ICMP: u32 = 200;
 const LOCAL: u32 = 1_000;
@@ -14,6 +16,7 @@ const LOCAL: u32 = 1_000;
 /// What each class may still send.
 #[derive(Debug)]
 pub(super) struct PuntBudgets {
+    ike_claimed: TokenBucket,
     ike_new: TokenBucket,
     icmp: TokenBucket,
     local: TokenBucket,
@@ -22,7 +25,18 @@ pub(super) struct PuntBudgets {
 impl PuntBudgets {
     pub(super) fn new(now: Duration) -> Self {
         let bucket = |rate: u32| TokenBucket::new(rate, rate / 4, now);
-        Self { ike_new: bucket(IKE_NEW), icmp: bucket(ICMP), local: bucket(LOCAL) }
+        Self {
+            // No more at once than half of the ring.
+            ike_claimed: TokenBucket::new(IKE_CLAIMED, IKE_CLAIMED / 16, now),
+            ike_new: bucket(IKE_NEW),
+            icmp: bucket(ICMP),
+            local: bucket(LOCAL),
+        }
+    }
+
+    /// Whether IKE that claims to go on may join that of known peers now.
+    pub(super) fn take_claimed(&mut self, now: Duration) -> bool {
+        self.ike_claimed.take(now)
     }
 
     /// Whether a packet of `class` may go to control now.
@@ -50,5 +64,6 @@ mod tests {
         assert_eq!(passed(&mut budgets, PuntClass::IkeNew), 500);
         assert_eq!(passed(&mut budgets, PuntClass::IkeKnown), 10_000);
         assert_eq!(passed(&mut budgets, PuntClass::Local), 250);
+        assert_eq!((0..10_000).filter(|_| budgets.take_claimed(Duration::ZERO)).count(), 125);
     }
 }

@@ -143,7 +143,7 @@ impl<B: Buffer> Pipeline<B> {
                 let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, past };
                 self.find_sa(tables, &mut burst.opening, incoming);
             }
-            Outside::Ike { known } => self.leave(packet, from, vrf, ExceptionKind::Ike { known }),
+            Outside::Ike { standing } => self.leave(packet, from, vrf, ExceptionKind::Ike { standing }),
             Outside::Fragment => self.reassemble_outer(tables, burst, packet, interface, flow, tx),
             Outside::Icmp => self.leave(packet, from, vrf, ExceptionKind::Icmp),
             Outside::Bypass(outcome) => {

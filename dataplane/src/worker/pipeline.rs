@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use packet::decide::{Ingress, Outcome, decide_inner};
+use packet::decide::{IkeStanding, Ingress, Outcome, decide_inner};
 use packet::flow::Flow;
 use packet::{DropReason, InterfaceId, VrfId};
 
@@ -335,11 +335,17 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.end_departed(mark, || end);
     }
 
-    /// The last quarter of the queue is for what must not be starved: known IKE peers and neighbour discovery.
+    /// A flood of one kind leaves room for what must not be starved by it: the last quarter of the queue is for IKE
+    /// that goes on and neighbour discovery, half of that for the latter and for peers, and half of that for peers.
     fn has_room_for(&self, kind: ExceptionKind) -> bool {
+        let sixteenths = match kind {
+            ExceptionKind::Ike { standing: IkeStanding::Peer } => 16,
+            ExceptionKind::Arp | ExceptionKind::Ndp => 15,
+            ExceptionKind::Ike { standing: IkeStanding::Claimed } => 14,
+            _ => 12,
+        };
         let queue = &self.mailbox().exceptions;
-        matches!(kind, ExceptionKind::Arp | ExceptionKind::Ndp | ExceptionKind::Ike { known: true })
-            || queue.len() < queue.capacity() * 3 / 4
+        queue.len() < queue.capacity() * sixteenths / 16
     }
 
     /// Counts a packet as dropped and lends it to the agent for an ICMP answer; without room there is none.

@@ -11,7 +11,7 @@ mod text;
 pub use step::{Step, Tried, TriedBecause, Way};
 
 use super::inner::{FragmentTo, Ingress, Outcome, decide_watched};
-use super::outside::{Outside, classify_watched};
+use super::outside::{IkeStanding, Outside, classify_watched};
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
 use crate::ids::{InterfaceId, Spi, TunnelId, VrfId};
@@ -128,7 +128,7 @@ impl<K> From<&Outside<'_, K>> for Verdict {
     fn from(outside: &Outside<'_, K>) -> Self {
         match outside {
             Outside::Esp { packet, .. } => Self::Esp { spi: packet.spi },
-            Outside::Ike { known } => Self::Ike { known: *known },
+            Outside::Ike { standing } => Self::Ike { known: *standing != IkeStanding::New },
             Outside::Icmp => Self::Icmp,
             Outside::Fragment => Self::Fragment,
             Outside::Bypass(outcome) => outcome.into(),

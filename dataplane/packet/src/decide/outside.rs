@@ -12,6 +12,17 @@ use crate::tables::{Interface, Tables};
 pub(crate) const IKE_PORT: u16 = 500;
 pub(crate) const NAT_T_PORT: u16 = 4500;
 
+/// What is known of the sender of an IKE message, before anything of it is authenticated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IkeStanding {
+    /// From the address of a peer with an SA: never starved by the others.
+    Peer,
+    /// It carries a responder's SPI, as all do after the first; anybody can write one.
+    Claimed,
+    /// A first contact.
+    New,
+}
+
 /// What a packet on an outside interface is.
 #[derive(Debug)]
 pub enum Outside<'t, K> {
@@ -24,8 +35,8 @@ pub enum Outside<'t, K> {
     },
     /// IKE for us: punt the whole IP packet.
     Ike {
-        /// From a peer with an SA, or answering one of our SPIs: the class that is never starved.
-        known: bool,
+        /// What is known of its sender.
+        standing: IkeStanding,
     },
     /// ICMP for us.
     Icmp,
@@ -125,7 +136,6 @@ fn nat_traversal<'t, K>(
     }
 }
 
-/// A peer that has an SA, or a message that carries a responder SPI, was here before.
 fn ike<'t, K>(
     tables: &Tables<K>,
     interface: &Interface,
@@ -134,7 +144,14 @@ fn ike<'t, K>(
 ) -> Result<Outside<'t, K>, DropReason> {
     from_another(tables, interface, flow)?;
     let responder_spi = message.get(8..16).is_some_and(|spi| spi != [0; 8]);
-    Ok(Outside::Ike { known: responder_spi || tables.is_peer(interface.vrf, flow.src) })
+    let standing = if tables.is_peer(interface.vrf, flow.src) {
+        IkeStanding::Peer
+    } else if responder_spi {
+        IkeStanding::Claimed
+    } else {
+        IkeStanding::New
+    };
+    Ok(Outside::Ike { standing })
 }
 
 /// Refuses what bears our own address and would be answered to ourselves (the land attack).

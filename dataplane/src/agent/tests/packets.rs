@@ -1,5 +1,7 @@
 //! Packets: neighbours, punts, our own ICMP, injection.
 
+use packet::decide::IkeStanding;
+
 use super::*;
 
 #[test]
@@ -81,11 +83,11 @@ fn who_sent_to_a_silent_neighbour_is_told() {
 #[test]
 fn ike_goes_to_control_or_is_counted() {
     let mut bench = Bench::new();
-    bench.except(&[0x45; 40], ExceptionKind::Ike { known: true });
+    bench.except(&[0x45; 40], ExceptionKind::Ike { standing: IkeStanding::Peer });
     assert_eq!(bench.drops(DropReason::PuntFull), 1, "nobody is there");
     let mut control = bench.connect();
-    bench.except(&[0x46; 40], ExceptionKind::Ike { known: false });
-    bench.except(&[0x47; 9300], ExceptionKind::Ike { known: true });
+    bench.except(&[0x46; 40], ExceptionKind::Ike { standing: IkeStanding::New });
+    bench.except(&[0x47; 9300], ExceptionKind::Ike { standing: IkeStanding::Peer });
     let mut packet = [0; MAX_PACKET_LEN];
     let (punt, len) = control.receive_punt(PuntClass::IkeNew, &mut packet).unwrap().unwrap();
     assert_eq!((punt.interface.0, len, packet[0]), (OUTSIDE.0, 40, 0x46));

@@ -19,7 +19,7 @@ fn classify(tables: &Tables<u32>, packet: &[u8]) -> String {
         Outside::Esp { packet, udp_port } => {
             format!("esp {:08x} {} {udp_port:?}", packet.spi, packet.sequence_low)
         }
-        Outside::Ike { known } => format!("ike {known}"),
+        Outside::Ike { standing } => format!("ike {standing:?}"),
         Outside::Icmp => "icmp".into(),
         Outside::Fragment => "fragment".into(),
         Outside::Bypass(Outcome::Forward(egress)) => format!("forward {}", egress.interface.id),
@@ -52,12 +52,12 @@ fn ike_is_known_by_address_or_by_our_spi() {
     let first = [[7; 8], [0; 8]].concat();
     let later = [[7; 8], [9; 8]].concat();
     let marked = |message: &[u8]| [&[0; 4], message].concat();
-    assert_eq!(datagram("198.51.100.1", 500, &first), "ike false");
-    assert_eq!(datagram("198.51.100.1", 500, &later), "ike true");
-    assert_eq!(datagram("192.0.2.2", 500, &first), "ike true");
-    assert_eq!(datagram("198.51.100.1", 4500, &marked(&first)), "ike false");
-    assert_eq!(datagram("198.51.100.1", 4500, &marked(&later)), "ike true");
-    assert_eq!(datagram("198.51.100.1", 500, b"short"), "ike false");
+    assert_eq!(datagram("198.51.100.1", 500, &first), "ike New");
+    assert_eq!(datagram("198.51.100.1", 500, &later), "ike Claimed");
+    assert_eq!(datagram("192.0.2.2", 500, &first), "ike Peer");
+    assert_eq!(datagram("198.51.100.1", 4500, &marked(&first)), "ike New");
+    assert_eq!(datagram("198.51.100.1", 4500, &marked(&later)), "ike Claimed");
+    assert_eq!(datagram("198.51.100.1", 500, b"short"), "ike New");
 }
 
 #[test]
