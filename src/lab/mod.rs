@@ -4,6 +4,7 @@
 //! it removes again when it is dropped, also after an interrupt; what a killed lab left behind, the next one removes.
 
 mod capture;
+mod flood;
 mod gateway;
 mod guest;
 mod hosts;
@@ -13,6 +14,7 @@ mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
+pub use flood::Flood;
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};
 pub use guest::{Guest, GuestOptions};
 pub use hosts::{Namespace, Wire};

@@ -6,6 +6,7 @@ mod control;
 mod esplanade;
 mod fail_closed;
 mod families;
+mod flood;
 mod linux;
 mod malformed;
 mod packet;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         static_keys::scenarios(),
         packet::scenarios(),
         malformed::scenarios(),
+        flood::scenarios(),
     ];
     kinds.into_iter().flatten().collect()
 }
