@@ -5,14 +5,14 @@ mod fragments;
 mod packets;
 
 use crate::Scenario;
-use crate::scenarios::strongswan::{DEFAULT, GCM_ECP256, Suite};
+use crate::scenarios::strongswan::{CTR, DEFAULT, GCM_8, GCM_12, GCM_ECP256, Suite};
 use crate::scene::{Initiator, Scene, With};
 use anyhow::{Result, ensure};
 use esplanade::lab::{GuestOptions, Lab};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
-    for suite in [GCM_ECP256, DEFAULT] {
+    for suite in [GCM_ECP256, DEFAULT, CTR, GCM_8, GCM_12] {
         for (initiator, who) in [(Initiator::Us, "we-initiate"), (Initiator::Peer, "peer-initiates")] {
             all.push(Scenario::new(format!("linux/{}/{who}", suite.name), move |lab| {
                 traffic(lab, suite, initiator)

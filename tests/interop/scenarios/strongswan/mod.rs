@@ -32,7 +32,31 @@ pub(crate) const GCM_ECP256: Suite = Suite {
     swan_esp: "aes128gcm16-ecp256",
 };
 
-const SUITES: [Suite; 8] = [
+pub(crate) const CTR: Suite = Suite {
+    name: "ctr128-sha256-ecp256",
+    ike: ["aes128gcm16", "sha256", "group19"],
+    ipsec: ["aes128ctr", "sha256", "group19"],
+    swan_ike: "aes128gcm16-prfsha256-ecp256",
+    swan_esp: "aes128ctr-sha256-ecp256",
+};
+
+pub(crate) const GCM_8: Suite = Suite {
+    name: "gcm8-256-ecp256",
+    ike: ["aes128gcm16", "sha256", "group19"],
+    ipsec: ["aes256gcm8", "sha256", "group19"],
+    swan_ike: "aes128gcm16-prfsha256-ecp256",
+    swan_esp: "aes256gcm8-ecp256",
+};
+
+pub(crate) const GCM_12: Suite = Suite {
+    name: "gcm12-128-ecp256",
+    ike: ["aes128gcm16", "sha256", "group19"],
+    ipsec: ["aes128gcm12", "sha256", "group19"],
+    swan_ike: "aes128gcm16-prfsha256-ecp256",
+    swan_esp: "aes128gcm12-ecp256",
+};
+
+const SUITES: [Suite; 11] = [
     DEFAULT,
     Suite {
         name: "cbc256-sha256-modp2048",
@@ -77,6 +101,9 @@ const SUITES: [Suite; 8] = [
         swan_ike: "aes256gcm16-prfsha256-curve25519",
         swan_esp: "chacha20poly1305-curve25519",
     },
+    CTR,
+    GCM_8,
+    GCM_12,
 ];
 
 impl Suite {
