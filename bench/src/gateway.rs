@@ -204,6 +204,7 @@ fn install(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Res
         sa: parameters(side, sa, side, spec)?,
         peer_spi: spi(side.other(), sa)?.value(),
         active: true,
+        tfc: 0,
     }))?;
     tables.apply(Change::AddSelector { spi: ours, selector })?;
     Ok(())

@@ -332,3 +332,25 @@ fn ip_options_cross_untouched_and_stay_inside() {
     }
     first.assert_balanced();
 }
+
+#[test]
+fn padded_packets_are_of_one_length_outside_and_as_they_were_inside() {
+    for (tfc, lens, udp) in [
+        (u16::MAX, [1340, 1341, 1400, 1410], false),
+        (120, [0, 1, 40, 92], false),
+        (120, [0, 1, 40, 92], true),
+    ] {
+        let sa = ChildSa { tfc, udp, ..ChildSa::new(aes_gcm()) };
+        let (mut first, mut second) = pair(&sa, 1);
+        let packets = lens.map(|len| FORTH.ping(len));
+        through(&mut first, &mut second, &packets, udp);
+        through(&mut second, &mut first, &[FORTH.back().ping(1350)], udp);
+        let frames: Vec<_> = packets.iter().map(|packet| to_port(LAN, packet)).collect();
+        let sealed = first.feed(0, LAN, &frames);
+        let lengths: Vec<_> = sealed.iter().map(|(_, frame)| ip_of(frame).len()).collect();
+        assert!(lengths.windows(2).all(|pair| pair[0] == pair[1]), "{lengths:?}");
+        assert!(lengths[0] <= 1500 && lengths[0] > 120, "{lengths:?}");
+        let larger = first.feed(0, LAN, &[to_port(LAN, &FORTH.ping(1410))]);
+        assert!(ip_of(&larger[0].1).len() >= lengths[0] && ip_of(&larger[0].1).len() <= 1500);
+    }
+}

@@ -333,6 +333,8 @@ pub struct Ipsec {
     pub esn: bool,
     /// Packets, 32 to 32,768.
     pub replay_window: u16,
+    /// Length to which packets are padded where the peer takes it, bytes; 0: none, 65,535: the MTU.
+    pub tfc: u16,
 }
 
 /// Dead peer detection.

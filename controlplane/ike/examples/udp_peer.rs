@@ -210,6 +210,7 @@ fn main() -> Fallible<()> {
             limits: Limits::default(),
             replay_window: 1024,
             keepalive_secs: 20,
+            tfc: 0,
         },
         nat_traversal: true,
         force_encap: std::env::var_os("FORCE_ENCAP").is_some(),

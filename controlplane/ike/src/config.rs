@@ -159,6 +159,8 @@ pub struct ChildConfig {
     pub replay_window: u32,
     /// Seconds between NAT keepalives when UDP encapsulated and we are behind the NAT; 0: none.
     pub keepalive_secs: u16,
+    /// Length to which packets are padded where the peer takes it (RFC 4303 section 2.7), bytes; 0: none.
+    pub tfc: u16,
 }
 
 /// How much one SA may carry; 0: unlimited.

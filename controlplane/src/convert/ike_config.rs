@@ -53,6 +53,7 @@ fn child(plan: &TunnelPlan) -> ChildConfig {
         limits: limits(plan.ipsec.encryption),
         replay_window: plan.ipsec.replay_window.into(),
         keepalive_secs: KEEPALIVE_SECS,
+        tfc: plan.ipsec.tfc,
     }
 }
 

@@ -88,6 +88,7 @@ pub fn install(child: &ike::InstallChild) -> Result<Vec<Change>, Unrepresentable
             outer: outer(&child.outer),
             limits: limits(child.limits),
             active: child.active,
+            tfc: child.tfc,
         }
         .into(),
     );
@@ -179,6 +180,7 @@ mod tests {
             replay_window: 1024,
             limits: ike::Limits::default(),
             replaces: None,
+            tfc: 600,
         }
     }
 
@@ -191,8 +193,8 @@ mod tests {
         assert_eq!(inbound.keys.encryption.expose(), [1; 20]);
         let Change::InstallOutbound(outbound) = &changes[3] else { panic!("{:?}", changes[3]) };
         assert_eq!(
-            (outbound.spi.value(), outbound.peer_spi.value(), outbound.active),
-            (0x1000, 0x2000, false)
+            (outbound.spi.value(), outbound.peer_spi.value(), outbound.active, outbound.tfc),
+            (0x1000, 0x2000, false, 600)
         );
         assert_eq!(outbound.keys.encryption.expose(), [2; 20]);
         assert!(matches!(&changes[1], Change::AddSelector(s) if s.remote.first.to_string() == "10.2.0.0"));

@@ -107,6 +107,7 @@ pub(crate) fn install(spi: Spi, tunnel: TunnelId, active: bool) -> Vec<Change<u3
             sa: parameters(spi, tunnel, GCM),
             peer_spi: 0xc0de_0001,
             active,
+            tfc: 0,
         }),
         Change::AddSelector {
             spi,

@@ -66,7 +66,8 @@ impl Expander {
             worker: self.owner_of(spi),
         };
         let peer_spi = from.peer_spi.value();
-        Ok(Change::InstallOutbound(InstallOutbound { sa, peer_spi, active: from.active }))
+        let (active, tfc) = (from.active, from.tfc);
+        Ok(Change::InstallOutbound(InstallOutbound { sa, peer_spi, active, tfc }))
     }
 
     fn expand(&self, suite: contract::Suite, keys: &contract::SaKeys) -> Result<Key, RejectCode> {

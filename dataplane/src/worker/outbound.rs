@@ -95,9 +95,14 @@ impl<B: Buffer> Pipeline<B> {
         let seq = self.issue(child)?;
         // 3. Outer header, ESP header, IV, trailer.
         let layout = &template.layout;
-        let inner_len = usize::from(flow.len);
-        packet.grow(layout.headroom(), layout.tailroom(inner_len)).map_err(|_| DropReason::NoRoom)?;
-        let inner = EncapInner::from(&*flow);
+        let mut inner = EncapInner::from(&*flow);
+        // A probe is as long as it is.
+        if !sealing.probe {
+            inner.padded = flow.len.max(sa.config.tfc.min(entry.inner_mtu));
+        }
+        let padded = usize::from(inner.padded);
+        let behind = padded - usize::from(flow.len) + layout.tailroom(padded);
+        packet.grow(layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
         sealing.spans = encap::encap(packet.data_mut(), template, sa.config.peer_spi, seq, inner)?;
         if sealing.probe {
             template.forbid_fragments(packet.data_mut());

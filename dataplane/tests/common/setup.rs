@@ -186,6 +186,8 @@ pub struct ChildSa {
     pub active: bool,
     /// In place of everything between the networks of the side.
     pub selector: Option<SelectorPair>,
+    /// Length to which inner packets are padded.
+    pub tfc: u16,
 }
 
 impl ChildSa {
@@ -212,6 +214,7 @@ impl ChildSa {
             lifetime: Lifetime::UNLIMITED,
             active: true,
             selector: None,
+            tfc: 0,
         }
     }
 
@@ -255,6 +258,7 @@ impl ChildSa {
             sa: self.parameters(&self.outbound_keys, engine),
             peer_spi: self.theirs,
             active: self.active,
+            tfc: self.tfc,
         };
         let networks = SelectorPair::between(prefix(self.side.network), prefix(self.side.peer_network));
         let selector = self.selector.unwrap_or(networks);

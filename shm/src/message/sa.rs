@@ -188,7 +188,7 @@ record! {
 record! {
     /// The outbound half of the pair that `spi` names.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct InstallOutbound as InstallOutboundWire[251] {
+    pub struct InstallOutbound as InstallOutboundWire[253] {
         /// Our inbound SPI.
         pub spi: Spi,
         /// What goes into the packets.
@@ -202,6 +202,9 @@ record! {
         pub limits: Limits,
         /// Carries traffic at once; otherwise after `ActivateOutbound`.
         pub active: bool,
+        /// Inner packets are padded to this length, in bytes and as far as the MTU goes; 0 = not at all. Not for
+        /// a peer that does not take it (RFC 7296 section 3.10.1).
+        pub tfc: u16,
     }
 }
 

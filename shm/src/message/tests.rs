@@ -94,10 +94,10 @@ fn inbound() -> impl Strategy<Value = InstallInbound> {
 }
 
 fn outbound() -> impl Strategy<Value = InstallOutbound> {
-    let parts = (spi(), spi(), owner(), any::<(u32, bool, bool)>(), suite(), keys(), outer(), limits());
-    parts.prop_map(|(spi, peer_spi, owner, (tunnel, esn, active), suite, keys, outer, limits)| {
+    let parts = (spi(), spi(), owner(), any::<(u32, bool, bool, u16)>(), suite(), keys(), outer(), limits());
+    parts.prop_map(|(spi, peer_spi, owner, (tunnel, esn, active, tfc), suite, keys, outer, limits)| {
         let tunnel = TunnelId(tunnel);
-        InstallOutbound { spi, peer_spi, owner, tunnel, suite, esn, keys, outer, limits, active }
+        InstallOutbound { spi, peer_spi, owner, tunnel, suite, esn, keys, outer, limits, active, tfc }
     })
 }
 
@@ -236,7 +236,8 @@ fn change() -> impl Strategy<Value = Change> {
         (spi(), any::<u32>()).prop_map(|(spi, linger_ms)| DeleteInbound { spi, linger_ms }.into()),
         (spi(), outer()).prop_map(|(spi, outer)| UpdateOuter { spi, outer }.into()),
     ];
-    prop_oneof![objects, more_objects, sas]
+    // Boxed: the tree of all of them is too large for a test's stack.
+    prop_oneof![objects.boxed(), more_objects.boxed(), sas.boxed()]
 }
 
 fn command() -> impl Strategy<Value = Command> {

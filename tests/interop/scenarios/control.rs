@@ -144,8 +144,19 @@ impl Control {
             follow_nat: false,
             limits,
         };
-        let outbound =
-            InstallOutbound { spi, peer_spi, owner, tunnel, suite, esn, keys, outer, limits, active: true };
+        let outbound = InstallOutbound {
+            spi,
+            peer_spi,
+            owner,
+            tunnel,
+            suite,
+            esn,
+            keys,
+            outer,
+            limits,
+            active: true,
+            tfc: 0,
+        };
         self.commit(
             false,
             vec![

@@ -114,6 +114,7 @@ fn connection(
             limits: Limits::default(),
             replay_window: 1024,
             keepalive_secs: 20,
+            tfc: 0,
         },
         nat_traversal: true,
         force_encap: false,

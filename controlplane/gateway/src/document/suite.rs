@@ -50,6 +50,7 @@ impl Profile {
                 lifetime: DAY,
                 esn: false,
                 replay_window: 1024,
+                tfc: 0,
             },
             Self::Modern => Ipsec {
                 encryption: Encryption::Aes256Gcm16,
@@ -58,6 +59,7 @@ impl Profile {
                 lifetime: Duration::from_secs(3600 * 4),
                 esn: true,
                 replay_window: 1024,
+                tfc: 0,
             },
         }
     }
@@ -132,9 +134,20 @@ pub(super) fn ipsec(
         let window = value.number((32, 32_768), "packets", Code::OutOfRange, sink);
         ipsec.replay_window = window.unwrap_or(ipsec.replay_window);
     }
-    let parsed = reader.parsed((), &["protocol", "mode", "tfc"], sink);
+    if let Some(value) = reader.take(&["tfc"], sink) {
+        ipsec.tfc = tfc(&value, sink).unwrap_or(ipsec.tfc);
+    }
+    let parsed = reader.parsed((), &["protocol", "mode"], sink);
     lint_ipsec(&ipsec, &parsed, sink);
     ipsec
+}
+
+/// `"mtu"`, `"none"`, or a length in bytes.
+fn tfc(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<u16> {
+    if value.as_text().is_some() {
+        return value.word(&[("mtu", u16::MAX), ("none", 0)], sink);
+    }
+    value.number((64, 9216), "bytes", Code::OutOfRange, sink)
 }
 
 /// What the three kinds of algorithms share.

@@ -194,6 +194,8 @@ pub struct InstallChild {
     pub limits: Limits,
     /// The CHILD_SA this one replaces.
     pub replaces: Option<Spi>,
+    /// Length to which packets are padded, bytes; 0: the peer does not take it, or it is not configured.
+    pub tfc: u16,
 }
 
 /// ESP algorithms as IANA IKEv2 transform IDs, e.g. (20, 128, 0) for AES-GCM-16-128.

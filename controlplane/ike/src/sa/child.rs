@@ -81,6 +81,8 @@ pub(crate) struct Agreed {
     /// Whether we initiated the exchange.
     pub(crate) initiator: bool,
     pub(crate) replaces: Option<Spi>,
+    /// The peer did not say ESP_TFC_PADDING_NOT_SUPPORTED.
+    pub(crate) takes_tfc: bool,
 }
 
 /// What an install needs besides what was agreed.
@@ -132,6 +134,7 @@ impl Installer<'_> {
             replay_window: self.config.replay_window,
             limits: self.config.limits,
             replaces: agreed.replaces,
+            tfc: if agreed.takes_tfc { self.config.tfc } else { 0 },
         })
     }
 }

@@ -112,6 +112,7 @@ impl AuthInitiator {
             shared: None,
             initiator: true,
             replaces: None,
+            takes_tfc: accepted.takes_tfc,
         });
         let lowest = collision::lowest_nonce(&self.nonces.initiator, &self.nonces.responder);
         let local_id = connection.local_id.to_payload();

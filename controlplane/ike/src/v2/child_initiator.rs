@@ -43,6 +43,8 @@ pub(crate) struct Accepted {
     pub(crate) peer_spi: Spi,
     pub(crate) local_ts: Vec<TrafficSelector>,
     pub(crate) remote_ts: Vec<TrafficSelector>,
+    /// RFC 7296 section 1.3.1.
+    pub(crate) takes_tfc: bool,
 }
 
 impl Offered {
@@ -86,6 +88,7 @@ pub(crate) fn accept(response: &Message, offered: &Offered) -> Result<Accepted, 
         peer_spi,
         local_ts: tsi.selectors.clone(),
         remote_ts: tsr.selectors.clone(),
+        takes_tfc: response.notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED).is_none(),
     })
 }
 
@@ -237,6 +240,7 @@ impl ChildExchange {
             shared,
             initiator: true,
             replaces: self.rekeys,
+            takes_tfc: accepted.takes_tfc,
         })
     }
 

@@ -68,6 +68,7 @@ pub(crate) fn first(
                 shared: None,
                 initiator: false,
                 replaces: None,
+                takes_tfc: request.notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED).is_none(),
             };
             Ok(Proposed { agreed, chosen, before: proof, after: Vec::new() })
         }
@@ -107,6 +108,7 @@ pub(crate) fn further(
         shared,
         initiator: false,
         replaces,
+        takes_tfc: request.notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED).is_none(),
     };
     Ok(Proposed { agreed, chosen, before: Vec::new(), after })
 }
@@ -168,4 +170,71 @@ fn agree(
         });
     }
     Ok((chosen, local_ts, remote_ts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{EspProposal, Limits};
+    use crate::v2::child_initiator::{Offered, accept};
+    use crate::wire::iana::{EncrId, ExchangeType, IntegId};
+    use crate::wire::{Flags, Header, IkeSpi, MessageId, Nonce, TrafficSelector, Version};
+
+    const GCM: EspProposal = EspProposal {
+        encryption: EncrId::AES_GCM_16,
+        key_bits: 128,
+        integrity: IntegId::NONE,
+        group: None,
+        esn: false,
+    };
+
+    fn config() -> ChildConfig {
+        let everything = vec![TrafficSelector::from_network([0, 0, 0, 0].into(), 0).unwrap()];
+        ChildConfig {
+            proposals: vec![GCM],
+            local_ts: everything.clone(),
+            remote_ts: everything,
+            lifetime: None,
+            limits: Limits::default(),
+            replay_window: 1024,
+            keepalive_secs: 0,
+            tfc: 0,
+        }
+    }
+
+    fn message(payloads: Vec<Payload>) -> Message {
+        let header = Header {
+            initiator_spi: IkeSpi(1),
+            responder_spi: IkeSpi(2),
+            version: Version::V2,
+            exchange: ExchangeType::IKE_AUTH,
+            flags: Flags::default(),
+            message_id: MessageId(1),
+        };
+        Message { header, payloads }
+    }
+
+    #[test]
+    fn nothing_is_padded_for_a_peer_that_does_not_take_it_whoever_begins() {
+        let config = config();
+        let offered = vec![
+            Payload::Sa(offer::esp_offer(&config.proposals, 0x1234, false)),
+            Payload::TsInitiator(TsPayload::new(config.local_ts.clone())),
+            Payload::TsResponder(TsPayload::new(config.remote_ts.clone())),
+        ];
+        let refusal = Payload::Notify(NotifyPayload::new(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED, []));
+        for refuses in [false, true] {
+            let with = |mut payloads: Vec<Payload>| {
+                payloads.extend(refuses.then(|| refusal.clone()));
+                message(payloads)
+            };
+            let nonce = Nonce::new(vec![7; 32]).unwrap();
+            let nonces = Nonces { initiator: nonce.clone(), responder: nonce };
+            let proposed = first(&with(offered.clone()), &config, nonces, Vec::new()).expect("agreed");
+            assert_eq!(proposed.agreed.takes_tfc, !refuses);
+            let answer = with(proposed.response(0x5678));
+            let accepted = accept(&answer, &Offered::new(&config, None, None, false)).expect("agreed");
+            assert_eq!(accepted.takes_tfc, !refuses);
+        }
+    }
 }

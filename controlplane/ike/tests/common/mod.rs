@@ -76,6 +76,7 @@ pub fn connection(side: usize) -> Connection {
             limits: Limits::default(),
             replay_window: 1024,
             keepalive_secs: 20,
+            tfc: 0,
         },
         nat_traversal: true,
         force_encap: false,

@@ -27,6 +27,8 @@ pub(super) static PADDING: [u8; 255] = {
 pub struct Inner {
     /// Total length, bytes.
     pub len: u16,
+    /// Length with the padding of traffic flow confidentiality, bytes: at least `len` (RFC 4303 section 2.7).
+    pub padded: u16,
     /// 4 or 41.
     pub next_header: u8,
     /// TOS and DF.
@@ -38,13 +40,14 @@ impl From<&Flow> for Inner {
     fn from(flow: &Flow) -> Self {
         Self {
             len: flow.len,
+            padded: flow.len,
             next_header: if flow.dst.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 },
             marks: InnerMarks { traffic_class: flow.traffic_class, dont_fragment: flow.dont_fragment },
         }
     }
 }
 
-/// Lays the packet out in `frame`, which is exactly `template.layout.sealed_len(inner.len)` bytes long
+/// Lays the packet out in `frame`, which is exactly `template.layout.sealed_len(inner.padded)` bytes long
 /// and holds the inner packet (its hop limit already decremented) at `template.layout.headroom()`.
 ///
 /// The explicit IV of an AEAD or of counter mode is written: the sequence number, which never repeats under a
@@ -59,14 +62,17 @@ pub fn encap(
 ) -> Result<EspSpans, DropReason> {
     // 1. Where everything goes.
     let layout = &template.layout;
-    let inner_len = usize::from(inner.len);
-    let pad_len = layout.pad_len(inner_len);
-    let spans = spans(template, inner_len + pad_len + ESP_TRAILER_LEN).ok_or(DropReason::NoRoom)?;
+    let (inner_len, padded) = (usize::from(inner.len), usize::from(inner.padded.max(inner.len)));
+    let pad_len = layout.pad_len(padded);
+    let spans = spans(template, padded + pad_len + ESP_TRAILER_LEN).ok_or(DropReason::NoRoom)?;
     if frame.len() != usize::from(spans.end) {
         return Err(DropReason::NoRoom);
     }
-    // 2. Padding, pad length and next header behind the inner packet.
-    let trailer = &mut frame[layout.headroom() + inner_len..usize::from(spans.tag)];
+    // 2. Padding of both kinds, pad length and next header behind the inner packet. The buffer may hold what is
+    //    left of other packets.
+    let behind = &mut frame[layout.headroom() + inner_len..usize::from(spans.tag)];
+    let (tfc, trailer) = behind.split_at_mut(padded - inner_len);
+    tfc.fill(0);
     let (padding, tail) = trailer.split_at_mut(pad_len);
     padding.copy_from_slice(&PADDING[..pad_len]);
     #[expect(clippy::cast_possible_truncation, reason = "padding is shorter than a block")]

@@ -17,6 +17,8 @@ pub struct OutboundConfig<K> {
     pub esn: bool,
     /// The SPI the peer chose.
     pub peer_spi: u32,
+    /// Inner packets are padded to this length, as far as the MTU goes; 0: not at all (RFC 4303 section 2.7).
+    pub tfc: u16,
     /// Whose the SA is.
     pub owner_tag: OwnerTag,
 }

@@ -56,6 +56,8 @@ pub struct InstallOutbound<K> {
     pub peer_spi: u32,
     /// True to choose it for traffic at once.
     pub active: bool,
+    /// Inner packets are padded to this length, bytes; 0: not at all.
+    pub tfc: u16,
 }
 
 /// One change of the tables.

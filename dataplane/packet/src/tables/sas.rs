@@ -53,7 +53,7 @@ impl<K> Tables<K> {
     }
 
     pub(super) fn install_outbound(&mut self, install: InstallOutbound<K>) -> Result<(), ChangeError> {
-        let InstallOutbound { sa, peer_spi, active } = install;
+        let InstallOutbound { sa, peer_spi, active, tfc } = install;
         let spi = sa.spi;
         let entry = self.need_state(spi, SaState::Installed)?;
         if entry.outbound.is_some() {
@@ -71,7 +71,8 @@ impl<K> Tables<K> {
         }
         let tunnel = sa.tunnel;
         self.update_outer(spi, sa.outer)?;
-        let config = OutboundConfig { key: sa.key, geometry, esn: sa.esn, peer_spi, owner_tag: sa.owner };
+        let config =
+            OutboundConfig { key: sa.key, geometry, esn: sa.esn, peer_spi, tfc, owner_tag: sa.owner };
         let outbound = Arc::new(OutboundSa::new(config, sa.lifetime, sa.worker));
         let entry = self.entry_mut(spi)?;
         entry.outbound = Some(outbound);

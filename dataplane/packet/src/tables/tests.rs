@@ -221,7 +221,8 @@ fn installation_is_checked() {
     assert_eq!(text(inbound(SaParameters { outer: v6, ..sa() }, 64)), "outer mixes IPv4 and IPv6");
     let vrf = OuterEndpoints { vrf: VrfId(3), ..native("192.0.2.2") };
     assert_eq!(text(inbound(SaParameters { outer: vrf, ..sa() }, 64)), "outer vrf 3 is out of range 0..=0");
-    let outbound = |sa, peer_spi| Change::InstallOutbound(InstallOutbound { sa, peer_spi, active: true });
+    let outbound =
+        |sa, peer_spi| Change::InstallOutbound(InstallOutbound { sa, peer_spi, active: true, tfc: 0 });
     assert_eq!(text(outbound(sa(), 300)), "SPI 00010002 is reserved, but installed is needed");
     apply(&mut tables, [inbound(sa(), 64)]);
     let text = |change| refuse(&tables, change).to_string();

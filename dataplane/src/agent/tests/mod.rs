@@ -373,6 +373,7 @@ fn child(spi: contract::Spi, outer: Outer) -> Vec<Put> {
             keys,
             outer,
             limits: Limits::default(),
+            tfc: 0,
             active: true,
         }
         .into(),

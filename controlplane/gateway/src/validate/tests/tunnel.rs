@@ -104,6 +104,7 @@ fn the_defaults_are_those_of_the_requirements_and_are_linted() {
         lifetime: day,
         esn: false,
         replay_window: 1024,
+        tfc: 0,
     };
     assert_eq!((tunnel.ike, tunnel.ipsec), (ike, ipsec));
     assert_eq!(tunnel.dpd, Some(Dpd { timeout: Duration::from_secs(30) }));
@@ -159,4 +160,13 @@ fn different_psks_are_linted() {
     };
     assert_eq!(keys("x", "x").diagnostics().count(), 0);
     warning(&keys("x", "y"), Code::PsksDiffer, "connection[0].tunnel[1].psk");
+}
+
+#[test]
+fn tfc() {
+    let ipsec = |tfc: &str| tunnel(&format!("ipsec = {{ tfc = {tfc} }}"));
+    let padded = |tfc: &str| desired(&ipsec(tfc)).connections[0].tunnels[0].ipsec.tfc;
+    assert_eq!((padded("\"mtu\""), padded("600"), padded("\"none\"")), (u16::MAX, 600, 0));
+    error(&ipsec("10"), Code::OutOfRange, "connection[0].tunnel[0].ipsec.tfc");
+    error(&ipsec("\"much\""), Code::UnknownValue, "connection[0].tunnel[0].ipsec.tfc");
 }

@@ -161,3 +161,27 @@ proptest! {
         prop_assert_eq!(&frame[at..at + inner.len()], &inner[..]);
     }
 }
+
+#[test]
+fn traffic_flow_padding_is_zero_and_the_peer_strips_it() {
+    for (suite, inner) in [
+        (GCM, udp("10.1.0.9", "10.2.0.9", (7, 8), b"abc")),
+        (CBC_SHA1, ipv6("2001:db8::1", "2001:db8::2", 17, &[9; 20])),
+    ] {
+        let template = template(suite, native("192.0.2.2"));
+        let headroom = template.layout.headroom();
+        for padded in [inner.len(), inner.len() + 1, 500, 1400] {
+            let mut frame = vec![0xee; template.layout.sealed_len(padded)];
+            frame[headroom..][..inner.len()].copy_from_slice(&inner);
+            let padded = u16::try_from(padded).expect("short");
+            let what = Inner { padded, ..Inner::from(&flow(&inner)) };
+            encap(&mut frame, &template, 0xc0de_0001, SeqNo(1), what).expect("it fits");
+            assert!(
+                frame[headroom + inner.len()..headroom + usize::from(padded)].iter().all(|byte| *byte == 0)
+            );
+            let opened = open(&template, &mut frame).expect("valid");
+            let start = usize::from(opened.offset);
+            assert_eq!(frame[start..start + usize::from(opened.flow.len)], inner);
+        }
+    }
+}
