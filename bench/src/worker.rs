@@ -133,7 +133,7 @@ impl Rig {
         let shared = Arc::new(shared.with_pool(machine.pool));
         let (pipeline, reader) = machine.pipeline(&shared)?;
         let queues = open.queues.pop().context("the worker's queues")?;
-        let worker = Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Poll)?;
+        let worker = Worker::new(Arc::clone(&shared), pipeline.with_endless_source(), queues, RxMode::Poll)?;
         Ok(Self { side, packets: captures.packets, shared, tables, worker, reader, _ports: open.ports })
     }
 

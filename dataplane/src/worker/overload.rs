@@ -44,6 +44,8 @@ const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 #[derive(Debug)]
 pub(super) struct Overload<B> {
     behind: bool,
+    /// Full queues are no sign of it.
+    endless: bool,
     /// Rounds that speak for a change of `behind`.
     rounds: u32,
     fair: FairShare,
@@ -57,6 +59,7 @@ impl<B: Buffer> Overload<B> {
     pub(super) fn new(ticks_per_ms: u64) -> Self {
         Self {
             behind: false,
+            endless: false,
             rounds: 0,
             fair: FairShare::new(RandomState::new().hash_one(0), ticks_per_ms),
             batch: Vec::with_capacity(BATCH),
@@ -80,7 +83,7 @@ impl<B: Buffer> Overload<B> {
     /// Takes note of a round: whether some queue gave all that was asked for.
     #[inline]
     fn note(&mut self, full: bool) {
-        let speaks_for_change = full != self.behind;
+        let speaks_for_change = (full && !self.endless) != self.behind;
         self.rounds = if speaks_for_change { self.rounds + 1 } else { 0 };
         let enough = if self.behind { CAUGHT_UP_AFTER } else { BEHIND_AFTER };
         if self.rounds >= enough {
@@ -97,6 +100,13 @@ impl<B: Buffer> Pipeline<B> {
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.overload.behind
+    }
+
+    /// For a benchmark whose source never pauses: always as much as can be handled, and never behind.
+    #[must_use]
+    pub fn with_endless_source(mut self) -> Self {
+        self.overload.endless = true;
+        self
     }
 
     /// Takes note of a round of polling that was not staged: whether some queue gave all that was asked for.
