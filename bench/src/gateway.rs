@@ -12,8 +12,8 @@ use packet::neighbour::{Neighbour, NeighbourState};
 use packet::sad::{Lifetime, Reservation};
 use packet::selectors::SelectorPair;
 use packet::tables::{
-    Change, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role, SaParameters,
-    Tunnel, TunnelGroup,
+    Change, Fragmentation, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role,
+    SaParameters, Tunnel, TunnelGroup,
 };
 use packet::{InterfaceId, MacAddr, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, VrfId};
 
@@ -162,6 +162,7 @@ fn tunnel(side: Side, sa: usize) -> Vec<Change<Key>> {
         dscp: DscpPolicy::Copy,
         acquire: false,
         probe: None,
+        fragmentation: Fragmentation::Before,
     };
     let mut changes = vec![Change::PutTunnel(tunnel)];
     if side == Side::Head {

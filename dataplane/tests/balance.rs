@@ -141,7 +141,7 @@ fn a_real_packet_gets_what_explain_says() {
                     (frames == [port(interface)]) != (frames.is_empty() && exceptions.len() == 1)
                         && drops.is_empty()
                 }
-                Verdict::FragmentIntoTunnel { .. } => {
+                Verdict::FragmentIntoTunnel { .. } | Verdict::FragmentSealed { .. } => {
                     frames.len() > 1 && frames.iter().all(|port| *port == WAN)
                 }
                 Verdict::FragmentForward { interface, .. } => {

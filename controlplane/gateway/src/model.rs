@@ -200,6 +200,7 @@ pub struct Encapsulation {
     /// TCP maximum segment size that passes; 0 follows the MTU.
     pub mss: u16,
     pub df: Df,
+    pub fragmentation: Fragmentation,
     /// `None` copies the inner DSCP.
     pub dscp: Option<u8>,
 }
@@ -213,6 +214,15 @@ pub struct Policer {
     pub pps: Option<u32>,
     /// The traffic of so many milliseconds may come at once.
     pub burst: u32,
+}
+
+/// Where packets that do not fit are fragmented, if they may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fragmentation {
+    /// Before encryption.
+    Before,
+    /// After encryption: the peer puts the ESP packet together.
+    After,
 }
 
 /// The outer "don't fragment" bit.

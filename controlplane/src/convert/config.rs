@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
-use gateway::model::{Df, Policy, PolicyAction, PolicyDirection, Role};
+use gateway::model::{Df, Fragmentation, Policy, PolicyAction, PolicyDirection, Role};
 use gateway::plan::{DataplanePlan, InterfacePlan, NextHopKind, RouteSource};
 use ipnet::IpNet;
 use shm::message::{
@@ -125,6 +125,10 @@ fn tunnel(planned: &gateway::plan::DataplaneTunnel) -> Tunnel {
             Df::Copy => DfPolicy::Copy,
             Df::Set => DfPolicy::Set,
             Df::Clear => DfPolicy::Clear,
+        },
+        fragmentation: match encapsulation.fragmentation {
+            Fragmentation::Before => wire::Fragmentation::Before,
+            Fragmentation::After => wire::Fragmentation::After,
         },
         dscp: encapsulation.dscp.map_or(DscpPolicy::Copy, DscpPolicy::Value),
         acquire: true,

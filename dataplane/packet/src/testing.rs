@@ -9,8 +9,8 @@ use crate::sad::{Lifetime, Reservation};
 use crate::selectors::SelectorPair;
 use crate::spd::{Action, Heading, SpdEntry};
 use crate::tables::{
-    Change, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role, SaParameters,
-    Tables, Tunnel, TunnelGroup,
+    Change, Fragmentation, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role,
+    SaParameters, Tables, Tunnel, TunnelGroup,
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -57,6 +57,7 @@ pub(crate) fn tunnel(id: TunnelId) -> Tunnel {
         mss: 0,
         df: DfPolicy::Copy,
         dscp: DscpPolicy::Copy,
+        fragmentation: Fragmentation::Before,
         probe: None,
         acquire: false,
     }

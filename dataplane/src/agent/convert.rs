@@ -7,7 +7,8 @@ use packet::sad::Lifetime;
 use packet::selectors::{AddressRange, PortRange, SelectorPair, TrafficSelector};
 use packet::spd::{Action, Heading, SpdEntry};
 use packet::tables::{
-    Change, ChangeError, Interface, InterfaceAddress, NextHop, NextHopKind, Role, Tunnel, TunnelGroup,
+    Change, ChangeError, Fragmentation, Interface, InterfaceAddress, NextHop, NextHopKind, Role, Tunnel,
+    TunnelGroup,
 };
 use packet::{InterfaceId, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, VlanId, VrfId};
 use shm::message as contract;
@@ -175,6 +176,10 @@ fn tunnel(from: &contract::Tunnel) -> Tunnel {
         },
         acquire: from.acquire,
         probe: from.probe,
+        fragmentation: match from.fragmentation {
+            contract::Fragmentation::Before => Fragmentation::Before,
+            contract::Fragmentation::After => Fragmentation::After,
+        },
     }
 }
 
@@ -298,6 +303,10 @@ pub(super) fn contract_tunnel(from: &Tunnel) -> contract::Tunnel {
         },
         acquire: from.acquire,
         probe: from.probe,
+        fragmentation: match from.fragmentation {
+            Fragmentation::Before => contract::Fragmentation::Before,
+            Fragmentation::After => contract::Fragmentation::After,
+        },
     }
 }
 

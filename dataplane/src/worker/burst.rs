@@ -87,6 +87,17 @@ pub(super) struct Inner<B> {
     pub(super) flow: Flow,
 }
 
+/// In how many pieces a sealed packet may arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// As the policy of the tunnel's DF bit says.
+    Policy,
+    /// In one or not at all: a probe.
+    One,
+    /// In several: it exceeds the SA's MTU and was to be sealed whole.
+    Many,
+}
+
 /// An inner packet on its way through encryption.
 #[derive(Debug)]
 pub(super) struct Sealing<'t, B> {
@@ -96,8 +107,7 @@ pub(super) struct Sealing<'t, B> {
     pub(super) ingress: Ingress,
     pub(super) flow: Flow,
     pub(super) child: Child<'t, Key>,
-    /// It is to pass in one piece or not at all.
-    pub(super) probe: bool,
+    pub(super) pieces: Pieces,
     pub(super) seq: SeqNo,
     pub(super) spans: EspSpans,
 }

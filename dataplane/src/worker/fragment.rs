@@ -39,7 +39,7 @@ impl<B: Buffer> Pipeline<B> {
                 continue;
             };
             match &to {
-                FragmentTo::Encapsulate(child) => {
+                FragmentTo::Encapsulate(child) | FragmentTo::Sealed(child) => {
                     let piece = Inner { packet, from, vrf, ingress, flow };
                     self.encapsulate(tables, onward, piece, *child, tx);
                 }

@@ -12,7 +12,7 @@ use packet::sad::{CachedEgress, Charge, Child};
 use packet::{DropReason, InterfaceId};
 
 use super::buffer::Buffer;
-use super::burst::{BURST, Onward, Sealing, Sending, Way};
+use super::burst::{BURST, Onward, Pieces, Sealing, Sending, Way};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::journey::{Heading, Point, Step};
@@ -44,7 +44,7 @@ impl<B: Buffer> Pipeline<B> {
         drop(jobs);
         // 3. The way of the outer packets. A packet that is not sealed never leaves.
         for (sealed, status) in laid_out.drain(..).zip(statuses) {
-            let Sealing { mut packet, from, child, seq, .. } = sealed;
+            let Sealing { mut packet, from, child, seq, pieces, .. } = sealed;
             child.template.finish(packet.data_mut());
             let way = match status {
                 Status::Ok => outer_way(tables, child),
@@ -52,6 +52,10 @@ impl<B: Buffer> Pipeline<B> {
             };
             self.note_sealed(&packet, child, seq, &way);
             match way {
+                Ok(way) if pieces == Pieces::Many => {
+                    let mtu = largest_sealed(child);
+                    self.send_in_pieces(tables, onward, Sending { packet, from, way }, mtu, tx);
+                }
                 Ok(way) => self.push_sending(tables, onward, Sending { packet, from, way }, tx),
                 Err(reason) => self.drop(packet, from, reason),
             }
@@ -89,23 +93,27 @@ impl<B: Buffer> Pipeline<B> {
         clamp_mss(packet, flow, entry.mss);
         self.scribe.shoot(packet, Point::PreCrypto, Heading::Out, *from);
         // 2. The limits of the connection, volume and sequence number.
-        self.police(tables, entry.tunnel, Direction::Outbound, flow.len)
-            .inspect_err(|_| sa.count_policed())?;
+        if sealing.pieces != Pieces::One {
+            self.police(tables, entry.tunnel, Direction::Outbound, flow.len)
+                .inspect_err(|_| sa.count_policed())?;
+        }
         self.charge(child, flow.len)?;
         let seq = self.issue(child)?;
         // 3. Outer header, ESP header, IV, trailer.
         let layout = &template.layout;
         let mut inner = EncapInner::from(&*flow);
         // A probe is as long as it is.
-        if !sealing.probe {
+        if sealing.pieces != Pieces::One {
             inner.padded = flow.len.max(sa.config.tfc.min(entry.inner_mtu));
         }
         let padded = usize::from(inner.padded);
         let behind = padded - usize::from(flow.len) + layout.tailroom(padded);
         packet.grow(layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
         sealing.spans = encap::encap(packet.data_mut(), template, sa.config.peer_spi, seq, inner)?;
-        if sealing.probe {
-            template.forbid_fragments(packet.data_mut());
+        match sealing.pieces {
+            Pieces::Policy => {}
+            Pieces::One => template.set_dont_fragment(packet.data_mut(), true),
+            Pieces::Many => template.set_dont_fragment(packet.data_mut(), false),
         }
         sealing.seq = seq;
         Ok(())
@@ -161,6 +169,13 @@ pub(super) fn clamp_mss<B: Buffer>(packet: &mut B, flow: &Flow, over_v4: u16) {
     }
 }
 
+/// The largest packet of the SA that its path takes, bytes.
+#[cold]
+fn largest_sealed(child: Child<'_, Key>) -> u16 {
+    let len = child.template.layout.sealed_len(child.entry.inner_mtu.into());
+    u16::try_from(len).unwrap_or(u16::MAX)
+}
+
 /// Where the SA's packets leave: remembered for as long as the snapshot is the same.
 #[inline]
 fn outer_way<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Way<'t>, DropReason> {
@@ -190,7 +205,9 @@ impl<'t, B: Buffer> Sealing<'t, B> {
         flow: Flow,
         child: Child<'t, Key>,
     ) -> Self {
-        Self { packet, from, ingress, flow, child, probe: false, seq: SeqNo(0), spans: EspSpans::default() }
+        let pieces = if flow.len > child.entry.inner_mtu { Pieces::Many } else { Pieces::Policy };
+        let (seq, spans) = (SeqNo(0), EspSpans::default());
+        Self { packet, from, ingress, flow, child, pieces, seq, spans }
     }
 
     #[inline]

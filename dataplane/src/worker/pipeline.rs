@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use packet::decide::{IkeStanding, Ingress, Outcome, decide_inner};
+use packet::decide::{FragmentTo, IkeStanding, Ingress, Outcome, decide_inner};
 use packet::flow::Flow;
 use packet::{DropReason, InterfaceId, VrfId};
 
@@ -209,6 +209,9 @@ impl<B: Buffer> Pipeline<B> {
             Outcome::TooBig { mtu } => {
                 let kind = ExceptionKind::TooBig { mtu, ingress: inner.ingress };
                 self.drop_with_answer(inner, kind, DropReason::NeedsFragmentation);
+            }
+            Outcome::Fragment { to: FragmentTo::Sealed(child), .. } => {
+                self.encapsulate(tables, onward, inner, child, tx);
             }
             Outcome::Fragment { mtu, to } => self.fragment(tables, onward, inner, mtu, to, tx),
             Outcome::Drop(reason) => self.refuse(inner, reason),

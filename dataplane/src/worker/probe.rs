@@ -6,7 +6,7 @@ use packet::path_mtu::{self, Arrived, Pieces};
 use packet::{DropReason, Spi, TunnelId};
 
 use super::buffer::Buffer;
-use super::burst::{Onward, Sealing};
+use super::burst::{self, Onward, Sealing};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::shared::{HandoffWork, Notice, Tables};
@@ -38,7 +38,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         let flow = Flow { len: u16::try_from(packet.len()).unwrap_or(u16::MAX), ..flow };
         let sealing = Sealing::new(packet, None, Ingress::Own, flow, child);
-        onward.sealing.push(Sealing { probe: true, ..sealing });
+        onward.sealing.push(Sealing { pieces: burst::Pieces::One, ..sealing });
     }
 
     /// Tells the agent how an echo reply of a probe's target came: in an outer packet of `outer` bytes, made of

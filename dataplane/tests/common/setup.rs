@@ -12,8 +12,8 @@ use packet::sad::{Lifetime, Reservation};
 use packet::selectors::SelectorPair;
 use packet::spd::{Action, Heading, SpdEntry};
 use packet::tables::{
-    Change, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role, SaParameters,
-    Tunnel, TunnelGroup,
+    Change, Fragmentation, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role,
+    SaParameters, Tunnel, TunnelGroup,
 };
 use packet::{InterfaceId, MacAddr, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, VrfId};
 
@@ -151,6 +151,7 @@ fn changes(side: Side, configure: impl FnOnce(&mut Tunnel)) -> Vec<Change<Key>> 
         dscp: DscpPolicy::Copy,
         acquire: false,
         probe: None,
+        fragmentation: Fragmentation::Before,
     };
     configure(&mut tunnel);
     let group = TunnelGroup { tunnels: [TUNNEL].into_iter().collect(), active: 1 };

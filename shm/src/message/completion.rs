@@ -139,7 +139,7 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct ListTunnel as ListTunnelWire[58] {
+    pub struct ListTunnel as ListTunnelWire[59] {
         pub request: RequestId,
         pub tunnel: Tunnel,
         /// CHILD_SAs that carry traffic.

@@ -342,6 +342,16 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Where packets that do not fit are fragmented, if they may be.
+    pub enum Fragmentation: "fragmentation" {
+        /// Before encryption.
+        Before = 1,
+        /// After encryption: the peer puts the ESP packet together.
+        After = 2,
+    }
+}
+
 /// The DSCP of outer headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DscpPolicy {
@@ -371,7 +381,7 @@ impl Field for DscpPolicy {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Tunnel as TunnelWire[39] {
+    pub struct Tunnel as TunnelWire[40] {
         pub id: TunnelId,
         pub connection: ConnectionId,
         /// Where decapsulated packets are routed.
@@ -383,6 +393,7 @@ record! {
         /// TCP MSS clamp in bytes; 0 = from the MTU.
         pub mss: u16,
         pub df: DfPolicy,
+        pub fragmentation: Fragmentation,
         pub dscp: DscpPolicy,
         /// Raise `Acquire` for a packet without an SA.
         pub acquire: bool,

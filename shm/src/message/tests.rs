@@ -176,22 +176,25 @@ fn policy() -> impl Strategy<Value = Policy> {
     )
 }
 
-fn tunnel() -> impl Strategy<Value = Tunnel> {
+fn tunnel() -> BoxedStrategy<Tunnel> {
     let df = proptest::sample::select(DfPolicy::ALL);
     let dscp = prop_oneof![Just(DscpPolicy::Copy), (0..64u8).prop_map(DscpPolicy::Value)];
-    let probe = proptest::option::of(ip());
-    (any::<(u32, u32, u16, u16, u16, u16, bool)>(), df, dscp, probe).prop_map(|(n, df, dscp, probe)| Tunnel {
-        id: TunnelId(n.0),
-        connection: ConnectionId(n.1),
-        inner_vrf: VrfId(n.2),
-        outer_vrf: VrfId(n.3),
-        mtu: n.4,
-        mss: n.5,
-        df,
-        dscp,
-        acquire: n.6,
-        probe,
-    })
+    let probe = (proptest::option::of(ip()), proptest::sample::select(Fragmentation::ALL));
+    (any::<(u32, u32, u16, u16, u16, u16, bool)>(), df, dscp, probe)
+        .prop_map(|(n, df, dscp, (probe, fragmentation))| Tunnel {
+            id: TunnelId(n.0),
+            connection: ConnectionId(n.1),
+            inner_vrf: VrfId(n.2),
+            outer_vrf: VrfId(n.3),
+            mtu: n.4,
+            mss: n.5,
+            df,
+            dscp,
+            acquire: n.6,
+            probe,
+            fragmentation,
+        })
+        .boxed()
 }
 
 fn policer() -> impl Strategy<Value = Policer> {
@@ -203,7 +206,7 @@ fn policer() -> impl Strategy<Value = Policer> {
     })
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> BoxedStrategy<Change> {
     let objects = prop_oneof![
         interface().prop_map(Change::from),
         any::<u16>().prop_map(|id| DeleteInterface { id: InterfaceId(id) }.into()),
@@ -237,7 +240,7 @@ fn change() -> impl Strategy<Value = Change> {
         (spi(), outer()).prop_map(|(spi, outer)| UpdateOuter { spi, outer }.into()),
     ];
     // Boxed: the tree of all of them is too large for a test's stack.
-    prop_oneof![objects.boxed(), more_objects.boxed(), sas.boxed()]
+    prop_oneof![objects.boxed(), more_objects.boxed(), sas.boxed()].boxed()
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -6,9 +6,9 @@ use esplanade::lab::{Lab, Namespace, Process, programs};
 use shm::counters::CountersReader;
 use shm::message::{
     AddSelector, Address, Begin, Change, Command, Commit, Completion, ConnectionId, DeleteInbound, DfPolicy,
-    DscpPolicy, InstallInbound, InstallOutbound, Interface, InterfaceId, Limits, NextHop, NextHopId,
-    NextHopKind, Outer, OwnerTag, PortId, PortRange, Prefix, RequestId, ReserveSpi, Role, Route, RouteKey,
-    SaKeys, Secret, Spi, Staged, Suite, TrafficSelector, Tunnel, TunnelId, TxnId, VrfId,
+    DscpPolicy, Fragmentation, InstallInbound, InstallOutbound, Interface, InterfaceId, Limits, NextHop,
+    NextHopId, NextHopKind, Outer, OwnerTag, PortId, PortRange, Prefix, RequestId, ReserveSpi, Role, Route,
+    RouteKey, SaKeys, Secret, Spi, Staged, Suite, TrafficSelector, Tunnel, TunnelId, TxnId, VrfId,
 };
 use shm::session::ControlEnd;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,7 @@ impl Control {
             dscp: DscpPolicy::Copy,
             acquire: false,
             probe: None,
+            fragmentation: Fragmentation::Before,
         };
         let tunnels = ArrayVec::from_iter([TunnelId(1)]);
         self.commit(

@@ -12,8 +12,8 @@ use super::value::Value;
 use super::{Parsed, ParsedConnection};
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::model::{
-    Connection, Df, Dpd, Encapsulation, Identity, PathProbe, Policer, PskSource, RoutingMode, Tunnel,
-    same_family,
+    Connection, Df, Dpd, Encapsulation, Fragmentation, Identity, PathProbe, Policer, PskSource, RoutingMode,
+    Tunnel, same_family,
 };
 use crate::psk::{self, Psk, PskError};
 
@@ -118,11 +118,14 @@ fn encapsulation(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> Encapsulation 
     let mss = number("mss", (216, 9_176), sink).unwrap_or(0);
     let df = [("copy", Df::Copy), ("set", Df::Set), ("clear", Df::Clear)];
     let df = reader.take(&["df"], sink).and_then(|v| v.word(&df, sink)).unwrap_or(Df::Copy);
+    let words = [("before", Fragmentation::Before), ("after", Fragmentation::After)];
+    let fragmentation = reader.take(&["fragmentation"], sink).and_then(|v| v.word(&words, sink));
     let dscp = reader.take(&["dscp"], sink).and_then(|value| match value.as_text() {
         Some("copy") => None,
         _ => value.number((0, 63), "", Code::OutOfRange, sink),
     });
-    Encapsulation { mtu, mss, df, dscp }
+    let fragmentation = fragmentation.unwrap_or(Fragmentation::Before);
+    Encapsulation { mtu, mss, df, fragmentation, dscp }
 }
 
 /// How long a policer's bucket fills where the document does not say, milliseconds.

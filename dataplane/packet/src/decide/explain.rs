@@ -74,6 +74,13 @@ pub enum Verdict {
         /// Our inbound SPI.
         spi: Spi,
     },
+    /// Whole through this SA; the ESP packet leaves in fragments.
+    FragmentSealed {
+        /// The largest fragment, bytes.
+        mtu: u16,
+        /// Our inbound SPI.
+        spi: Spi,
+    },
     /// In fragments, out of this interface.
     FragmentForward {
         /// The largest fragment, bytes.
@@ -115,6 +122,9 @@ impl<K> From<&Outcome<'_, K>> for Verdict {
             Outcome::TooBig { mtu } => Self::TooBig { mtu },
             Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) } => {
                 Self::FragmentIntoTunnel { mtu, spi: child.entry.spi }
+            }
+            Outcome::Fragment { mtu, to: FragmentTo::Sealed(child) } => {
+                Self::FragmentSealed { mtu, spi: child.entry.spi }
             }
             Outcome::Fragment { mtu, to: FragmentTo::Forward(egress) } => {
                 Self::FragmentForward { mtu, interface: egress.interface.id }

@@ -2,13 +2,15 @@
 
 use super::explain::{Blind, Step, Watcher};
 use crate::drop_reason::DropReason;
+use crate::esp::template::InnerMarks;
 use crate::flow::Flow;
-use crate::headers::{icmpv6::ECHO_REPLY, protocol};
+use crate::headers::{icmpv6::ECHO_REPLY, ipv6, protocol};
 use crate::ids::{TunnelId, VrfId};
+use crate::reassembly;
 use crate::sad::Child;
 use crate::selectors::{Fit, fit_outbound};
 use crate::spd::{Action, Policy};
-use crate::tables::{Egress, NextHopKind, Role, RouteTarget, Tables, TunnelGroup};
+use crate::tables::{Egress, Fragmentation, NextHopKind, Role, RouteTarget, Tables, TunnelGroup};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How an inner packet came in.
@@ -63,6 +65,8 @@ pub enum Outcome<'t, K> {
 pub enum FragmentTo<'t, K> {
     /// Through this SA.
     Encapsulate(Child<'t, K>),
+    /// The whole packet through this SA; the ESP packet is what is fragmented.
+    Sealed(Child<'t, K>),
     /// Out of this interface.
     Forward(Egress<'t>),
 }
@@ -277,11 +281,41 @@ fn encapsulate<'t, K>(
     if expires(flow, ingress) {
         return Ok(Outcome::TimeExceeded);
     }
-    Ok(match size(flow, ingress, child.entry.inner_mtu) {
-        Size::Fits => Outcome::Encapsulate(child),
+    let mtu = child.entry.inner_mtu;
+    if flow.len <= mtu && flow.largest_fragment == 0 {
+        return Ok(Outcome::Encapsulate(child));
+    }
+    Ok(encapsulate_large(tables, flow, ingress, child))
+}
+
+/// A packet that exceeds the SA's MTU: fragmented before or after encryption, or its sender is told. After encryption
+/// only where the policy of the outer DF bit does not forbid it (RFC 4301 section 8.1), except for IPv6 packets up to
+/// the least MTU of IPv6, which every tunnel carries (RFC 2473 section 7.1).
+#[cold]
+fn encapsulate_large<'t, K>(
+    tables: &Tables<K>,
+    flow: &Flow,
+    ingress: Ingress,
+    child: Child<'t, K>,
+) -> Outcome<'t, K> {
+    let Child { entry, template, .. } = child;
+    let sealed = |len: u16| template.layout.sealed_len(len.into());
+    let whole = Outcome::Fragment {
+        mtu: u16::try_from(sealed(entry.inner_mtu)).unwrap_or(u16::MAX),
+        to: FragmentTo::Sealed(child),
+    };
+    let marks = InnerMarks { traffic_class: flow.traffic_class, dont_fragment: flow.dont_fragment };
+    let after = tables.tunnel(entry.tunnel).is_some_and(|t| t.fragmentation == Fragmentation::After);
+    let can_be_whole = sealed(flow.len) <= usize::from(reassembly::MAX_BYTES);
+    if after && can_be_whole && flow.len > entry.inner_mtu && !template.dont_fragment(marks) {
+        return whole;
+    }
+    let least = if flow.dst.is_ipv6() { ipv6::MIN_MTU } else { 0 };
+    match size(flow, ingress, entry.inner_mtu.max(least)) {
+        Size::Fits => whole,
         Size::TooBig { mtu } => Outcome::TooBig { mtu },
         Size::Cut { mtu } => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
-    })
+    }
 }
 
 /// No tunnel of the group is active: wake one that may be negotiated on demand.

@@ -173,12 +173,12 @@ impl OuterTemplate {
         }
     }
 
-    /// Sets DF of a packet over IPv4, whatever the policy: a probe passes in one piece or not at all.
+    /// Sets or clears DF of a packet over IPv4, whatever the policy.
     #[cold]
-    pub fn forbid_fragments(&self, packet: &mut [u8]) {
+    pub fn set_dont_fragment(&self, packet: &mut [u8], set: bool) {
         if let (IpAddr::V4(_), Some(header)) = (self.endpoints.local, packet.first_chunk_mut()) {
-            let [flags, offset] = [header[6], header[7]];
-            ipv4::rewrite(header, 6, [flags | DONT_FRAGMENT, offset]);
+            let flags = if set { DONT_FRAGMENT } else { 0 };
+            ipv4::rewrite(header, 6, [flags, 0]);
         }
     }
 
@@ -241,8 +241,10 @@ impl OuterTemplate {
         dscp | ecn::encapsulate(inner.traffic_class)
     }
 
+    /// True if the policy forbids routers to fragment the outer packet; then we do not, either.
     #[inline]
-    fn dont_fragment(&self, inner: InnerMarks) -> bool {
+    #[must_use]
+    pub fn dont_fragment(&self, inner: InnerMarks) -> bool {
         match self.df {
             DfPolicy::Copy => inner.dont_fragment,
             DfPolicy::Set => true,

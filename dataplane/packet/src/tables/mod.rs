@@ -17,8 +17,8 @@ mod vrf;
 pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
 pub use hosts::MAX_HOST_ADDRESSES;
 pub use objects::{
-    Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, PathMtu, Role, RouteTarget, Tunnel,
-    TunnelGroup,
+    Fragmentation, Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, PathMtu, Role, RouteTarget,
+    Tunnel, TunnelGroup,
 };
 pub use policers::MAX_POLICERS;
 pub use vrf::Vrf;

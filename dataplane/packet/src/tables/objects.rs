@@ -125,6 +125,16 @@ pub struct NextHop {
     pub kind: NextHopKind,
 }
 
+/// Where packets that do not fit a tunnel are fragmented, if they may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fragmentation {
+    /// Before encryption: every fragment is an ESP packet of its own, and the receiver needs to put nothing together.
+    #[default]
+    Before,
+    /// After encryption: the peer puts the ESP packet together.
+    After,
+}
+
 /// A tunnel of a connection, as the data plane needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tunnel {
@@ -142,6 +152,8 @@ pub struct Tunnel {
     pub mss: u16,
     /// The outer DF bit.
     pub df: DfPolicy,
+    /// Where packets that do not fit are fragmented.
+    pub fragmentation: Fragmentation,
     /// The outer DSCP.
     pub dscp: DscpPolicy,
     /// Ask for an SA when a packet needs one.

@@ -315,6 +315,7 @@ fn configuration() -> Vec<Put> {
             dscp: contract::DscpPolicy::Copy,
             acquire: false,
             probe: None,
+            fragmentation: contract::Fragmentation::Before,
         }
         .into(),
         NextHop {

@@ -1,5 +1,6 @@
 //! What becomes of every kind of packet: sizes, fragments, families, errors.
 
+mod after;
 mod host;
 mod ipv6;
 mod mtu;
@@ -10,7 +11,13 @@ mod seeing;
 use crate::Scenario;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    let kinds =
-        [host::scenarios(), mtu::scenarios(), probe::scenarios(), ipv6::scenarios(), seeing::scenarios()];
+    let kinds = [
+        after::scenarios(),
+        host::scenarios(),
+        mtu::scenarios(),
+        probe::scenarios(),
+        ipv6::scenarios(),
+        seeing::scenarios(),
+    ];
     kinds.into_iter().flatten().collect()
 }

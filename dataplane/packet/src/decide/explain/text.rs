@@ -252,6 +252,9 @@ impl fmt::Display for Verdict {
             Self::FragmentIntoTunnel { mtu, spi } => {
                 write!(f, "split into fragments of {mtu} bytes, encrypted with SA {spi}")
             }
+            Self::FragmentSealed { mtu, spi } => {
+                write!(f, "encrypted with SA {spi}, then split into fragments of {mtu} bytes")
+            }
             Self::FragmentForward { mtu, interface } => {
                 write!(f, "split into fragments of {mtu} bytes, sent in clear on interface {interface}")
             }
