@@ -1,4 +1,4 @@
-//! Packets larger than the tunnel's MTU, both ways: fragmented before encryption by either side, and after it by the kernel.
+//! Packets larger than the tunnel's MTU, both ways: fragmented before encryption by either side, and after it.
 
 use super::packets::{Seen, Tunnel};
 use anyhow::{Context, Result, ensure};
@@ -61,4 +61,22 @@ fn outer_fragments(tunnel: &Tunnel<'_>) -> Result<usize> {
     })?;
     ensure!(fragments >= 2, "the guest made {fragments} outer fragments");
     Ok(fragments)
+}
+
+/// With the connection's word for it, we too fragment what is ESP already. An IPv6 packet is cut by its source or not at all.
+pub(super) fn after_encryption(tunnel: &Tunnel<'_>) -> Result<()> {
+    if tunnel.families.inner_v6 {
+        return Ok(());
+    }
+    let word = "effective-immediately = false";
+    tunnel.scene.site.gateway.reconfigure(word, &format!("{word}\nfragmentation = \"after\""))?;
+    tunnel.scene.lab.wait_for("outer fragments of ours", Duration::from_secs(10), || {
+        let capture = tunnel.outside("fragments-of-ours")?;
+        let ping = tunnel.ping(1, SIZES[SIZES.len() - 1], &["-M", "dont", "-W", "1"])?;
+        let mut fragments = 0;
+        capture.each(|frame| {
+            fragments += usize::from(Seen::read(frame).is_some_and(|seen| seen.fragment && seen.is_ours()));
+        })?;
+        Ok((ping.received == 1 && fragments > 0).then_some(()))
+    })
 }

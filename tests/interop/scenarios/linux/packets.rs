@@ -44,6 +44,8 @@ fn every_packet(lab: &Lab, families: Families, udp: bool) -> Result<String> {
     let fragments = tunnel.scene.explain(fragments)?;
     let classes = ecn::check(&tunnel);
     let classes = tunnel.scene.explain(classes)?;
+    let after = fragments::after_encryption(&tunnel);
+    tunnel.scene.explain(after)?;
     tunnel.scene.finish()?;
     Ok(format!("{fragments}, {classes}"))
 }
