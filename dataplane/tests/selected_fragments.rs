@@ -3,12 +3,13 @@
 mod common;
 
 use common::frames::{FORTH, Ip, Random, ip_of, ipv6, to_port};
-use common::setup::{ChildSa, FIRST, SECOND, Side, V6_OVER_V4, prefix, tables};
+use common::setup::{ChildSa, FIRST, SECOND, Side, V4_OVER_V6, V6_OVER_V4, prefix, tables};
 use common::{Gateway, LAN, TICKS_PER_SECOND, WAN};
 use crypto::Suite;
 use esplanade_dataplane::shared::ExceptionKind;
 use esplanade_dataplane::worker::Buffer;
 use packet::DropReason;
+use packet::esp::DfPolicy;
 use packet::flow::Flow;
 use packet::fragmentation::Plan;
 use packet::headers::checksum::checksum;
@@ -106,6 +107,31 @@ fn fragments_in_any_order_cross_an_sa_that_names_a_port() {
 }
 
 #[test]
+fn no_fragment_goes_into_an_sa_that_names_a_port() {
+    for (side, df) in
+        [FIRST, V4_OVER_V6.0].into_iter().flat_map(|side| [(side, DfPolicy::Copy), (side, DfPolicy::Set)])
+    {
+        let sa = selective(side);
+        let (mut first, mut second) = pair(side);
+        first.tables = tables(side, |tunnel| tunnel.df = df);
+        sa.install(&mut first.tables, &*first.engine);
+        let whole = datagram(PORT, 2900);
+        for (sealed, packets) in [(1, vec![whole.clone()]), (2, cut(&whole, 1500, 8))] {
+            let outer = feed(&mut first, LAN, &packets);
+            let entry = first.tables.sad().entry(sa.spi()).expect("installed");
+            let used = entry.outbound.as_ref().expect("installed").sequence.used().0;
+            assert_eq!((outer.len(), used), (3, sealed), "{:?}", first.all_drops());
+            assert!(outer.iter().all(|(_, frame)| ip_of(frame).len() <= 1500));
+            let got = received(&carry(&mut second, &outer)).expect("whole");
+            assert_eq!(got[20..], whole[20..]);
+        }
+        // Nobody would put that together.
+        assert_eq!(feed(&mut first, LAN, &[datagram(PORT, 9180)]), []);
+        assert_eq!(first.all_drops(), [(DropReason::NeedsFragmentation, 1)]);
+    }
+}
+
+#[test]
 fn another_port_is_refused_once_it_shows_on_either_side() {
     let (mut first, mut second) = pair(FIRST);
     let pieces = cut(&datagram(54, 2000), 1500, 9);
@@ -165,8 +191,10 @@ fn whoever_sent_a_first_fragment_without_the_others_is_told() {
 
 #[test]
 fn a_flood_from_inside_is_bounded_and_takes_no_place_of_tunnels_or_the_outside() {
-    let (mut first, mut second) = pair(FIRST);
-    let to_second = cut(&datagram(PORT, 4000), 1500, 1);
+    let (_, mut second) = pair(FIRST);
+    // A peer that seals fragments.
+    let mut first = gateway(FIRST, &ChildSa { selector: None, ..selective(FIRST) });
+    let to_second = cut(&datagram(PORT, 4000), 1400, 1);
     let sealed = feed(&mut first, LAN, &to_second);
     let outer: Vec<_> = sealed.iter().flat_map(|(_, frame)| fragments_of_esp(ip_of(frame))).collect();
     // The second gateway holds parts of two ESP packets, and is flooded by its own hosts.

@@ -187,10 +187,18 @@ impl Fit {
 #[must_use]
 pub fn fit_outbound(selectors: &[SelectorPair], flow: &Flow) -> Fit {
     if flow.fragment {
-        return fit_of_fragment(selectors, flow, flow.src, flow.dst);
+        return fit_of_fragments(selectors, flow);
     }
     let matches = selectors.iter().any(|pair| pair.matches_outbound(flow));
     if matches { Fit::Matches } else { Fit::Differs }
+}
+
+/// Whether an SA with these selectors may carry the packet to the peer in fragments. One that names ports may not: we
+/// do not negotiate `NON_FIRST_FRAGMENTS_ALSO` (RFC 4301 section 7.3, RFC 7296 section 3.10.1).
+#[cold]
+#[must_use]
+pub fn fit_of_fragments(selectors: &[SelectorPair], flow: &Flow) -> Fit {
+    fit_of_fragment(selectors, flow, flow.src, flow.dst)
 }
 
 /// Whether the peer may have sent the packet on an SA with these selectors.

@@ -8,7 +8,7 @@ use crate::headers::{icmpv6::ECHO_REPLY, ipv6, protocol};
 use crate::ids::{TunnelId, VrfId};
 use crate::reassembly;
 use crate::sad::Child;
-use crate::selectors::{Fit, fit_outbound};
+use crate::selectors::{Fit, fit_of_fragments, fit_outbound};
 use crate::spd::{Action, Policy};
 use crate::tables::{Egress, Fragmentation, NextHopKind, Role, RouteTarget, Tables, TunnelGroup};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -290,7 +290,8 @@ fn encapsulate<'t, K>(
 
 /// A packet that exceeds the SA's MTU: fragmented before or after encryption, or its sender is told. After encryption
 /// only where the policy of the outer DF bit does not forbid it (RFC 4301 section 8.1), except for IPv6 packets up to
-/// the least MTU of IPv6, which every tunnel carries (RFC 2473 section 7.1).
+/// the least MTU of IPv6, which every tunnel carries (RFC 2473 section 7.1), and for what an SA must not carry in
+/// fragments (RFC 4301 section 7). IPv6 that its source fragmented stays so: no router may do it again for the peer.
 #[cold]
 fn encapsulate_large<'t, K>(
     tables: &Tables<K>,
@@ -314,7 +315,14 @@ fn encapsulate_large<'t, K>(
     match size(flow, ingress, entry.inner_mtu.max(least)) {
         Size::Fits => whole,
         Size::TooBig { mtu } => Outcome::TooBig { mtu },
-        Size::Cut { mtu } => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
+        Size::Cut { mtu } if flow.largest_fragment != 0 && flow.dst.is_ipv6() => {
+            Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) }
+        }
+        Size::Cut { mtu } => match fit_of_fragments(&entry.selectors, flow) {
+            Fit::Matches => Outcome::Fragment { mtu, to: FragmentTo::Encapsulate(child) },
+            Fit::NeedsWhole | Fit::Differs if can_be_whole => whole,
+            Fit::NeedsWhole | Fit::Differs => Outcome::TooBig { mtu },
+        },
     }
 }
 
