@@ -5,7 +5,7 @@ mod common;
 use common::frames::{FORTH, Ip, Random, forwarded, ip_of, to_port};
 use common::setup::{ChildSa, SECOND, tables};
 use common::{Gateway, LAN, WAN};
-use crypto::Suite;
+use crypto::{Job, Suite};
 use esplanade_dataplane::shared::Notice;
 use esplanade_dataplane::worker::Buffer;
 use packet::DropReason;
@@ -133,6 +133,50 @@ fn two_copies_in_one_burst_pass_once() {
     assert_eq!(gateway.feed(0, WAN, &[copy.clone(), copy.clone(), copy]).len(), 1);
     assert_eq!(gateway.drops(DropReason::ReplayDuplicate), 2);
     gateway.assert_balanced();
+}
+
+/// A dummy packet of the peer (RFC 4303 section 2.6) in place of one that it sealed: noise and next header 59.
+fn dummy(gateway: &Gateway, sealed: &[u8], esn_high: Option<u32>) -> Vec<u8> {
+    let entry = gateway.tables.sad().iter().next().expect("one SA");
+    let config = &entry.inbound.as_ref().expect("installed").config;
+    let mut crypto = gateway.engine.context().expect("a context");
+    let mut packet = sealed.to_vec();
+    let esp = &mut packet[ESP..];
+    crypto.open(&mut [Job::decap(&config.key, esp, esn_high)]);
+    let (start, end) =
+        (8 + usize::from(config.geometry.iv_len), esp.len() - usize::from(config.geometry.icv_len));
+    let padding = usize::from(esp[end - 2]);
+    let mut random = Random(7);
+    esp[start..end - 2 - padding].fill_with(|| random.byte());
+    esp[end - 1] = 59;
+    crypto.seal(&mut [Job::encap(&config.key, esp, esn_high)]);
+    packet
+}
+
+#[test]
+fn dummy_packets_are_authentic_count_for_replay_and_go_nowhere() {
+    for suite in Suite::all() {
+        for esn in [false, true] {
+            let (mut gateway, sealed) = receiver(&ChildSa { esn, ..ChildSa::new(suite) }, 3);
+            let dummies: Vec<_> =
+                sealed[..2].iter().map(|packet| dummy(&gateway, packet, esn.then_some(0))).collect();
+            let mut forged = dummies[1].clone();
+            *forged.last_mut().expect("an ICV") ^= 1;
+            refuses(&mut gateway, &forged, DropReason::AuthenticationFailed);
+            refuses(&mut gateway, &dummies[1], DropReason::EspDummy);
+            refuses(&mut gateway, &dummies[1], DropReason::ReplayDuplicate);
+            refuses(&mut gateway, &sealed[1], DropReason::ReplayDuplicate);
+            refuses(&mut gateway, &dummies[0], DropReason::EspDummy);
+            accepts(&mut gateway, &sealed[2]);
+            assert!(gateway.exceptions().is_empty());
+            let entry = gateway.tables.sad().iter().next().expect("one SA");
+            assert_eq!(
+                entry.inbound.as_ref().expect("installed").usage.packets(),
+                1,
+                "only what was delivered"
+            );
+        }
+    }
 }
 
 #[test]
