@@ -38,6 +38,8 @@ pub struct Sightings {
     pub groups: u64,
     /// Anything else: an inner packet, whole or in part, in clear.
     pub leaks: u64,
+    /// Those of them that are ESP: what a suite that does not encrypt shows of its inner packets.
+    pub readable_esp: u64,
     /// The first of them, in hexadecimal.
     pub examples: Vec<String>,
 }
@@ -112,7 +114,9 @@ pub fn each_frame(pcap: impl Read, mut visit: impl FnMut(&[u8])) -> Result<()> {
 impl Sightings {
     fn count(&mut self, frame: &[u8]) {
         let marked = frame.windows(MARKER.len()).any(|window| window == MARKER);
-        match kind(frame).filter(|_| !marked) {
+        let kind = kind(frame);
+        self.readable_esp += u64::from(marked && matches!(kind, Some(Kind::Esp)));
+        match kind.filter(|_| !marked) {
             Some(Kind::Esp) => self.esp += 1,
             Some(Kind::Ike) => self.ike += 1,
             Some(Kind::Neighbours) => self.neighbours += 1,
@@ -244,7 +248,9 @@ mod tests {
         }
         let mut seen = Sightings::default();
         seen.count(&frame6(50, 64, us, peer, &MARKER));
-        assert_eq!(seen.leaks, 1);
+        assert_eq!((seen.leaks, seen.readable_esp), (1, 1));
+        seen.count(&frame6(50, 64, inner, peer, &MARKER));
+        assert_eq!((seen.leaks, seen.readable_esp), (2, 1));
     }
 
     #[test]

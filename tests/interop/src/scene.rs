@@ -90,6 +90,14 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// As [`Scene::finish`] where the suite does not encrypt: inner packets were readable in ESP, and nowhere else.
+    pub(crate) fn finish_readable(self) -> Result<()> {
+        let seen = self.capture.finish()?;
+        ensure!(seen.readable_esp > 0, "no ESP that can be read on the outside link: {seen:?}");
+        ensure!(seen.leaks == seen.readable_esp, "inner packets outside ESP on the outside link: {seen:?}");
+        Ok(())
+    }
+
     /// The one IKE SA; none or several are an error.
     pub(crate) fn only_sa(&self) -> Result<IkeSa> {
         let mut sas = self.site.gateway.sas()?;

@@ -56,6 +56,15 @@ pub(crate) const GCM_12: Suite = Suite {
     swan_esp: "aes128gcm12-ecp256",
 };
 
+/// Authenticates and does not encrypt (RFC 4543): what it carries can be read.
+pub(crate) const GMAC: Suite = Suite {
+    name: "gmac256-ecp256",
+    ike: ["aes128gcm16", "sha256", "group19"],
+    ipsec: ["aes256gmac", "sha256", "group19"],
+    swan_ike: "aes128gcm16-prfsha256-ecp256",
+    swan_esp: "aes256gmac-ecp256",
+};
+
 const SUITES: [Suite; 11] = [
     DEFAULT,
     Suite {
