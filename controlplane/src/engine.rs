@@ -162,6 +162,9 @@ impl Engine {
         if self.state == State::Ready && self.manager.poll_timeout().is_some_and(|at| at <= now) {
             self.manager.handle_timeout(now);
         }
+        if self.diagnoses.poll_timeout().is_some_and(|at| at <= now) {
+            self.tell_untold(now);
+        }
         self.settle(now);
     }
 
@@ -170,7 +173,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Time> {
         let ike = (self.state == State::Ready).then(|| self.manager.poll_timeout()).flatten();
         let waiting = self.waiters.iter().map(Waiter::deadline);
-        waiting.chain(ike).chain(self.retry_at).chain(self.leaving).min()
+        let untold = self.diagnoses.poll_timeout();
+        waiting.chain(ike).chain(self.retry_at).chain(self.leaving).chain(untold).min()
     }
 
     /// The next record for the journal.

@@ -98,13 +98,23 @@ impl Engine {
             ike::Event::ChildEstablished { key, spi, replaces, .. } => self.child_up(key, spi, replaces),
             ike::Event::ChildDeleted { key, spi, why } => self.child_down(key, spi, why),
             ike::Event::Failed(diagnosis) => {
-                let tunnel = diagnosis.connection.map(|key| self.tunnel_name(key)).unwrap_or_default();
-                tracing::warn!(tunnel, %diagnosis, "negotiation failed");
+                if self.diagnoses.may_tell(diagnosis.connection, now) {
+                    let tunnel = diagnosis.connection.map(|key| self.tunnel_name(key)).unwrap_or_default();
+                    tracing::warn!(tunnel, %diagnosis, "negotiation failed");
+                }
                 self.diagnoses.add(diagnosis, now);
             }
             ike::Event::PeerMoved { key, remote } => {
                 tracing::info!(tunnel = self.tunnel_name(key), %remote, "the peer moved");
             }
+        }
+    }
+
+    /// Tells how many failures have no line of their own in the log.
+    pub(super) fn tell_untold(&mut self, now: Time) {
+        for (key, negotiations) in self.diagnoses.untold(now) {
+            let tunnel = key.map(|key| self.tunnel_name(key)).unwrap_or_default();
+            tracing::warn!(tunnel, negotiations, "more failed; `show diagnoses` has the last ones");
         }
     }
 
