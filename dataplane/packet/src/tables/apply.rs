@@ -138,6 +138,11 @@ pub(super) fn in_range_u32(
     })
 }
 
+/// Refuses an object that is one too many; `count` includes it.
+pub(super) fn at_most(object: &'static str, count: usize, limit: usize) -> Result<(), ChangeError> {
+    if count <= limit { Ok(()) } else { Err(ChangeError::TooMany { object, limit }) }
+}
+
 /// Refuses addresses that cannot be one host's.
 pub(super) fn check_host(field: &'static str, address: IpAddr) -> Result<(), ChangeError> {
     let broadcast = matches!(address, IpAddr::V4(a) if a.is_broadcast());

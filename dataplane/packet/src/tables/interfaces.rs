@@ -1,6 +1,6 @@
 //! Changes of interfaces and their addresses.
 
-use super::apply::{MTU, check_host, in_range, in_use};
+use super::apply::{MTU, at_most, check_host, in_range, in_use};
 use super::change::ChangeError;
 use super::objects::{Interface, InterfaceAddress, NextHop, NextHopKind, RouteTarget};
 use super::{PortInterfaces, Tables};
@@ -8,6 +8,9 @@ use crate::ids::{InterfaceId, VrfId};
 use crate::prefix::Prefix;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// The most addresses of a gateway's interfaces, over all VRFs.
+pub const MAX_ADDRESSES: usize = 1 << 14;
 
 impl<K> Tables<K> {
     pub(super) fn put_interface(&mut self, mut interface: Interface) -> Result<(), ChangeError> {
@@ -96,7 +99,8 @@ impl<K> Tables<K> {
         self.occupy(&interface, &address);
         self.interfaces.insert(id.index(), Arc::new(interface));
         self.stale = true;
-        Ok(())
+        let addresses = self.interfaces().map(|interface| interface.addresses.len()).sum();
+        at_most("addresses of interfaces", addresses, MAX_ADDRESSES)
     }
 
     pub(super) fn delete_address(&mut self, id: InterfaceId, address: IpAddr) -> Result<(), ChangeError> {

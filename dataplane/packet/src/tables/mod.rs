@@ -16,11 +16,13 @@ mod vrf;
 
 pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
 pub use hosts::MAX_HOST_ADDRESSES;
+pub use interfaces::MAX_ADDRESSES;
 pub use objects::{
     Fragmentation, Interface, InterfaceAddress, MAX_GROUP, NextHop, NextHopKind, PathMtu, Role, RouteTarget,
     Tunnel, TunnelGroup,
 };
 pub use policers::MAX_POLICERS;
+pub use routing::{MAX_NEXT_HOPS, MAX_POLICY_ROUTES, MAX_ROUTES};
 pub use vrf::Vrf;
 
 use crate::drop_reason::DropReason;
@@ -54,6 +56,10 @@ pub struct Tables<K> {
     next_hops: PersistentArray<NextHop>,
     /// How many routes name each next hop.
     next_hop_uses: PersistentArray<u32>,
+    /// Configured routes of all VRFs.
+    routes: usize,
+    /// Policy routes of all VRFs.
+    policy_routes: usize,
     tunnels: PersistentArray<Tunnel>,
     /// The SAs of each tunnel, newest first; kept while the tunnel itself is reconfigured.
     children: PersistentArray<Arc<[Spi]>>,
@@ -81,6 +87,8 @@ impl<K> Clone for Tables<K> {
             vrfs: self.vrfs.clone(),
             next_hops: self.next_hops.clone(),
             next_hop_uses: self.next_hop_uses.clone(),
+            routes: self.routes,
+            policy_routes: self.policy_routes,
             tunnels: self.tunnels.clone(),
             children: self.children.clone(),
             peers: self.peers.clone(),
@@ -114,6 +122,8 @@ impl<K> Tables<K> {
             vrfs: PersistentArray::default(),
             next_hops: PersistentArray::default(),
             next_hop_uses: PersistentArray::default(),
+            routes: 0,
+            policy_routes: 0,
             tunnels: PersistentArray::default(),
             children: PersistentArray::default(),
             peers: PersistentArray::default(),

@@ -1,6 +1,6 @@
 //! The limits of connections.
 
-use super::apply::in_range_u32;
+use super::apply::{at_most, in_range_u32};
 use super::change::ChangeError;
 use super::{MAX_ID, Tables};
 use crate::policer::{Policer, PolicerRates};
@@ -18,10 +18,7 @@ impl<K> Tables<K> {
         let known = self.policers.lookup(index).or(self.former_policers.lookup(index));
         let policer = known.filter(same).map_or(policer.clone(), Arc::clone);
         self.policers.insert(index, policer);
-        if self.policers.len() > MAX_POLICERS {
-            return Err(ChangeError::TooMany { object: "policers", limit: MAX_POLICERS });
-        }
-        Ok(())
+        at_most("policers", self.policers.len(), MAX_POLICERS)
     }
 
     pub(super) fn delete_policer(&mut self, connection: u32) -> Result<(), ChangeError> {

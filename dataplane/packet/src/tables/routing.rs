@@ -1,6 +1,6 @@
 //! Changes of next hops, routes, policy routes, policy entries and tunnels.
 
-use super::apply::{MTU, check_host, in_range, in_range_u32, in_use, same_family};
+use super::apply::{MTU, at_most, check_host, in_range, in_range_u32, in_use, same_family};
 use super::change::ChangeError;
 use super::objects::{NextHop, NextHopKind, Tunnel};
 use super::{MAX_ID, Tables, Vrf};
@@ -11,6 +11,13 @@ use crate::prefix::Prefix;
 use crate::selectors::SelectorPair;
 use crate::spd::{MAX_ENTRIES, SpdEntry};
 use std::sync::Arc;
+
+/// The most next hops of a gateway: two of each connection that may have a policer.
+pub const MAX_NEXT_HOPS: usize = 1 << 15;
+/// The most routes of a gateway, over all VRFs and of both families.
+pub const MAX_ROUTES: usize = 1 << 21;
+/// The most policy routes of a gateway, over all VRFs; a packet is compared with those of its VRF one by one.
+pub const MAX_POLICY_ROUTES: usize = 1 << 14;
 
 impl<K> Tables<K> {
     pub(super) fn put_next_hop(&mut self, next_hop: NextHop) -> Result<(), ChangeError> {
@@ -32,7 +39,7 @@ impl<K> Tables<K> {
             NextHopKind::Local | NextHopKind::Discard => {}
         }
         self.next_hops.insert(id.index(), next_hop);
-        Ok(())
+        at_most("next hops", self.next_hops.len(), MAX_NEXT_HOPS)
     }
 
     pub(super) fn delete_next_hop(&mut self, id: NextHopId) -> Result<(), ChangeError> {
@@ -56,7 +63,8 @@ impl<K> Tables<K> {
         let old = self.vrf_mut(vrf).put_route(prefix, next_hop);
         self.count_use(next_hop, old);
         self.note_outer_change(vrf);
-        Ok(())
+        self.routes += usize::from(old.is_none());
+        at_most("routes", self.routes, MAX_ROUTES)
     }
 
     pub(super) fn delete_route(&mut self, vrf: VrfId, prefix: Prefix) -> Result<(), ChangeError> {
@@ -66,6 +74,7 @@ impl<K> Tables<K> {
         }
         let old = self.vrf_mut(vrf).delete_route(prefix).ok_or(missing)?;
         self.release_use(old);
+        self.routes = self.routes.saturating_sub(1);
         self.prune_vrf(vrf);
         self.note_outer_change(vrf);
         Ok(())
@@ -76,7 +85,8 @@ impl<K> Tables<K> {
         self.need_next_hop(route.next_hop)?;
         let old = self.vrf_mut(vrf).policy.insert(route);
         self.count_use(route.next_hop, old.map(|old| old.next_hop));
-        Ok(())
+        self.policy_routes += usize::from(old.is_none());
+        at_most("policy routes", self.policy_routes, MAX_POLICY_ROUTES)
     }
 
     pub(super) fn delete_policy_route(
@@ -92,6 +102,7 @@ impl<K> Tables<K> {
         }
         let old = self.vrf_mut(vrf).policy.remove(priority, src, dst).ok_or(missing)?;
         self.release_use(old.next_hop);
+        self.policy_routes = self.policy_routes.saturating_sub(1);
         self.prune_vrf(vrf);
         Ok(())
     }

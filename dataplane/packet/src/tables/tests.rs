@@ -2,6 +2,7 @@ use super::*;
 use crate::esp::{DscpPolicy, Encap, OuterEndpoints};
 use crate::ids::MacAddr;
 use crate::neighbour::{Neighbour, NeighbourState};
+use crate::policy::PolicyRoute;
 use crate::sad::{SaState, SpiLookup};
 use crate::selectors::SelectorPair;
 use crate::spd::{Action, MAX_ENTRIES};
@@ -307,6 +308,53 @@ fn policy_entries_have_a_place_and_one_family() {
     assert!(matches!(refuse(&tables, put(1, mixed)), ChangeError::FamilyMismatch { .. }));
     let delete = Change::DeleteSpdEntry { vrf: INNER, order: 1 };
     assert!(matches!(refuse(&tables, delete), ChangeError::Missing { .. }));
+}
+
+#[test]
+fn what_control_puts_is_bounded() {
+    let too_many =
+        |tables: &Tables<u32>, change| matches!(refuse(tables, change), ChangeError::TooMany { .. });
+    let mut tables = gateway();
+    let hop = |id| Change::PutNextHop(NextHop { id: NextHopId(id), kind: NextHopKind::Discard });
+    let most = u32::try_from(MAX_NEXT_HOPS).expect("fits");
+    let there = u32::try_from(tables.next_hops().count()).expect("fits");
+    apply(&mut tables, (100..100 + most - there).map(hop));
+    assert!(too_many(&tables, hop(99)));
+    apply(&mut tables, [hop(100), Change::DeleteNextHop(NextHopId(101)), hop(99)]);
+
+    let route = |a| Change::PutRoute { vrf: VrfId(77), prefix: prefix(a), next_hop: NextHopId(100) };
+    let policy = |priority| {
+        let (src, dst) = (prefix("10.1.0.0/24"), prefix("10.9.0.0/24"));
+        let route = PolicyRoute { priority, src, dst, next_hop: NextHopId(100) };
+        Change::PutPolicyRoute { vrf: VrfId(77), route }
+    };
+    (tables.routes, tables.policy_routes) = (MAX_ROUTES - 2, MAX_POLICY_ROUTES - 2);
+    apply(&mut tables, [route("10.8.0.0/16"), route("10.9.0.0/16"), policy(1), policy(2)]);
+    assert!(too_many(&tables, route("10.10.0.0/16")) && too_many(&tables, policy(3)));
+    let (vrf, src, dst) = (VrfId(77), prefix("10.1.0.0/24"), prefix("10.9.0.0/24"));
+    apply(
+        &mut tables,
+        [
+            route("10.9.0.0/16"),
+            policy(2),
+            Change::DeleteRoute { vrf, prefix: prefix("10.8.0.0/16") },
+            Change::DeletePolicyRoute { vrf, priority: 1, src, dst },
+            route("10.10.0.0/16"),
+            policy(3),
+        ],
+    );
+    assert!(too_many(&tables, route("10.11.0.0/16")) && too_many(&tables, policy(4)));
+    let mut swept = tables.begin_full();
+    apply(&mut swept, configuration());
+    apply(&mut swept, [hop(100), route("10.11.0.0/16"), policy(4)]);
+
+    let one = InterfaceAddress { address: ip("10.77.0.1"), prefix_len: 32 };
+    let mut interface = Interface::clone(tables.interface(INSIDE).expect("there"));
+    let others: usize = tables.interfaces().filter(|i| i.id != INSIDE).map(|i| i.addresses.len()).sum();
+    interface.addresses = std::iter::repeat_n(one, MAX_ADDRESSES - others).collect();
+    tables.interfaces.insert(INSIDE.index(), Arc::new(interface));
+    assert!(too_many(&tables, address(INSIDE, "10.78.0.1", 32)));
+    apply(&mut tables, [address(INSIDE, "10.77.0.1", 32)]);
 }
 
 #[test]
