@@ -135,7 +135,7 @@ fn arguments(config: &EalConfig, memory: &Memory, need: u32) -> Result<Vec<CStri
         format!("--lcores={lcores}"),
         "--main-lcore=0".to_owned(),
         format!("--log-level={}", config.log_level.word()),
-        format!("-m{need}"),
+        format!("-m{}", memory.taken_mib(need)),
     ];
     // Either way no file is shared with, or left for, another process; EAL refuses --in-memory together
     // with --no-huge.

@@ -34,14 +34,27 @@ pub enum Memory {
 }
 
 impl Memory {
-    /// Decides from what is free now: `need` MiB for pools and queues.
+    /// Decides from what is free now: `need` MiB for pools and queues. No packet buffer crosses an ordinary
+    /// page unless it must, so that of those there have to be up to twice as many; what is not touched of them
+    /// is never taken from the system.
     pub(crate) fn decide(mode: MemoryMode, need: u32, free_mib: u64) -> Result<Self, EalError> {
         let enough = free_mib >= u64::from(need);
+        let mib = need.saturating_mul(2);
         match mode {
             MemoryMode::Auto | MemoryMode::Hugepages if enough => Ok(Self::Hugepages { free_mib }),
-            MemoryMode::Auto => Ok(Self::Ordinary { mib: need, free_mib: Some(free_mib) }),
+            MemoryMode::Auto => Ok(Self::Ordinary { mib, free_mib: Some(free_mib) }),
             MemoryMode::Hugepages => Err(EalError::NoHugepages { need_mib: need, free_mib }),
-            MemoryMode::Ordinary => Ok(Self::Ordinary { mib: need, free_mib: None }),
+            MemoryMode::Ordinary => Ok(Self::Ordinary { mib, free_mib: None }),
+        }
+    }
+}
+
+impl Memory {
+    /// What EAL is to take where `need` MiB are needed.
+    pub(crate) fn taken_mib(&self, need: u32) -> u32 {
+        match self {
+            Self::Hugepages { .. } => need,
+            Self::Ordinary { mib, .. } => *mib,
         }
     }
 }
@@ -70,7 +83,7 @@ mod tests {
     fn automatic_takes_hugepages_only_when_enough_are_free() {
         let decide = |free| Memory::decide(MemoryMode::Auto, 256, free).expect("auto always finds memory");
         assert_eq!(decide(256), Memory::Hugepages { free_mib: 256 });
-        assert_eq!(decide(255), Memory::Ordinary { mib: 256, free_mib: Some(255) });
+        assert_eq!(decide(255), Memory::Ordinary { mib: 512, free_mib: Some(255) });
         assert!(decide(0).to_string().contains("only 0 MiB of hugepages"), "{}", decide(0));
     }
 
@@ -79,6 +92,6 @@ mod tests {
         let error = Memory::decide(MemoryMode::Hugepages, 512, 16).expect_err("none free");
         assert!(error.to_string().contains("512 MiB"), "{error}");
         let ordinary = Memory::decide(MemoryMode::Ordinary, 512, 4096).expect("ordinary");
-        assert_eq!(ordinary, Memory::Ordinary { mib: 512, free_mib: None });
+        assert_eq!(ordinary, Memory::Ordinary { mib: 1024, free_mib: None });
     }
 }
