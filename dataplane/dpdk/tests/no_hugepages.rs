@@ -18,7 +18,7 @@ fn ordinary_pages_suffice_and_two_processes_coexist() {
     let eal = Eal::init(&config).expect("EAL starts without hugepages");
     let directory = format!("/var/run/dpdk/esplanade-{}", std::process::id());
     assert!(!Path::new(&directory).exists(), "EAL's empty directory is removed");
-    assert_eq!(*eal.memory(), Memory::Ordinary { mib: 64, free_mib: None });
+    assert_eq!(*eal.memory(), Memory::Ordinary { mib: 128, free_mib: None });
     let pool = Mempool::new(&eal, "packets", &MempoolConfig { mbufs: 1023, ..MempoolConfig::default() });
     assert_eq!(pool.expect("a pool").available(), 1023);
     assert!(dpdk::tsc_hz() > 100_000_000);
