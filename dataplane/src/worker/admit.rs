@@ -238,7 +238,9 @@ impl<B: Buffer> Pipeline<B> {
             },
         };
         match way {
-            Ok(way) => self.push_sending(tables, onward, Sending { packet, from: None, way }, tx),
+            Ok(way) => {
+                self.push_sending(tables, &mut onward.sending, Sending { packet, from: None, way }, tx)
+            }
             Err(reason) => self.drop(packet, None, reason),
         }
     }
@@ -259,11 +261,11 @@ impl<B: Buffer> Pipeline<B> {
         let sending = Sending { packet, from: None, way: Way::Via(egress, None) };
         let mtu = egress.interface.mtu;
         if flow.len <= mtu {
-            self.push_sending(tables, onward, sending, tx);
+            self.push_sending(tables, &mut onward.sending, sending, tx);
         } else if flow.dst.is_ipv4() && flow.dont_fragment {
             self.drop(sending.packet, None, DropReason::NeedsFragmentation);
         } else {
-            self.send_in_pieces(tables, onward, sending, mtu, tx);
+            self.send_in_pieces(tables, &mut onward.sending, sending, mtu, tx);
         }
     }
 }

@@ -8,7 +8,7 @@ use packet::esp::{EspSpans, SeqNo};
 use packet::flow::Flow;
 use packet::sad::{Child, InboundSa, SadEntry};
 use packet::tables::{Egress, Interface};
-use packet::{InterfaceId, MacAddr, PortId, VrfId};
+use packet::{DropReason, InterfaceId, MacAddr, PortId, VrfId};
 
 use super::early::EarlyPacket;
 use crate::shared::{FromAgent, Handoff};
@@ -110,6 +110,8 @@ pub(super) struct Sealing<'t, B> {
     pub(super) pieces: Pieces,
     pub(super) seq: SeqNo,
     pub(super) spans: EspSpans,
+    /// Why it cannot be sealed.
+    pub(super) laid_out: Result<(), DropReason>,
 }
 
 /// An IP packet on its way out.

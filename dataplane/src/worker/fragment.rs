@@ -8,7 +8,7 @@ use packet::flow::Flow;
 use packet::fragmentation::{MAX_PIECES, Piece, Plan};
 
 use super::buffer::Buffer;
-use super::burst::{Inner, Onward, Sending, Way};
+use super::burst::{BURST, Inner, Onward, Sending, Way};
 use super::counters::Figure;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
@@ -48,7 +48,7 @@ impl<B: Buffer> Pipeline<B> {
                         packet::headers::decrement_hop_limit(packet.data_mut());
                     }
                     let sending = Sending { packet, from, way: Way::Via(*egress, Some(ingress)) };
-                    self.push_sending(tables, onward, sending, tx);
+                    self.push_sending(tables, &mut onward.sending, sending, tx);
                 }
             }
         }
@@ -59,7 +59,7 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn send_in_pieces<'t>(
         &mut self,
         tables: &'t Tables,
-        onward: &mut Onward<'t, B>,
+        queue: &mut ArrayVec<Sending<'t, B>, BURST>,
         sending: Sending<'t, B>,
         mtu: u16,
         tx: &mut impl Transmit<B>,
@@ -72,7 +72,7 @@ impl<B: Buffer> Pipeline<B> {
         match self.cut(&mut packet, plan) {
             Ok(pieces) => {
                 for packet in pieces {
-                    self.push_sending(tables, onward, Sending { packet, from, way }, tx);
+                    self.push_sending(tables, queue, Sending { packet, from, way }, tx);
                 }
             }
             Err(reason) => self.drop(packet, from, reason),

@@ -25,6 +25,7 @@ mod fragment;
 mod identification;
 mod idle;
 mod inbound;
+mod known;
 mod outbound;
 mod overload;
 mod parse;

@@ -29,34 +29,37 @@ impl<B: Buffer> Pipeline<B> {
         if onward.sealing.is_empty() {
             return;
         }
+        let Onward { sealing, sending } = onward;
         // 1. All headers first: a nonce read right after it was written stalls.
-        let mut laid_out: ArrayVec<Sealing<'t, B>, BURST> = ArrayVec::new();
-        for mut sealing in onward.sealing.drain(..) {
-            match self.lay_out(tables, &mut sealing) {
-                Ok(()) => laid_out.push(sealing),
-                Err(reason) => self.drop(sealing.packet, sealing.from, reason),
-            }
+        for sealing in &mut *sealing {
+            sealing.laid_out = self.lay_out(tables, sealing);
         }
         // 2. The burst's cryptography in one call.
-        let mut jobs: ArrayVec<Job<'_>, BURST> = laid_out.iter_mut().map(Sealing::job).collect();
+        let ready = sealing.iter_mut().filter(|sealing| sealing.laid_out.is_ok());
+        let mut jobs: ArrayVec<Job<'_>, BURST> = ready.map(Sealing::job).collect();
         self.crypto.seal(&mut jobs);
         let statuses: ArrayVec<Status, BURST> = jobs.iter().map(Job::status).collect();
         drop(jobs);
         // 3. The way of the outer packets. A packet that is not sealed never leaves.
-        for (sealed, status) in laid_out.drain(..).zip(statuses) {
-            let Sealing { mut packet, from, child, seq, pieces, .. } = sealed;
+        let mut statuses = statuses.into_iter();
+        for sealed in sealing.drain(..) {
+            let Sealing { mut packet, from, child, seq, pieces, laid_out, .. } = sealed;
+            if let Err(reason) = laid_out {
+                self.drop(packet, from, reason);
+                continue;
+            }
             child.template.finish(packet.data_mut());
-            let way = match status {
-                Status::Ok => outer_way(tables, child),
+            let way = match statuses.next() {
+                Some(Status::Ok) => outer_way(tables, child),
                 _ => Err(DropReason::CryptoFailed),
             };
             self.note_sealed(&packet, child, seq, &way);
             match way {
                 Ok(way) if pieces == Pieces::Many => {
                     let mtu = largest_sealed(child);
-                    self.send_in_pieces(tables, onward, Sending { packet, from, way }, mtu, tx);
+                    self.send_in_pieces(tables, sending, Sending { packet, from, way }, mtu, tx);
                 }
-                Ok(way) => self.push_sending(tables, onward, Sending { packet, from, way }, tx),
+                Ok(way) => self.push_sending(tables, sending, Sending { packet, from, way }, tx),
                 Err(reason) => self.drop(packet, from, reason),
             }
         }
@@ -207,7 +210,7 @@ impl<'t, B: Buffer> Sealing<'t, B> {
     ) -> Self {
         let pieces = if flow.len > child.entry.inner_mtu { Pieces::Many } else { Pieces::Policy };
         let (seq, spans) = (SeqNo(0), EspSpans::default());
-        Self { packet, from, ingress, flow, child, pieces, seq, spans }
+        Self { packet, from, ingress, flow, child, pieces, seq, spans, laid_out: Ok(()) }
     }
 
     #[inline]

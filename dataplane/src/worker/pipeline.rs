@@ -12,6 +12,7 @@ use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
 use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
 use super::identification::Identifications;
+use super::known::KnownNeighbours;
 use super::overload::{HANDOFF_BATCH, Overload};
 use super::reassemble::Incomplete;
 use super::recent::Recent;
@@ -41,6 +42,7 @@ pub struct Pipeline<B> {
     pub(super) incomplete: Incomplete<B>,
     pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
+    pub(super) known: KnownNeighbours,
     pub(super) scribe: Scribe,
     pub(super) overload: Overload<B>,
     pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
@@ -83,6 +85,7 @@ impl<B: Buffer> Pipeline<B> {
             incomplete: Incomplete::new(reassembly_datagrams, per_ms),
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
+            known: KnownNeighbours::new(),
             scribe: Scribe::new(index, Arc::clone(&shared.stock)),
             overload: Overload::new(per_ms),
             recent: Recent::new(NOTICE_MS * per_ms),
@@ -190,7 +193,7 @@ impl<B: Buffer> Pipeline<B> {
                 }
                 let way = Way::Via(egress, Some(inner.ingress));
                 let sending = Sending { packet: inner.packet, from: inner.from, way };
-                self.push_sending(tables, onward, sending, tx);
+                self.push_sending(tables, &mut onward.sending, sending, tx);
             }
             Outcome::Reassemble => self.reassemble_inner(tables, onward, inner, tx),
             Outcome::Local if inner.flow.fragment => self.reassemble_inner(tables, onward, inner, tx),
@@ -276,14 +279,14 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn push_sending<'t>(
         &mut self,
         tables: &'t Tables,
-        onward: &mut Onward<'t, B>,
+        queue: &mut ArrayVec<Sending<'t, B>, BURST>,
         sending: Sending<'t, B>,
         tx: &mut impl Transmit<B>,
     ) {
-        if onward.sending.is_full() {
-            self.send(tables, &mut onward.sending, tx);
+        if queue.is_full() {
+            self.send(tables, queue, tx);
         }
-        onward.sending.push(sending);
+        queue.push(sending);
     }
 
     /// Gives a packet to the worker that owns its SA.

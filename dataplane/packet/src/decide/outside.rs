@@ -68,7 +68,7 @@ pub(super) fn classify_watched<'t, K>(
     flow: &Flow,
     watcher: &mut impl Watcher,
 ) -> Outside<'t, K> {
-    let for_us_here = tables.is_local(interface.vrf, flow.dst);
+    let for_us_here = interface.has(flow.dst) || tables.is_local(interface.vrf, flow.dst);
     watcher.see(|| Step::Arrival { interface: interface.id, vrf: interface.vrf, for_us: for_us_here });
     if !for_us_here {
         return match decide_watched(tables, interface.vrf, flow, Ingress::Outside, watcher) {

@@ -54,6 +54,13 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// True if `address` is one of ours on it.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|ours| ours.address == address)
+    }
+
     /// Our address in the subnet of `neighbour`, else the first of its family: the source of ARP and ICMP.
     #[must_use]
     pub fn source_for(&self, neighbour: IpAddr) -> Option<IpAddr> {
