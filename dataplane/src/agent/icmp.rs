@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use packet::decide::Ingress;
 use packet::flow::Flow;
 use packet::headers::icmpv4::{self, IcmpError};
-use packet::headers::icmpv6;
+use packet::headers::icmpv6::{self, ICMP_HEADER_LEN};
 use packet::headers::ipv4::{Ipv4Repr, Ipv4View, MIN_HEADER_LEN};
 use packet::headers::ipv6::{self, Ipv6Repr, Ipv6View};
 use packet::headers::{checksum, protocol};
@@ -14,9 +14,6 @@ use packet::{InterfaceId, VrfId};
 
 use crate::shared::Tables;
 
-const ECHO_REPLY: u8 = 0;
-const ECHO_REQUEST: u8 = 8;
-const ICMP_HEADER_LEN: usize = 8;
 const TTL: u8 = 64;
 /// The source of ICMPv4 errors of a node without an address (RFC 7600 section 6).
 const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
@@ -61,7 +58,7 @@ fn answer_v4(packet: &mut [u8]) -> bool {
     let Ok(ip) = Ipv4View::parse(packet) else { return false };
     let (src, dst, len) = (ip.src(), ip.dst(), usize::from(ip.total_len()));
     let plain = ip.protocol() == protocol::ICMP && !ip.is_fragment() && !ip.has_options();
-    let request = ip.payload().len() >= ICMP_HEADER_LEN && ip.payload()[..2] == [ECHO_REQUEST, 0];
+    let request = ip.payload().len() >= ICMP_HEADER_LEN && ip.payload()[..2] == [icmpv4::ECHO_REQUEST, 0];
     if !plain || !request || len > packet.len() || checksum::checksum(&packet[MIN_HEADER_LEN..len]) != 0 {
         return false;
     }
@@ -76,7 +73,7 @@ fn answer_v4(packet: &mut [u8]) -> bool {
         payload_len: u16::try_from(len - MIN_HEADER_LEN).unwrap_or(u16::MAX),
     };
     packet[..MIN_HEADER_LEN].copy_from_slice(&repr.emit());
-    turn_into_reply(&mut packet[MIN_HEADER_LEN..len], ECHO_REQUEST, ECHO_REPLY);
+    turn_into_reply(&mut packet[MIN_HEADER_LEN..len], icmpv4::ECHO_REQUEST, icmpv4::ECHO_REPLY);
     true
 }
 
@@ -157,7 +154,7 @@ mod tests {
             payload_len: u16::try_from(8 + payload.len()).unwrap(),
         };
         let mut packet = repr.emit().to_vec();
-        packet.extend([ECHO_REQUEST, 0, 0, 0, 0x12, 0x34, 0, 1]);
+        packet.extend([icmpv4::ECHO_REQUEST, 0, 0, 0, 0x12, 0x34, 0, 1]);
         packet.extend(payload);
         let sum = checksum::checksum(&packet[20..]);
         packet[22..24].copy_from_slice(&sum.to_be_bytes());

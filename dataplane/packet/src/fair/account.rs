@@ -1,6 +1,7 @@
 //! To whom a packet is charged, by the few header fields that tell.
 
 use crate::decide::{IKE_PORT, NAT_T_PORT};
+use crate::headers::ipv6::FRAGMENT;
 use crate::headers::protocol;
 use crate::ids::{InterfaceId, NextHopId, TunnelId, VrfId};
 use crate::sad::SpiLookup;
@@ -10,8 +11,6 @@ use std::net::IpAddr;
 /// Offset of the source address and of the first byte after a plain header, bytes.
 const V4: (usize, usize) = (12, 20);
 const V6: (usize, usize) = (8, 40);
-/// Next header value of an IPv6 fragment header.
-const V6_FRAGMENT: u8 = 44;
 
 /// Whose share a packet uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,7 +177,7 @@ impl Glance {
             src: address(V6.0)?,
             dst: address(V6.0 + 16)?,
             protocol: header[6],
-            fragment: header[6] == V6_FRAGMENT,
+            fragment: header[6] == FRAGMENT,
             payload: V6.1,
         })
     }
@@ -232,7 +231,7 @@ mod tests {
         };
         assert_eq!(fragment("192.0.2.2"), Account::PeerFragments(OUTER, ip("192.0.2.2")));
         assert_eq!(fragment("192.0.2.9"), stranger(Stranger::Fragment, "192.0.2.9"));
-        let v6 = ipv6("2001:db8::9", "2001:db8::1", V6_FRAGMENT, &[0; 16]);
+        let v6 = ipv6("2001:db8::9", "2001:db8::1", FRAGMENT, &[0; 16]);
         assert_eq!(account(OUTSIDE, &v6), stranger(Stranger::Fragment, "2001:db8::9"));
     }
 

@@ -6,6 +6,10 @@ use std::net::Ipv4Addr;
 
 /// The largest error we send, bytes (RFC 1812 section 4.3.2.3).
 pub const MAX_ERROR_LEN: usize = 576;
+/// Type of an echo request.
+pub const ECHO_REQUEST: u8 = 8;
+/// Type of an echo reply.
+pub const ECHO_REPLY: u8 = 0;
 const ICMP_HEADER_LEN: usize = 8;
 /// Internetwork control (RFC 1812 section 4.3.2.5).
 const TOS_INTERNETWORK_CONTROL: u8 = 0xc0;

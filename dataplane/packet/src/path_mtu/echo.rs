@@ -3,18 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::flow::Flow;
+use crate::fragmentation::Plan;
+use crate::headers::icmpv4;
 use crate::headers::icmpv6::{self, ICMP_HEADER_LEN};
 use crate::headers::ipv4::{Ipv4Repr, MIN_HEADER_LEN};
 use crate::headers::ipv6::{self, Ipv6Repr};
 use crate::headers::{checksum, protocol};
 
-const ECHO_REQUEST_V4: u8 = 8;
-const ECHO_REPLY_V4: u8 = 0;
 const HOP_LIMIT: u8 = 64;
 const NONCE_LEN: usize = 8;
-/// Next header: a fragment header follows (RFC 8200 section 4.5).
-const FRAGMENT: u8 = 44;
-const FRAGMENT_HEADER_LEN: usize = 8;
 
 /// What all probes of a tunnel have in common.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,14 +63,15 @@ impl Echo {
         if len <= piece {
             return Some(vec![self.request(sequence, len)?]);
         }
-        let message = self.message(sequence, len)?;
-        let overhead = self.header_len() + if self.target.is_ipv4() { 0 } else { FRAGMENT_HEADER_LEN };
-        let step = piece.checked_sub(overhead)? & !7;
-        if step == 0 {
-            return None;
-        }
-        let pieces = message.chunks(step).zip((0..).step_by(step));
-        pieces.map(|(data, at)| self.fragment(sequence, data, at, at + data.len() < message.len())).collect()
+        let request = self.request(sequence, len)?;
+        let flow = Flow::parse(&request).ok()?;
+        let plan = Plan::at_source(&request, &flow, u16::try_from(piece).ok()?, sequence.into())?;
+        let cut = |piece| {
+            let mut fragment = vec![0; plan.packet_len(piece)];
+            plan.write(&request, piece, &mut fragment);
+            fragment
+        };
+        Some(plan.pieces().map(cut).collect())
     }
 
     /// True if the answer is one to a probe of ours.
@@ -95,7 +93,7 @@ impl Echo {
         message[ICMP_HEADER_LEN..ICMP_HEADER_LEN + NONCE_LEN].copy_from_slice(&self.nonce.to_be_bytes());
         match (self.source, self.target) {
             (IpAddr::V4(_), IpAddr::V4(_)) => {
-                message[0] = ECHO_REQUEST_V4;
+                message[0] = icmpv4::ECHO_REQUEST;
                 let sum = checksum::checksum(&message);
                 message[2..4].copy_from_slice(&sum.to_be_bytes());
             }
@@ -112,33 +110,7 @@ impl Echo {
         let payload_len = u16::try_from(payload).ok()?;
         match (self.source, self.target) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => Some(ipv4(src, dst, payload_len, identification)),
-            (IpAddr::V6(src), IpAddr::V6(dst)) => Some(ipv6(src, dst, payload_len, protocol::ICMPV6)),
-            _ => None,
-        }
-    }
-
-    fn fragment(&self, identification: u16, data: &[u8], at: usize, more: bool) -> Option<Vec<u8>> {
-        let units = u16::try_from(at / 8).ok()?;
-        match (self.source, self.target) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => {
-                let mut packet = self.header(data.len(), identification)?;
-                let field = units | if more { 0x2000 } else { 0 };
-                packet[6..8].copy_from_slice(&field.to_be_bytes());
-                packet[10..12].fill(0);
-                let sum = checksum::checksum(&packet);
-                packet[10..12].copy_from_slice(&sum.to_be_bytes());
-                packet.extend(data);
-                Some(packet)
-            }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let payload_len = u16::try_from(FRAGMENT_HEADER_LEN + data.len()).ok()?;
-                let mut packet = ipv6(src, dst, payload_len, FRAGMENT);
-                let [high, low] = (units << 3 | u16::from(more)).to_be_bytes();
-                let [a, b] = identification.to_be_bytes();
-                packet.extend([protocol::ICMPV6, 0, high, low, 0, 0, a, b]);
-                packet.extend(data);
-                Some(packet)
-            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Some(ipv6(src, dst, payload_len)),
             _ => None,
         }
     }
@@ -150,15 +122,16 @@ fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, payload_len: u16, identification: u16) -> 
     Ipv4Repr { tos, identification, dont_fragment, ttl, protocol, src, dst, payload_len }.emit().to_vec()
 }
 
-fn ipv6(src: Ipv6Addr, dst: Ipv6Addr, payload_len: u16, next_header: u8) -> Vec<u8> {
-    Ipv6Repr { traffic_class: 0, next_header, hop_limit: HOP_LIMIT, src, dst, payload_len }.emit().to_vec()
+fn ipv6(src: Ipv6Addr, dst: Ipv6Addr, payload_len: u16) -> Vec<u8> {
+    let (next_header, hop_limit) = (protocol::ICMPV6, HOP_LIMIT);
+    Ipv6Repr { traffic_class: 0, next_header, hop_limit, src, dst, payload_len }.emit().to_vec()
 }
 
 /// Reads an inner packet as the answer to an echo request, or as its first fragment.
 #[must_use]
 pub fn answer(packet: &[u8], flow: &Flow) -> Option<Answer> {
     let (reply, code) = match flow.protocol {
-        protocol::ICMP => (ECHO_REPLY_V4, 0),
+        protocol::ICMP => (icmpv4::ECHO_REPLY, 0),
         protocol::ICMPV6 => (icmpv6::ECHO_REPLY, 0),
         _ => return None,
     };
