@@ -194,6 +194,14 @@ impl<K> Sad<K> {
         self.entries.lookup(spi.slot(self.bits)).filter(|entry| entry.spi == spi)
     }
 
+    /// The slot that an ESP packet with `spi` leads to, whoever its tenant is: to be prefetched, since its line
+    /// is not read here. `None` where there can be no tenant.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, spi: u32) -> Option<&Option<SadEntry<K>>> {
+        self.entries.place(Spi::new(spi)?.slot(self.bits))
+    }
+
     /// What to do with an ESP packet that carries `spi`.
     #[inline]
     #[must_use]
