@@ -3,6 +3,8 @@
 use packet::{DropReason, InterfaceId};
 use shm::counters::{CountersSpec, CountersWriter, InterfaceCounters, Text, WorkerFigures};
 
+use super::stopwatch::{BURST_SIZES, GAPS, Stage, burst_limit, gap_limit};
+
 macro_rules! figures {
     ($($variant:ident = $name:literal, $help:literal;)+) => {
         /// What a worker counts beside the traffic of interfaces.
@@ -40,9 +42,75 @@ figures! {
     FragmentsHeld = "fragments_held", "Fragments for us, or for SAs that name ports, that wait for the rest of their packets now.";
     NoticesLost = "notices_lost", "Hints to the agent lost because their queue was full.";
     Bursts = "bursts", "Rounds of polling that brought packets.";
+    Packets = "burst_packets", "Packets that those brought, from wherever.";
     EmptyPolls = "empty_polls", "Rounds of polling that brought nothing.";
     Overloaded = "overloaded", "Rounds in which more came than could be handled or held.";
     Sleeps = "sleeps", "Times the worker slept for want of packets.";
+    BusyTicks = "busy_ticks", "Ticks of the processor's clock (TSC) in rounds that brought packets.";
+    IdleTicks = "idle_ticks", "Ticks in rounds that brought nothing, and asleep.";
+    TimedPackets = "timed_packets", "Packets of the bursts of which each stage was timed: one of a few.";
+}
+
+/// Figures of one kind that stand in a row on the page, behind those of [`Figure`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Row {
+    /// Ticks of each [`Stage`], of the packets of [`Figure::TimedPackets`].
+    StageTicks,
+    /// Bursts by their size, up to [`burst_limit`] packets each.
+    BurstSizes,
+    /// Rounds by the time they took, below [`gap_limit`] ticks each.
+    Gaps,
+}
+
+impl Row {
+    const ALL: [Self; 3] = [Self::StageTicks, Self::BurstSizes, Self::Gaps];
+
+    /// How many figures it has.
+    #[must_use]
+    pub const fn places(self) -> usize {
+        match self {
+            Self::StageTicks => Stage::ALL.len(),
+            Self::BurstSizes => BURST_SIZES,
+            Self::Gaps => GAPS,
+        }
+    }
+
+    /// The index of its figure `place` among the figures of a worker.
+    #[must_use]
+    pub const fn index(self, place: usize) -> usize {
+        let first = match self {
+            Self::StageTicks => Figure::ALL.len(),
+            Self::BurstSizes => Self::StageTicks.index(Self::StageTicks.places()),
+            Self::Gaps => Self::BurstSizes.index(Self::BurstSizes.places()),
+        };
+        first + place
+    }
+
+    fn text(self, place: usize) -> Text {
+        match self {
+            Self::StageTicks => {
+                let stage = Stage::ALL[place];
+                Text::new(format!("ticks_{}", stage.name()), stage.help())
+            }
+            Self::BurstSizes => {
+                let limit = burst_limit(place);
+                let help = format!("Bursts of up to {limit} packets, and more than the figure before has.");
+                Text::new(format!("bursts_up_to_{limit}"), help)
+            }
+            Self::Gaps => {
+                let bits = gap_limit(place).ilog2();
+                let help = "Rounds that took less than two to the power of so many ticks; the last has all the longer ones.";
+                Text::new(format!("gaps_below_2_to_{bits}"), help)
+            }
+        }
+    }
+}
+
+/// The texts of all figures of a worker.
+fn texts() -> Vec<Text> {
+    let single = Figure::ALL.iter().map(|f| Text::new(f.name(), f.help()));
+    let rows = Row::ALL.into_iter().flat_map(|row| (0..row.places()).map(move |place| row.text(place)));
+    single.chain(rows).collect()
 }
 
 /// What the counters page of this process holds: a line per worker and one for the agent.
@@ -54,7 +122,7 @@ pub fn spec(workers: usize, interfaces: usize, sa_slots: usize, figures: Vec<Tex
         sa_slots,
         reasons: DropReason::ALL.iter().map(|r| Text::new(r.name(), r.help())).collect(),
         figures,
-        worker_figures: Figure::ALL.iter().map(|f| Text::new(f.name(), f.help())).collect(),
+        worker_figures: texts(),
     }
 }
 
@@ -137,6 +205,18 @@ impl WorkerCounters {
     #[inline]
     pub fn set(&mut self, figure: Figure, value: u64) {
         self.figures.set(figure as usize, value);
+    }
+
+    /// Adds to the figure in a place of a row.
+    #[inline]
+    pub fn add_in(&mut self, row: Row, place: usize, amount: u64) {
+        self.figures.add(row.index(place), amount);
+    }
+
+    /// Sets the figure in a place of a row.
+    #[inline]
+    pub fn set_in(&mut self, row: Row, place: usize, value: u64) {
+        self.figures.set(row.index(place), value);
     }
 
     #[inline]

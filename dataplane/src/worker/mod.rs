@@ -35,6 +35,7 @@ mod reassemble;
 mod recent;
 mod run;
 mod scribe;
+pub mod stopwatch;
 mod transmit;
 
 pub use balance::Balance;

@@ -17,6 +17,7 @@ use super::overload::{HANDOFF_BATCH, Overload};
 use super::reassemble::Incomplete;
 use super::recent::Recent;
 use super::scribe::Scribe;
+use super::stopwatch::{Stage, Stopwatch};
 use super::transmit::{Outbox, Transmit};
 use crate::journey::Step;
 use crate::shared::{Exception, ExceptionKind, Handoff, HandoffWork, Notice, Shared, Tables};
@@ -51,6 +52,7 @@ pub struct Pipeline<B> {
     /// Workers that were given packets in this burst, a bit each.
     handed: u64,
     recent: Recent,
+    stopwatch: Stopwatch,
 }
 
 /// What a pipeline is made of.
@@ -95,6 +97,7 @@ impl<B: Buffer> Pipeline<B> {
             spare,
             now: 0,
             handed: 0,
+            stopwatch: Stopwatch::default(),
         }
     }
 
@@ -137,18 +140,25 @@ impl<B: Buffer> Pipeline<B> {
         now: u64,
     ) {
         self.now = now;
+        self.stopwatch.start(now, arrivals.len());
         self.follow_watchers();
         let mut burst = Burst::new();
+        self.stopwatch.lap(Stage::Receive);
         // 1. Read headers and decide: what is ESP for us, what goes into a tunnel, what goes on as it is.
         self.admit_all(tables, &mut burst, arrivals, tx);
+        self.stopwatch.lap(Stage::Admit);
         // 2. Decrypt, check, and decide about what came out.
         self.open(tables, &mut burst.opening, &mut burst.onward, tx);
+        self.stopwatch.lap(Stage::Open);
         // 3. Lay out and encrypt.
         self.seal(tables, &mut burst.onward, tx);
+        self.stopwatch.lap(Stage::Seal);
         // 4. Find the neighbours, and transmit.
         self.send(tables, &mut burst.onward.sending, tx);
         self.outbox.flush(&mut self.counters, &mut self.scribe, tx);
         self.counters.flush();
+        self.stopwatch.lap(Stage::Transmit);
+        self.stopwatch.stop(&mut self.counters);
         self.wake_others();
     }
 

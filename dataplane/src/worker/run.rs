@@ -10,6 +10,7 @@ use super::burst::{Arrival, BURST};
 use super::counters::Figure;
 use super::idle::{Idle, Next};
 use super::pipeline::Pipeline;
+use super::stopwatch::Pace;
 use super::transmit::Transmit;
 use crate::config::RxMode;
 use crate::shared::Shared;
@@ -35,6 +36,7 @@ pub struct Worker {
     tx: TxQueues,
     pipeline: Pipeline<Mbuf>,
     mode: RxMode,
+    pace: Pace,
     /// The port that is polled first, in turn.
     first: usize,
 }
@@ -64,7 +66,16 @@ impl Worker {
         mode: RxMode,
     ) -> Result<Self, rcu::RegisterError> {
         let rcu = shared.domain.register()?;
-        Ok(Self { shared, rcu, rx: queues.rx, tx: TxQueues(queues.tx), pipeline, mode, first: 0 })
+        Ok(Self {
+            shared,
+            rcu,
+            rx: queues.rx,
+            tx: TxQueues(queues.tx),
+            pipeline,
+            mode,
+            pace: Pace::default(),
+            first: 0,
+        })
     }
 
     /// Runs until [`Shared::request_stop`]. Call it on the worker's own thread.
@@ -82,6 +93,7 @@ impl Worker {
                 if idle.arm(mailbox) && self.turn() == 0 {
                     self.pipeline.counters.add(Figure::Sleeps, 1);
                     self.rcu.offline(|| idle.sleep());
+                    self.pace.slept();
                 }
                 mailbox.awake();
             }
@@ -94,6 +106,7 @@ impl Worker {
     pub fn turn(&mut self) -> usize {
         let tables = self.shared.tables.load(&self.rcu);
         let now = dpdk::tsc();
+        self.pace.begin(now, &mut self.pipeline.counters);
         let mut arrivals = ArrayVec::new();
         let more = self.pipeline.gather(tables, &mut arrivals, now);
         if self.pipeline.is_behind() {
@@ -107,10 +120,8 @@ impl Worker {
         let packets = arrivals.len();
         if packets > 0 {
             self.pipeline.process(tables, &mut arrivals, &mut self.tx, now);
-            self.pipeline.counters.add(Figure::Bursts, 1);
-        } else {
-            self.pipeline.counters.add(Figure::EmptyPolls, 1);
         }
+        self.pace.end(packets, &mut self.pipeline.counters);
         // Nothing of the burst refers to the snapshot any more.
         self.rcu.quiescent();
         packets
