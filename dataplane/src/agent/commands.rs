@@ -98,10 +98,28 @@ impl<E: Environment> Agent<E> {
             self.after.push(After::Committed { txn, epoch: end.epoch() });
         }
         self.figures().add(AgentFigure::Transactions, 1);
-        let moved = self.describe_interfaces();
-        self.announce_addresses();
-        self.serve_hosts();
-        self.forget_neighbours(&moved);
+        self.follow_objects(transaction);
+    }
+
+    /// What follows from interfaces and addresses, where the transaction was about some: one that installs an SA
+    /// does not look at a thousand interfaces.
+    fn follow_objects(&mut self, transaction: &Transaction) {
+        use contract::Change::{
+            DeleteAddress, DeleteHostAddress, DeleteInterface, PutAddress, PutHostAddress, PutInterface,
+        };
+        let changes = || transaction.changes.iter();
+        let of_interfaces = |change: &contract::Change| {
+            matches!(change, PutInterface(_) | DeleteInterface(_) | PutAddress(_) | DeleteAddress(_))
+        };
+        let of_hosts = |change: &contract::Change| matches!(change, PutHostAddress(_) | DeleteHostAddress(_));
+        if transaction.full || changes().any(of_interfaces) {
+            let moved = self.describe_interfaces();
+            self.announce_addresses();
+            self.forget_neighbours(&moved);
+        }
+        if transaction.full || self.hosts.is_none() || changes().any(of_hosts) {
+            self.serve_hosts();
+        }
     }
 
     fn apply(

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crypto::Key;
 use packet::VrfId;
 use packet::esp::quoted::QuotedEsp;
 use packet::headers::too_big::TooBig;
+use packet::sad::SadEntry;
 use packet::tables::{Change, PathMtu};
 
 use super::environment::Environment;
@@ -20,7 +22,7 @@ use super::{Agent, TokenBucket};
 
 /// How long a path MTU is believed (RFC 1191 section 6.3, RFC 8201 section 4).
 const AGE: Duration = Duration::from_secs(600);
-/// Messages looked at per second: each searches the SAs.
+/// Messages looked at per second: each searches the SAs of a peer.
 const RATE: u32 = 20;
 /// The least that the tables take, bytes.
 const LEAST: u16 = 576;
@@ -102,15 +104,14 @@ impl<E: Environment> Agent<E> {
 
     /// True if an SA sent the quoted packet lately, and larger ones than `mtu` are sent on it still.
     fn is_news(&self, vrf: VrfId, quoted: &QuotedEsp, mtu: u16) -> bool {
-        self.tables.sad().iter().any(|entry| {
+        let is_its = |entry: &SadEntry<Key>| {
             let (Some(sa), Some(template)) = (&entry.outbound, &entry.template) else { return false };
-            let endpoints = &template.endpoints;
             sa.config.peer_spi == quoted.spi
-                && endpoints.vrf == vrf
-                && quoted.is_of(endpoints)
+                && quoted.is_of(&template.endpoints)
                 && sa.sequence.issued_lately(quoted.sequence_low)
-                && mtu < self.tables.path_mtu(endpoints).outbound
-        })
+                && mtu < self.tables.path_mtu(&template.endpoints).outbound
+        };
+        self.tables.find_sa_of_peer(vrf, quoted.remote, is_its).is_some()
     }
 
     /// Probes found what passes: that counts from now on, and no longer what a router said. `None`: they stopped.

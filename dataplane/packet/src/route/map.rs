@@ -60,6 +60,27 @@ impl<V> PrefixMap<V> {
         self.v6.try_for_each(|bits, len, value| each(Ipv6Addr::from_bits(bits).into(), len, value))
     }
 
+    /// Visits every prefix inside `network`, itself among them, until `visit` breaks.
+    pub fn try_for_each_within<B>(
+        &self,
+        network: Prefix,
+        mut visit: impl FnMut(Prefix, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut each = |address, len, value: &V| match Prefix::containing(address, len) {
+            Ok(prefix) => visit(prefix, value),
+            Err(_) => ControlFlow::Continue(()),
+        };
+        let len = network.len();
+        match network.address() {
+            IpAddr::V4(a) => self.v4.try_for_each_within(a.to_bits(), len, |bits, len, value| {
+                each(Ipv4Addr::from_bits(bits).into(), len, value)
+            }),
+            IpAddr::V6(a) => self.v6.try_for_each_within(a.to_bits(), len, |bits, len, value| {
+                each(Ipv6Addr::from_bits(bits).into(), len, value)
+            }),
+        }
+    }
+
     /// Visits every prefix.
     pub fn for_each(&self, mut visit: impl FnMut(Prefix, &V)) {
         let _: ControlFlow<()> = self.try_for_each(|prefix, value| {

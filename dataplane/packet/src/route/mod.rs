@@ -155,7 +155,43 @@ impl<A: Bits, V> Trie<A, V> {
 
     /// Visits every prefix, shorter before longer ones that they contain, until `visit` breaks.
     pub fn try_for_each<B>(&self, mut visit: impl FnMut(A, u8, &V) -> ControlFlow<B>) -> ControlFlow<B> {
-        self.root.walk(A::ZERO, 0, &mut visit)
+        self.root.walk(A::ZERO, 0, Within::ALL, &mut visit)
+    }
+}
+
+impl<A: Bits, V> Trie<A, V> {
+    /// Visits every prefix inside `address`/`len`, itself among them, until `visit` breaks.
+    pub fn try_for_each_within<B>(
+        &self,
+        address: A,
+        len: u8,
+        mut visit: impl FnMut(A, u8, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let (mut node, mut base, mut depth, mut left) = (&self.root, A::ZERO, 0, u32::from(len.min(A::LEN)));
+        while left >= STRIDE {
+            let chunk = address.chunk(depth);
+            let Some(child) = node.child(chunk) else { return ControlFlow::Continue(()) };
+            (node, base) = (child, base.with_chunk(depth, chunk));
+            (depth, left) = (depth + 1, left - STRIDE);
+        }
+        let within = Within { chunk: address.chunk(depth), left };
+        node.walk(base, depth, within, &mut visit)
+    }
+}
+
+/// Part of a node: what begins with the first `left` bits (0..=5) of `chunk`.
+#[derive(Clone, Copy)]
+struct Within {
+    chunk: u32,
+    left: u32,
+}
+
+impl Within {
+    const ALL: Self = Self { chunk: 0, left: 0 };
+
+    /// True if the `len` first bits of `chunk` are such.
+    fn holds(self, chunk: u32, len: u32) -> bool {
+        len >= self.left && (chunk ^ self.chunk) >> (STRIDE - self.left) == 0
     }
 }
 
@@ -200,16 +236,22 @@ impl<V> Node<V> {
         &self,
         base: A,
         depth: u32,
+        within: Within,
         visit: &mut impl FnMut(A, u8, &V) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         for (position, value) in ones(self.value_map).zip(self.values.iter()) {
             let len = (position + 1).ilog2();
             let chunk = (position + 1 - (1 << len)) << (STRIDE - len);
+            if !within.holds(chunk, len) {
+                continue;
+            }
             let total = u8::try_from(STRIDE * depth + len).unwrap_or(A::LEN);
             visit(base.with_chunk(depth, chunk), total, value)?;
         }
         for (chunk, child) in ones(self.child_map).zip(self.children.iter()) {
-            child.walk(base.with_chunk(depth, chunk), depth + 1, visit)?;
+            if within.holds(chunk, STRIDE) {
+                child.walk(base.with_chunk(depth, chunk), depth + 1, Within::ALL, visit)?;
+            }
         }
         ControlFlow::Continue(())
     }

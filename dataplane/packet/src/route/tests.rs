@@ -41,6 +41,7 @@ proptest! {
         before in prop::collection::vec((prefix(), any::<Option<u32>>()), 0..60),
         after in prop::collection::vec((prefix(), any::<Option<u32>>()), 0..60),
         probes in prop::collection::vec(address(), 40),
+        networks in prop::collection::vec(prefix(), 10),
     ) {
         let (mut map, mut model) = (PrefixMap::default(), BTreeMap::new());
         // Removing what was inserted exercises pruning.
@@ -51,6 +52,15 @@ proptest! {
         for (map, model) in [(&snapshot, &old), (&map, &model)] {
             for probe in &probes {
                 prop_assert_eq!(map.lookup(*probe).copied(), naive(model, *probe));
+            }
+            for network in networks.iter() {
+                let mut inside = BTreeMap::new();
+                let _: ControlFlow<()> = map.try_for_each_within(*network, |prefix, value| {
+                    assert!(inside.insert(prefix, *value).is_none());
+                    ControlFlow::Continue(())
+                });
+                let expected = model.iter().filter(|(p, _)| network.covers(p));
+                prop_assert!(inside.iter().eq(expected));
             }
             let mut listed = BTreeMap::new();
             map.for_each(|prefix, value| assert!(listed.insert(prefix, *value).is_none()));

@@ -3,6 +3,7 @@
 use super::Tables;
 use super::change::{Change, ChangeError};
 use super::objects::{Interface, Tunnel};
+use super::stale::Stale;
 use crate::ids::{InterfaceId, NextHopId, TunnelId};
 use crate::persist::PersistentArray;
 use crate::prefix::Prefix;
@@ -78,7 +79,7 @@ impl<K> Tables<K> {
             sad: self.sad.clone(),
             former_policers: self.policers.clone(),
             neighbours: self.neighbours.clone(),
-            stale: true,
+            stale: Stale::every(),
             ..Self::new(self.sad.bits())
         }
     }
@@ -86,11 +87,7 @@ impl<K> Tables<K> {
     /// Finishes a transaction: recomputes what depends on several objects (outer headers, MTUs) and gives
     /// the snapshot its version. Call it once, before publishing.
     pub fn commit(&mut self) -> u64 {
-        if std::mem::take(&mut self.stale) {
-            self.refresh_sas();
-            let interfaces = &self.interfaces;
-            self.neighbours.retain_interfaces(|id| interfaces.lookup(id.index()).is_some());
-        }
+        self.refresh_stale();
         self.former_policers = PersistentArray::default();
         self.version += 1;
         self.version

@@ -30,6 +30,7 @@ impl<K> Tables<K> {
             return Err(ChangeError::TooMany { object: "host addresses", limit: MAX_HOST_ADDRESSES });
         }
         self.vrf_mut(vrf).put_host(address);
+        self.note_way(vrf, Prefix::host(address.address));
         Ok(())
     }
 
@@ -39,6 +40,7 @@ impl<K> Tables<K> {
             return Err(ChangeError::HostAddressMissing { vrf, address });
         }
         self.prune_vrf(vrf);
+        self.note_way(vrf, Prefix::host(address));
         Ok(())
     }
 }

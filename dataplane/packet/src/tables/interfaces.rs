@@ -26,6 +26,9 @@ impl<K> Tables<K> {
                 return Ok(());
             }
             self.detach(&old);
+            if old.mtu != interface.mtu {
+                self.note_link();
+            }
         }
         for address in interface.addresses.iter() {
             self.check_address(interface.vrf, id, address)?;
@@ -37,7 +40,9 @@ impl<K> Tables<K> {
     pub(super) fn delete_interface(&mut self, id: InterfaceId) -> Result<(), ChangeError> {
         self.need_interface(id)?;
         let names = |next_hop: &&NextHop| matches!(next_hop.kind, NextHopKind::Interface { interface, .. } if interface == id);
-        if let Some(next_hop) = self.next_hops().find(names) {
+        if self.interface_uses.of(id.index()) != 0
+            && let Some(next_hop) = self.next_hops().find(names)
+        {
             return Err(in_use("interface", id.0.into(), "next hop", next_hop.id.0));
         }
         if let Some(old) = self.interfaces.remove(id.index()) {
@@ -62,7 +67,6 @@ impl<K> Tables<K> {
             self.occupy(&interface, address);
         }
         self.interfaces.insert(interface.id.index(), Arc::new(interface));
-        self.stale = true;
     }
 
     /// The inverse of [`Tables::attach`], but for the table of interfaces itself.
@@ -78,7 +82,6 @@ impl<K> Tables<K> {
         for address in interface.addresses.iter() {
             self.vacate(interface.vrf, address, &[]);
         }
-        self.stale = true;
     }
 
     pub(super) fn put_address(
@@ -98,7 +101,6 @@ impl<K> Tables<K> {
         interface.addresses = interface.addresses.iter().copied().chain([address]).collect();
         self.occupy(&interface, &address);
         self.interfaces.insert(id.index(), Arc::new(interface));
-        self.stale = true;
         let addresses = self.interfaces().map(|interface| interface.addresses.len()).sum();
         at_most("addresses of interfaces", addresses, MAX_ADDRESSES)
     }
@@ -110,7 +112,6 @@ impl<K> Tables<K> {
         self.vacate(interface.vrf, gone, &left);
         interface.addresses = left.into();
         self.interfaces.insert(id.index(), Arc::new(interface));
-        self.stale = true;
         Ok(())
     }
 
@@ -145,6 +146,7 @@ impl<K> Tables<K> {
         if subnet != Prefix::host(address.address) {
             vrf.occupy(subnet, RouteTarget::Connected(interface.id));
         }
+        self.note_way(interface.vrf, subnet);
     }
 
     /// Takes an address out of its VRF; `left` are the others of its interface, which may share the subnet.
@@ -157,6 +159,7 @@ impl<K> Tables<K> {
             tables.vacate(subnet);
         }
         self.prune_vrf(vrf);
+        self.note_way(vrf, subnet);
     }
 }
 

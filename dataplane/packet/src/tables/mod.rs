@@ -9,9 +9,12 @@ mod change;
 mod hosts;
 mod interfaces;
 mod objects;
+mod peers;
 mod policers;
 mod routing;
 mod sas;
+mod stale;
+mod uses;
 mod vrf;
 
 pub use change::{Change, ChangeError, InstallInbound, InstallOutbound, SaParameters};
@@ -30,10 +33,15 @@ use crate::ids::{InterfaceId, NextHopId, PortId, SlotBits, Spi, TunnelId, VlanId
 use crate::neighbour::NeighbourTable;
 use crate::persist::PersistentArray;
 use crate::policer::Policer;
+use crate::prefix::Prefix;
 use crate::route::PrefixMap;
-use crate::sad::{Child, Sad};
+use crate::sad::{Child, Sad, SadEntry};
+use peers::Peers;
+use stale::Stale;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use uses::Uses;
 
 /// Identifiers of tunnels and next hops are below this.
 pub const MAX_ID: u32 = 1 << 20;
@@ -55,7 +63,11 @@ pub struct Tables<K> {
     vrfs: PersistentArray<Arc<Vrf>>,
     next_hops: PersistentArray<NextHop>,
     /// How many routes name each next hop.
-    next_hop_uses: PersistentArray<u32>,
+    next_hop_uses: Uses,
+    /// How many next hops name each tunnel.
+    tunnel_uses: Uses,
+    /// How many next hops name each interface.
+    interface_uses: Uses,
     /// Configured routes of all VRFs.
     routes: usize,
     /// Policy routes of all VRFs.
@@ -63,8 +75,7 @@ pub struct Tables<K> {
     tunnels: PersistentArray<Tunnel>,
     /// The SAs of each tunnel, newest first; kept while the tunnel itself is reconfigured.
     children: PersistentArray<Arc<[Spi]>>,
-    /// Remote addresses of SAs per outer VRF, with the number of SAs.
-    peers: PersistentArray<PrefixMap<u32>>,
+    peers: Peers,
     /// What the paths to peers were found to take, bytes, per outer VRF; less than the link's.
     path_mtus: PersistentArray<PrefixMap<PathMtu>>,
     sad: Sad<K>,
@@ -74,8 +85,7 @@ pub struct Tables<K> {
     former_policers: PersistentArray<Arc<Policer>>,
     /// Neighbours of every interface.
     pub neighbours: NeighbourTable,
-    /// Set by changes after which the SAs' outer headers and MTUs must be worked out again.
-    stale: bool,
+    stale: Stale,
 }
 
 impl<K> Clone for Tables<K> {
@@ -87,6 +97,8 @@ impl<K> Clone for Tables<K> {
             vrfs: self.vrfs.clone(),
             next_hops: self.next_hops.clone(),
             next_hop_uses: self.next_hop_uses.clone(),
+            tunnel_uses: self.tunnel_uses.clone(),
+            interface_uses: self.interface_uses.clone(),
             routes: self.routes,
             policy_routes: self.policy_routes,
             tunnels: self.tunnels.clone(),
@@ -97,7 +109,7 @@ impl<K> Clone for Tables<K> {
             policers: self.policers.clone(),
             former_policers: self.former_policers.clone(),
             neighbours: self.neighbours.clone(),
-            stale: self.stale,
+            stale: self.stale.clone(),
         }
     }
 }
@@ -121,18 +133,20 @@ impl<K> Tables<K> {
             ports: PersistentArray::default(),
             vrfs: PersistentArray::default(),
             next_hops: PersistentArray::default(),
-            next_hop_uses: PersistentArray::default(),
+            next_hop_uses: Uses::default(),
+            tunnel_uses: Uses::default(),
+            interface_uses: Uses::default(),
             routes: 0,
             policy_routes: 0,
             tunnels: PersistentArray::default(),
             children: PersistentArray::default(),
-            peers: PersistentArray::default(),
+            peers: Peers::default(),
             path_mtus: PersistentArray::default(),
             sad: Sad::new(bits),
             policers: PersistentArray::default(),
             former_policers: PersistentArray::default(),
             neighbours: NeighbourTable::default(),
-            stale: false,
+            stale: Stale::default(),
         }
     }
 
@@ -245,7 +259,21 @@ impl<K> Tables<K> {
     /// True if some SA's peer has this address in this outer VRF.
     #[must_use]
     pub fn is_peer(&self, outer_vrf: VrfId, remote: IpAddr) -> bool {
-        self.peers.lookup(outer_vrf.index()).is_some_and(|peers| peers.lookup(remote).is_some())
+        self.peers.contains(outer_vrf, remote)
+    }
+
+    /// The first SA, in no particular order, whose peer this is and that `wanted` wants.
+    pub fn find_sa_of_peer(
+        &self,
+        outer_vrf: VrfId,
+        remote: IpAddr,
+        mut wanted: impl FnMut(&SadEntry<K>) -> bool,
+    ) -> Option<&SadEntry<K>> {
+        let visit = |spi| match self.sad.entry(spi) {
+            Some(entry) if wanted(entry) => ControlFlow::Break(entry),
+            _ => ControlFlow::Continue(()),
+        };
+        self.peers.try_for_each_within(outer_vrf, Prefix::host(remote), visit).break_value()
     }
 
     /// The way of a packet that leaves as it is: ESP to a peer, our own packets. Not for inner packets,

@@ -34,22 +34,29 @@ impl<K> Tables<K> {
             NextHopKind::Interface { interface, gateway } => {
                 self.need_interface(*interface)?;
                 gateway.map_or(Ok(()), |gateway| check_host("gateway", gateway))?;
-                self.stale = true;
             }
             NextHopKind::Local | NextHopKind::Discard => {}
         }
-        self.next_hops.insert(id.index(), next_hop);
+        self.add_uses(&next_hop.kind);
+        let link = self.link_of(&next_hop.kind);
+        if let Some(old) = self.next_hops.insert(id.index(), next_hop) {
+            self.release_uses(&old.kind);
+            if self.next_hop_uses.of(id.index()) != 0 && self.link_of(&old.kind) != link {
+                self.note_link();
+            }
+        }
         at_most("next hops", self.next_hops.len(), MAX_NEXT_HOPS)
     }
 
     pub(super) fn delete_next_hop(&mut self, id: NextHopId) -> Result<(), ChangeError> {
         self.need_next_hop(id)?;
-        let uses = self.next_hop_uses.lookup(id.index()).copied().unwrap_or(0);
+        let uses = self.next_hop_uses.of(id.index());
         if uses != 0 {
             return Err(in_use("next hop", id.0, "routes, as many as", uses));
         }
-        self.next_hops.remove(id.index());
-        self.next_hop_uses.remove(id.index());
+        if let Some(old) = self.next_hops.remove(id.index()) {
+            self.release_uses(&old.kind);
+        }
         Ok(())
     }
 
@@ -62,7 +69,7 @@ impl<K> Tables<K> {
         self.need_next_hop(next_hop)?;
         let old = self.vrf_mut(vrf).put_route(prefix, next_hop);
         self.count_use(next_hop, old);
-        self.note_outer_change(vrf);
+        self.note_way(vrf, prefix);
         self.routes += usize::from(old.is_none());
         at_most("routes", self.routes, MAX_ROUTES)
     }
@@ -73,10 +80,10 @@ impl<K> Tables<K> {
             return Err(missing);
         }
         let old = self.vrf_mut(vrf).delete_route(prefix).ok_or(missing)?;
-        self.release_use(old);
+        self.next_hop_uses.release(old.index());
         self.routes = self.routes.saturating_sub(1);
         self.prune_vrf(vrf);
-        self.note_outer_change(vrf);
+        self.note_way(vrf, prefix);
         Ok(())
     }
 
@@ -101,7 +108,7 @@ impl<K> Tables<K> {
             return Err(missing);
         }
         let old = self.vrf_mut(vrf).policy.remove(priority, src, dst).ok_or(missing)?;
-        self.release_use(old.next_hop);
+        self.next_hop_uses.release(old.next_hop.index());
         self.policy_routes = self.policy_routes.saturating_sub(1);
         self.prune_vrf(vrf);
         Ok(())
@@ -144,15 +151,17 @@ impl<K> Tables<K> {
         if let DscpPolicy::Fixed(dscp) = tunnel.dscp {
             in_range("tunnel dscp", dscp.into(), 0..=63)?;
         }
-        self.tunnels.insert(tunnel.id.index(), tunnel);
-        self.stale = true;
+        let old = self.tunnels.insert(tunnel.id.index(), tunnel);
+        self.note_tunnel(old, &tunnel);
         Ok(())
     }
 
     pub(super) fn delete_tunnel(&mut self, id: TunnelId) -> Result<(), ChangeError> {
         self.need_tunnel(id)?;
         let names = |next_hop: &&NextHop| matches!(&next_hop.kind, NextHopKind::Tunnels(group) if group.tunnels.contains(&id));
-        if let Some(next_hop) = self.next_hops().find(names) {
+        if self.tunnel_uses.of(id.index()) != 0
+            && let Some(next_hop) = self.next_hops().find(names)
+        {
             return Err(in_use("tunnel", id.0, "next hop", next_hop.id.0));
         }
         if let Some(spi) = self.children(id).iter().find(|spi| self.is_installed(**spi)) {
@@ -173,20 +182,31 @@ impl<K> Tables<K> {
     }
 
     fn count_use(&mut self, new: NextHopId, old: Option<NextHopId>) {
-        *self.next_hop_uses.entry_or_insert_with(new.index(), || 0) += 1;
+        self.next_hop_uses.add(new.index());
         if let Some(old) = old {
-            self.release_use(old);
+            self.next_hop_uses.release(old.index());
         }
     }
 
-    fn release_use(&mut self, old: NextHopId) {
-        if let Some(uses) = self.next_hop_uses.lookup_mut(old.index()) {
-            *uses = uses.saturating_sub(1);
+    /// Counts what a next hop names.
+    fn add_uses(&mut self, kind: &NextHopKind) {
+        match kind {
+            NextHopKind::Tunnels(group) => {
+                group.tunnels.iter().for_each(|id| self.tunnel_uses.add(id.index()))
+            }
+            NextHopKind::Interface { interface, .. } => self.interface_uses.add(interface.index()),
+            NextHopKind::Local | NextHopKind::Discard => {}
         }
     }
 
-    /// Routes matter to SAs only in VRFs where some SA has its peer.
-    fn note_outer_change(&mut self, vrf: VrfId) {
-        self.stale |= self.peers.lookup(vrf.index()).is_some_and(|peers| !peers.is_empty());
+    /// The inverse of [`Tables::add_uses`].
+    fn release_uses(&mut self, kind: &NextHopKind) {
+        match kind {
+            NextHopKind::Tunnels(group) => {
+                group.tunnels.iter().for_each(|id| self.tunnel_uses.release(id.index()))
+            }
+            NextHopKind::Interface { interface, .. } => self.interface_uses.release(interface.index()),
+            NextHopKind::Local | NextHopKind::Discard => {}
+        }
     }
 }

@@ -48,7 +48,7 @@ impl<K> Tables<K> {
         entry.template = Some(self.template(tunnel, outer, geometry)?);
         self.sad.insert(entry);
         self.put_child_first(tunnel, spi);
-        self.count_peer(outer.vrf, outer.remote);
+        self.peers.insert(outer.vrf, outer.remote, spi);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl<K> Tables<K> {
         let entry = self.sad.remove(spi).ok_or(missing(spi))?;
         if let Some(template) = entry.template {
             self.forget_child(entry.tunnel, spi);
-            self.release_peer(template.endpoints.vrf, template.endpoints.remote);
+            self.peers.remove(template.endpoints.vrf, template.endpoints.remote, spi);
         }
         Ok(())
     }
@@ -149,22 +149,14 @@ impl<K> Tables<K> {
         in_range("outer vrf", outer.vrf.0, vrf..=vrf)?;
         let template = old.with_endpoints(outer).ok_or(ChangeError::FamilyMismatch { field: "outer" })?;
         entry.template = Some(Arc::new(template));
-        self.count_peer(outer.vrf, outer.remote);
-        self.release_peer(before.vrf, before.remote);
+        self.peers.remove(before.vrf, before.remote, spi);
+        self.peers.insert(outer.vrf, outer.remote, spi);
         self.refresh_sa(spi);
         Ok(())
     }
 
-    /// Recomputes the outer header and MTU of every SA; those that come out the same stay shared.
-    pub(super) fn refresh_sas(&mut self) {
-        let spis: Vec<Spi> =
-            self.sad.iter().filter(|entry| entry.template.is_some()).map(|entry| entry.spi).collect();
-        for spi in spis {
-            self.refresh_sa(spi);
-        }
-    }
-
-    fn refresh_sa(&mut self, spi: Spi) {
+    /// Works out the outer header and the sizes of an SA again, if its tunnel is there.
+    pub(super) fn refresh_sa(&mut self, spi: Spi) {
         let Some(entry) = self.sad.entry(spi) else { return };
         let (Some(template), Some(tunnel)) = (&entry.template, self.tunnel(entry.tunnel)) else { return };
         let OuterTemplate { endpoints, layout, .. } = **template;
@@ -219,14 +211,16 @@ impl<K> Tables<K> {
             }
         }
         let found = self.path_mtus.entry_or_insert_with(vrf.index(), PrefixMap::default);
-        found.insert(Prefix::host(remote), mtu);
-        self.stale = true;
+        if found.insert(Prefix::host(remote), mtu) != Some(mtu) {
+            self.note_way(vrf, Prefix::host(remote));
+        }
         Ok(())
     }
 
     pub(super) fn delete_path_mtu(&mut self, vrf: VrfId, remote: IpAddr) {
-        if let Some(found) = self.path_mtus.lookup_mut(vrf.index()) {
-            self.stale |= found.remove(Prefix::host(remote)).is_some();
+        let Some(found) = self.path_mtus.lookup_mut(vrf.index()) else { return };
+        if found.remove(Prefix::host(remote)).is_some() {
+            self.note_way(vrf, Prefix::host(remote));
         }
     }
 
@@ -279,22 +273,6 @@ impl<K> Tables<K> {
         if children.is_empty() {
             self.children.remove(tunnel.index());
         }
-    }
-
-    fn count_peer(&mut self, vrf: VrfId, remote: IpAddr) {
-        let peers = self.peers.entry_or_insert_with(vrf.index(), PrefixMap::default);
-        let host = Prefix::host(remote);
-        let sas = peers.exact(host).copied().unwrap_or(0);
-        peers.insert(host, sas + 1);
-    }
-
-    fn release_peer(&mut self, vrf: VrfId, remote: IpAddr) {
-        let Some(peers) = self.peers.lookup_mut(vrf.index()) else { return };
-        let host = Prefix::host(remote);
-        match peers.exact(host).copied() {
-            Some(sas @ 2..) => peers.insert(host, sas - 1),
-            _ => peers.remove(host),
-        };
     }
 }
 
