@@ -1,18 +1,29 @@
-//! Our worker and ipsec-secgw in turns, on the same devices and packets.
+//! Our worker, ipsec-secgw, and the devices alone, in turns, on the same devices and packets.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use crate::cycles::Cost;
+use crate::devices::{Captures, Wire};
 use crate::gateway::SaSpec;
-use crate::machine::Machine;
-use crate::report::{Comparison, Direction, Measurement, Scope};
+use crate::machine::{CpuClock, Machine};
+use crate::report::{Comparison, Direction, Measurement, Ratio, Scope};
 use crate::secgw::Secgw;
 use crate::traffic::Size;
-use crate::worker::{Captures, Rig};
+use crate::worker::Rig;
 
-/// Seconds of each in a round.
+/// Seconds of each gateway in a round.
 const SECONDS: usize = 2;
+/// Of the devices alone in a round.
+const WIRE_TIME: Duration = Duration::from_millis(500);
+
+/// TSC cycles a packet in one round.
+struct Round {
+    ours: Cost,
+    theirs: f64,
+    wire: f64,
+}
 
 /// Both directions, in so many rounds.
 pub(crate) fn measure(
@@ -26,28 +37,40 @@ pub(crate) fn measure(
     let mut rows = Vec::new();
     for direction in Direction::BOTH {
         let mut rig = Rig::new(machine, spec, direction, &captures)?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut wire = Wire::new(machine, direction, &captures)?;
+        let mut taken = Vec::with_capacity(rounds);
+        let mut share = 0.0;
         for _ in 0..rounds {
-            ours.push(rig.sustain(spec, Duration::from_secs(SECONDS as u64))?);
-            theirs.push(secgw.sustain(spec.suite, direction, &captures.file(direction), SECONDS)?);
+            let clock = CpuClock::start();
+            let ours = rig.sustain(spec, Duration::from_secs(SECONDS as u64))?;
+            share = clock.share().max(share);
+            let theirs = secgw.sustain(spec.suite, direction, &captures.file(direction), SECONDS)?;
+            taken.push(Round { ours, theirs, wire: wire.sustain(WIRE_TIME)? });
         }
-        let mut ratios: Vec<_> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
-        let comparison = Comparison {
-            peer: "ipsec-secgw",
-            peer_tsc_per_packet: least(&theirs),
-            ratio_tsc: median(&mut ratios),
-        };
-        let row = Measurement::new(direction, spec, size, Scope::Worker, least(&ours));
-        rows.push(Measurement { comparison: Some(comparison), ..row });
+        let drops = rig.drops();
+        ensure!(drops.is_empty(), "packets were dropped: {drops:?}");
+        let row = Measurement::new(direction, spec, size, Scope::Worker, least(&taken));
+        rows.push(Measurement { comparison: Some(compare(&taken)), ..row.with_cpu_share(share) });
     }
     Ok(rows)
 }
 
-fn least(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
+/// Our round of the fewest cycles.
+fn least(rounds: &[Round]) -> Cost {
+    let none = Cost { tsc: f64::INFINITY, core: None };
+    rounds.iter().map(|round| round.ours).fold(none, |a, b| if b.tsc < a.tsc { b } else { a })
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+fn compare(rounds: &[Round]) -> Comparison {
+    let least = |of: fn(&Round) -> f64| rounds.iter().map(of).fold(f64::INFINITY, f64::min);
+    Comparison {
+        peer: "ipsec-secgw",
+        peer_tsc_per_packet: least(|round| round.theirs),
+        io_tsc_per_packet: least(|round| round.wire),
+        ratio: Ratio::of(rounds.iter().map(|round| round.ours.tsc / round.theirs)),
+        ratio_tsc_less_io: Ratio::of(
+            rounds.iter().map(|round| (round.ours.tsc - round.wire) / (round.theirs - round.wire)),
+        )
+        .median,
+    }
 }

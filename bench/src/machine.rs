@@ -1,5 +1,6 @@
 //! What is measured with: EAL, packet buffers, a gateway's pipeline without ports, and clocks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,8 +77,11 @@ pub(crate) fn limits() -> Result<LimitConfig> {
     Ok(Config::parse(std::path::Path::new("bench"), text)?.limits)
 }
 
-/// Drops by reason, over all interfaces.
-pub(crate) fn drops(reader: &CountersReader) -> Vec<(&'static str, u64)> {
+/// Dropped packets by the name of the reason.
+pub(crate) type Drops = BTreeMap<&'static str, u64>;
+
+/// What a worker dropped, over all interfaces.
+pub(crate) fn drops(reader: &CountersReader) -> Drops {
     let count = |reason: DropReason| {
         (0..SLOTS).map(|slot| reader.interface_totals(slot).drops[reason.index()]).sum::<u64>()
     };
@@ -158,10 +162,4 @@ impl CpuClock {
 pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-/// The value below which a tenth of the runs lie: neighbours only ever add.
-pub(crate) fn lowest_tenth(runs: &mut [f64]) -> f64 {
-    runs.sort_by(f64::total_cmp);
-    runs.get(runs.len() / 10).copied().unwrap_or(f64::NAN)
 }

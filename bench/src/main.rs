@@ -1,18 +1,22 @@
 //! `esplanade-bench`: what a packet costs, and how many there may be a second.
 
 mod compare;
+mod cycles;
+mod devices;
 mod engines;
 mod gateway;
 mod machine;
 mod path;
 mod report;
 mod secgw;
+mod table;
 mod traffic;
 mod worker;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use clap::builder::ArgPredicate;
 use clap::{Parser, ValueEnum};
 use crypto::Suite;
 
@@ -27,14 +31,21 @@ use crate::traffic::Size;
 /// Examples:
 ///   esplanade bench --suite aes128gcm --sizes 256,1400
 ///   esplanade bench --sas 1,1000,10000 --json
+///   esplanade bench --compare --rounds 9
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
     /// Suites
     #[arg(long, value_delimiter = ',', default_value = "aes128gcm,aes128cbc-sha1")]
     suite: Vec<SuiteName>,
-    /// Bytes of the inner IP packets, or imix
-    #[arg(long, value_delimiter = ',', default_value = "64,256,512,1400,imix")]
+    /// Bytes of the inner IP packets, or imix; a comparison is of 64, 256 and 1400 if nothing is said
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "64,256,512,1400,imix",
+        default_value_if("compare", ArgPredicate::IsPresent, "64,256,1400"),
+        hide_default_value = true
+    )]
     sizes: Vec<Size>,
     /// Numbers of SAs, used at random
     #[arg(long, value_delimiter = ',', default_value = "1")]
@@ -127,7 +138,7 @@ fn main() -> Result<()> {
     if cli.json {
         println!("{}", serde_json::json!({ "engine": machine.engine.description, "results": rows }));
     } else {
-        println!("{}\n{}", machine.engine.description, report::table(&rows));
+        println!("{}\n{}", machine.engine.description, table::render(&rows)?);
     }
     Ok(())
 }

@@ -6,10 +6,11 @@ use dpdk::Mbuf;
 use esplanade_dataplane::worker::{Arrival, BURST};
 use packet::PortId;
 
+use crate::cycles::{CoreClock, Cost};
 use crate::gateway::{LAN, OUR_MAC, SaSpec, Side, WAN, tables};
-use crate::machine::{Bench, CpuClock, Machine, drops, lowest_tenth};
+use crate::machine::{Bench, CpuClock, Machine, drops};
 use crate::report::{Direction, Measurement, Scope};
-use crate::traffic::{self, Size, float};
+use crate::traffic::{self, Size};
 
 /// Packets in one burst, as a receive queue gives them.
 const POLL: usize = 32;
@@ -21,6 +22,7 @@ pub(crate) struct Path {
     head: Bench,
     branches: Bench,
     frames: Frames,
+    core: CoreClock,
 }
 
 impl Path {
@@ -29,32 +31,25 @@ impl Path {
             head: Bench::new(machine, tables(Side::Head, spec)?)?,
             branches: Bench::new(machine, tables(Side::Branches, spec)?)?,
             frames: Frames::new(spec.count, size)?,
+            core: CoreClock::start(),
         })
     }
 
     /// Seals `packets`; returns the cycles of each, and the frames as they reach the branches.
-    fn seal(&mut self, packets: Vec<Mbuf>) -> Result<(f64, Vec<Mbuf>)> {
-        let count = packets.len();
-        let cycles = run_batch(&mut self.head, LAN, packets);
+    fn seal(&mut self, packets: Vec<Mbuf>) -> (Cost, Vec<Mbuf>) {
+        let cost = run_batch(&mut self.head, LAN, packets, &mut self.core);
         let mut sealed = std::mem::take(&mut self.head.sent.0);
-        ensure!(sealed.len() == count, "not every packet was sealed: {:?}", drops(&self.head.reader));
         for frame in &mut sealed {
             // The branches' port in place of the router.
             frame.data_mut()[..6].copy_from_slice(&OUR_MAC[WAN.index()].0);
         }
-        Ok((cycles, sealed))
+        (cost, sealed)
     }
 
-    fn open(&mut self, packets: Vec<Mbuf>) -> Result<f64> {
-        let count = packets.len();
-        let cycles = run_batch(&mut self.branches, WAN, packets);
-        ensure!(
-            self.branches.sent.0.len() == count,
-            "not every packet was opened: {:?}",
-            drops(&self.branches.reader)
-        );
+    fn open(&mut self, packets: Vec<Mbuf>) -> Cost {
+        let cost = run_batch(&mut self.branches, WAN, packets, &mut self.core);
         self.branches.sent.0.clear();
-        Ok(cycles)
+        cost
     }
 
     /// So many frames for the head, and what it makes of them.
@@ -64,8 +59,13 @@ impl Path {
         while recording.plain.len() < packets {
             let batch = self.frames.batch(machine)?;
             recording.plain.extend(bytes(&batch));
-            let (_, sealed) = self.seal(batch)?;
+            let (_, sealed) = self.seal(batch);
             recording.sealed.extend(bytes(&sealed));
+            let drops = drops(&self.head.reader);
+            ensure!(
+                recording.sealed.len() == recording.plain.len(),
+                "not every packet was sealed: {drops:?}"
+            );
         }
         Ok(recording)
     }
@@ -90,8 +90,9 @@ pub(crate) fn measure(
     let clock = CpuClock::start();
     for run in 0..runs + runs / 10 {
         let batch = path.frames.batch(machine)?;
-        let (sealing, sealed) = path.seal(batch)?;
-        let opening = path.open(sealed)?;
+        let (sealing, sealed) = path.seal(batch);
+        ensure!(!sealed.is_empty(), "no packet was sealed: {:?}", drops(&path.head.reader));
+        let opening = path.open(sealed);
         // The first tenth warms up.
         if run >= runs / 10 {
             encap.push(sealing);
@@ -99,23 +100,24 @@ pub(crate) fn measure(
         }
     }
     let share = clock.share();
-    let row = |(direction, mut runs): (Direction, Vec<f64>)| {
-        let cycles = lowest_tenth(&mut runs);
-        Measurement::new(direction, spec, size, Scope::Path, cycles).with_cpu_share(share)
+    let row = |direction, costs: &[Cost], gateway: &Bench| {
+        Measurement::new(direction, spec, size, Scope::Path, Cost::lowest_tenth(costs))
+            .with_cpu_share(share)
+            .with_drops(drops(&gateway.reader))
     };
-    Ok(Direction::BOTH.into_iter().zip([encap, decap]).map(row).collect())
+    Ok(vec![row(Direction::Encap, &encap, &path.head), row(Direction::Decap, &decap, &path.branches)])
 }
 
-/// TSC cycles a packet.
-fn run_batch(bench: &mut Bench, port: PortId, packets: Vec<Mbuf>) -> f64 {
+/// Takes the packets through a gateway, burst by burst.
+fn run_batch(bench: &mut Bench, port: PortId, packets: Vec<Mbuf>, clock: &mut CoreClock) -> Cost {
     let count = packets.len();
     let mut packets = packets.into_iter();
-    let mut cycles = 0;
+    let (mut cycles, core) = (0, clock.now());
     loop {
         let mut arrivals: ArrayVec<_, BURST> =
             packets.by_ref().take(POLL).map(|frame| Arrival::Frame { port, frame }).collect();
         if arrivals.is_empty() {
-            return float(usize::try_from(cycles).unwrap_or(usize::MAX)) / float(count);
+            return Cost::of(count, cycles, (core, clock.now()));
         }
         cycles += bench.burst(&mut arrivals);
     }

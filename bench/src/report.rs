@@ -1,11 +1,11 @@
-//! What was measured, as a table and as JSON.
+//! What was measured: the rows of the table and of the JSON.
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use crate::cycles::Cost;
 use crate::gateway::SaSpec;
-use crate::machine::tsc_hz;
-use crate::traffic::Size;
+use crate::machine::{Drops, tsc_hz};
+use crate::traffic::{Size, float};
 
 /// Into the tunnel, or out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,8 +34,10 @@ pub(crate) enum Scope {
 pub(crate) struct Measurement {
     pub(crate) direction: Direction,
     pub(crate) suite: String,
-    /// Bytes of the inner IP packets; `imix` has its mean.
-    pub(crate) bytes: f64,
+    /// Bytes of the inner IP packets; of a mixture, the mean.
+    pub(crate) bytes: usize,
+    /// The packets are a mixture of lengths.
+    pub(crate) imix: bool,
     pub(crate) sas: usize,
     pub(crate) workers: u16,
     pub(crate) scope: Scope,
@@ -47,7 +49,7 @@ pub(crate) struct Measurement {
     pub(crate) core_cycles_per_packet: Option<f64>,
     /// Share of its CPU that the worker got, 0 to 1.
     pub(crate) cpu_share: f64,
-    pub(crate) drops: u64,
+    pub(crate) drops: Drops,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) comparison: Option<Comparison>,
 }
@@ -57,27 +59,52 @@ pub(crate) struct Measurement {
 pub(crate) struct Comparison {
     pub(crate) peer: &'static str,
     pub(crate) peer_tsc_per_packet: f64,
-    /// Ours to the peer's, the median of the rounds: below 1, ours is faster.
-    pub(crate) ratio_tsc: f64,
+    /// Of the devices with nothing between, which both gateways pay as well.
+    pub(crate) io_tsc_per_packet: f64,
+    #[serde(flatten)]
+    pub(crate) ratio: Ratio,
+    /// What it would be without receiving and transmitting.
+    pub(crate) ratio_tsc_less_io: f64,
+}
+
+/// Our cycles to the peer's, over the rounds: below 1, ours is faster.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Ratio {
+    #[serde(rename = "ratio_tsc")]
+    pub(crate) median: f64,
+    #[serde(rename = "ratio_tsc_lowest")]
+    pub(crate) lowest: f64,
+    #[serde(rename = "ratio_tsc_highest")]
+    pub(crate) highest: f64,
+}
+
+impl Ratio {
+    pub(crate) fn of(rounds: impl Iterator<Item = f64>) -> Self {
+        let mut rounds: Vec<_> = rounds.collect();
+        rounds.sort_by(f64::total_cmp);
+        let at = |n: usize| rounds.get(n).copied().unwrap_or(f64::NAN);
+        Self { median: at(rounds.len() / 2), lowest: at(0), highest: at(rounds.len().saturating_sub(1)) }
+    }
 }
 
 impl Measurement {
-    /// A row at `tsc` cycles a packet.
-    pub(crate) fn new(direction: Direction, spec: &SaSpec<'_>, size: Size, scope: Scope, tsc: f64) -> Self {
-        let rate = tsc_hz() / tsc;
+    pub(crate) fn new(direction: Direction, spec: &SaSpec<'_>, size: Size, scope: Scope, cost: Cost) -> Self {
+        let rate = tsc_hz() / cost.tsc;
+        let bytes = size.bytes();
         Self {
             direction,
             suite: spec.suite.to_string(),
-            bytes: size.mean(),
+            bytes,
+            imix: size == Size::Imix,
             sas: spec.count,
             workers: spec.workers,
             scope,
             mpps: rate / 1e6,
-            gbit_per_s: rate * size.mean() * 8.0 / 1e9,
-            tsc_per_packet: tsc,
-            core_cycles_per_packet: None,
+            gbit_per_s: rate * float(bytes) * 8.0 / 1e9,
+            tsc_per_packet: cost.tsc,
+            core_cycles_per_packet: cost.core,
             cpu_share: 1.0,
-            drops: 0,
+            drops: Drops::new(),
             comparison: None,
         }
     }
@@ -85,44 +112,8 @@ impl Measurement {
     pub(crate) fn with_cpu_share(self, cpu_share: f64) -> Self {
         Self { cpu_share, ..self }
     }
-}
 
-/// The rows as a table.
-pub(crate) fn table(rows: &[Measurement]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header([
-        "scope",
-        "direction",
-        "suite",
-        "bytes",
-        "SAs",
-        "workers",
-        "t/packet",
-        "Mpps",
-        "Gbit/s",
-        "CPU",
-        "peer t",
-        "ratio",
-    ]);
-    for row in rows {
-        table.add_row([
-            format!("{:?}", row.scope).to_lowercase(),
-            format!("{:?}", row.direction).to_lowercase(),
-            row.suite.clone(),
-            format!("{:.0}", row.bytes),
-            row.sas.to_string(),
-            row.workers.to_string(),
-            format!("{:.1}", row.tsc_per_packet),
-            format!("{:.3}", row.mpps),
-            format!("{:.2}", row.gbit_per_s),
-            format!("{:.2}", row.cpu_share),
-            row.comparison.as_ref().map_or_else(String::new, |c| format!("{:.1}", c.peer_tsc_per_packet)),
-            row.comparison.as_ref().map_or_else(String::new, |c| format!("{:.3}", c.ratio_tsc)),
-        ]);
+    pub(crate) fn with_drops(self, drops: Drops) -> Self {
+        Self { drops, ..self }
     }
-    (3..12)
-        .filter_map(|n| table.column_mut(n).map(|column| column.set_cell_alignment(CellAlignment::Right)))
-        .count();
-    table
 }

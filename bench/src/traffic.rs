@@ -42,12 +42,12 @@ impl Size {
     }
 
     /// The mean length, bytes.
-    pub(crate) fn mean(self) -> f64 {
+    pub(crate) fn bytes(self) -> usize {
         match self {
-            Self::Fixed(bytes) => float(bytes),
+            Self::Fixed(bytes) => bytes,
             Self::Imix => {
                 let packets: usize = IMIX.iter().map(|(_, share)| share).sum();
-                float(IMIX.iter().map(|(bytes, share)| bytes * share).sum()) / float(packets)
+                IMIX.iter().map(|(bytes, share)| bytes * share).sum::<usize>() / packets
             }
         }
     }

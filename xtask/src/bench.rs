@@ -12,7 +12,8 @@ const EXAMPLES: &str = "/usr/share/dpdk/examples";
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     deps::ensure(&[deps::BUILD])?;
     let mut args = args.to_vec();
-    if args.iter().any(|arg| arg == "--compare") {
+    let given = |name: &str| args.iter().any(|arg| arg.split('=').next() == Some(name));
+    if given("--compare") && !given("--secgw") {
         deps::ensure(&[deps::COMPARE])?;
         args.extend(["--secgw".to_owned(), secgw()?.to_string_lossy().into_owned()]);
     }

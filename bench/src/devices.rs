@@ -1,0 +1,137 @@
+//! The devices that a worker is measured between: one plays a capture file for ever, one swallows everything.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::path::{self, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use arrayvec::ArrayVec;
+use dpdk::{Mbuf, Port, RxQueue, TxQueue};
+use esplanade_dataplane::config::PortConfig;
+use esplanade_dataplane::ports::{self, OpenPorts};
+use esplanade_dataplane::worker::WorkerQueues;
+use pcap_file::pcap::{PcapPacket, PcapWriter};
+use tempfile::TempDir;
+
+use crate::gateway::{LAN, SaSpec, WAN};
+use crate::machine::{Machine, thread_time, tsc_hz};
+use crate::path::Path;
+use crate::report::Direction;
+use crate::traffic::{Size, float};
+
+/// Packets in a capture file, at least; whole bursts.
+const PACKETS: usize = 4096;
+/// Packets taken at a time, as a worker and ipsec-secgw do.
+const RX_BURST: usize = 32;
+
+/// The packets of one suite, size and number of SAs, as files for both directions.
+pub(crate) struct Captures {
+    folder: TempDir,
+    pub(crate) packets: usize,
+}
+
+impl Captures {
+    pub(crate) fn write(machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Self> {
+        let captures =
+            Self { folder: tempfile::tempdir()?, packets: spec.count.next_power_of_two().max(PACKETS) };
+        let frames = Path::new(machine, spec, size)?.record(machine, captures.packets)?;
+        write(&captures.file(Direction::Encap), &frames.plain)?;
+        write(&captures.file(Direction::Decap), &frames.sealed)?;
+        Ok(captures)
+    }
+
+    /// What is played to the gateway in this direction.
+    pub(crate) fn file(&self, direction: Direction) -> PathBuf {
+        self.folder.path().join(match direction {
+            Direction::Encap => "plain.pcap",
+            Direction::Decap => "sealed.pcap",
+        })
+    }
+}
+
+fn write(path: &path::Path, frames: &[Vec<u8>]) -> Result<()> {
+    let mut file = PcapWriter::new(File::create(path)?)?;
+    for frame in frames {
+        let len = u32::try_from(frame.len())?;
+        file.write_packet(&PcapPacket::new(Duration::ZERO, len, frame))?;
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// Devices made so far: their names are unique in the process.
+    static DEVICES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Both devices, by port, with a queue pair for one worker.
+pub(crate) fn open(machine: &Machine, direction: Direction, captures: &Captures) -> Result<OpenPorts> {
+    let number = DEVICES.replace(DEVICES.get() + 1);
+    let player = format!("net_pcap{number},rx_pcap={},infinite_rx=1", captures.file(direction).display());
+    let sink = format!("net_null{number},no-rx=1");
+    let devices = match direction {
+        Direction::Encap => [sink, player],
+        Direction::Decap => [player, sink],
+    };
+    let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+    open.queues.push(WorkerQueues { rx: Vec::new(), tx: Vec::new() });
+    for (name, device) in ["wan", "lan"].into_iter().zip(devices) {
+        let port = Port::open(&machine.eal, &device.parse()?).with_context(|| device.clone())?;
+        ports::start(port, &port_config(name, device), 1, &machine.pool, false, &mut open)?;
+    }
+    Ok(open)
+}
+
+fn port_config(name: &str, device: String) -> PortConfig {
+    PortConfig {
+        name: name.to_owned(),
+        device,
+        rx_descriptors: 512,
+        tx_descriptors: 512,
+        promiscuous: false,
+        mtu: 1500,
+    }
+}
+
+/// The same two devices with nothing between: what receiving and transmitting alone cost.
+pub(crate) struct Wire {
+    from: RxQueue,
+    to: TxQueue,
+    packets: usize,
+    /// They close after the queues.
+    _ports: Vec<Port>,
+}
+
+impl Wire {
+    pub(crate) fn new(machine: &Machine, direction: Direction, captures: &Captures) -> Result<Self> {
+        let mut open = open(machine, direction, captures)?;
+        let (from, to) = match direction {
+            Direction::Encap => (LAN, WAN),
+            Direction::Decap => (WAN, LAN),
+        };
+        let mut queues = open.queues.pop().context("its queues")?;
+        Ok(Self {
+            from: queues.rx.swap_remove(from.index()),
+            to: queues.tx.swap_remove(to.index()),
+            packets: captures.packets,
+            _ports: open.ports,
+        })
+    }
+
+    /// Passes the capture on for that long; returns the TSC cycles of CPU time that a packet took.
+    pub(crate) fn sustain(&mut self, time: Duration) -> Result<f64> {
+        let end = Instant::now() + time;
+        let before = thread_time();
+        let mut passed = 0;
+        while Instant::now() < end {
+            let target = passed + self.packets;
+            while passed < target {
+                let mut frames = ArrayVec::<Mbuf, RX_BURST>::new();
+                passed += self.from.rx(&mut frames);
+                self.to.tx(&mut frames);
+            }
+        }
+        ensure!(passed > 0, "the capture was not played");
+        Ok((thread_time() - before).as_secs_f64() * tsc_hz() / float(passed))
+    }
+}
