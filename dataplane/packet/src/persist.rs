@@ -1,31 +1,35 @@
 //! A persistent array: the container of every table that is indexed by an identifier.
 //!
 //! Cloning is one reference count; a change copies the path to one chunk, and only where that path is
-//! still shared with another snapshot. Reading is two dependent loads and touches no reference count.
+//! still shared with another snapshot. Reading is three dependent loads, of which tables of the usual sizes
+//! have the first two in the nearest caches, and touches no reference count.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// Slots per chunk: what a first change after a clone copies.
-const CHUNK: usize = 32;
+const CHUNK: usize = 8;
+/// Chunks per branch: their pointers are copied with it.
+const BRANCH: usize = 128;
 
 type Chunk<T> = [Option<T>; CHUNK];
+type Branch<T> = [Option<Arc<Chunk<T>>>; BRANCH];
 
 /// A sparse array of `T` indexed by small integers, with structure shared between clones.
 pub struct PersistentArray<T> {
-    chunks: Arc<Vec<Option<Arc<Chunk<T>>>>>,
+    branches: Arc<[Option<Arc<Branch<T>>>]>,
     len: usize,
 }
 
 impl<T> Clone for PersistentArray<T> {
     fn clone(&self) -> Self {
-        Self { chunks: Arc::clone(&self.chunks), len: self.len }
+        Self { branches: Arc::clone(&self.branches), len: self.len }
     }
 }
 
 impl<T> Default for PersistentArray<T> {
     fn default() -> Self {
-        Self { chunks: Arc::new(Vec::new()), len: 0 }
+        Self { branches: Arc::from([]), len: 0 }
     }
 }
 
@@ -53,16 +57,33 @@ impl<T> PersistentArray<T> {
     #[inline]
     #[must_use]
     pub fn place(&self, index: usize) -> Option<&Option<T>> {
-        self.chunks.get(index / CHUNK)?.as_ref()?.get(index % CHUNK)
+        let branch = self.branches.get(index / CHUNK / BRANCH)?.as_ref()?;
+        Some(&branch[index / CHUNK % BRANCH].as_ref()?[index % CHUNK])
     }
 
     /// The occupied slots in the order of their index.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.chunks.iter().enumerate().filter_map(|(i, chunk)| Some((i, chunk.as_deref()?))).flat_map(
-            |(i, chunk)| {
-                chunk.iter().enumerate().filter_map(move |(j, slot)| Some((i * CHUNK + j, slot.as_ref()?)))
+        self.iter_from(0)
+    }
+
+    /// The occupied slots from `start` on, in the order of their index; what lies before is not looked at.
+    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = (usize, &T)> {
+        let first = start / CHUNK / BRANCH;
+        let branches = self.branches.iter().enumerate().skip(first);
+        let chunks = branches.filter_map(|(i, branch)| Some((i * BRANCH, branch.as_deref()?))).flat_map(
+            move |(base, branch)| {
+                let skipped = (start / CHUNK).saturating_sub(base);
+                branch
+                    .iter()
+                    .enumerate()
+                    .skip(skipped)
+                    .filter_map(move |(i, c)| Some((base + i, c.as_deref()?)))
             },
-        )
+        );
+        let slots = chunks.flat_map(|(i, chunk)| {
+            chunk.iter().enumerate().filter_map(move |(j, slot)| Some((i * CHUNK + j, slot.as_ref()?)))
+        });
+        slots.skip_while(move |(index, _)| *index < start)
     }
 }
 
@@ -95,11 +116,15 @@ impl<T: Clone> PersistentArray<T> {
     }
 
     fn slot_mut(&mut self, index: usize) -> &mut Option<T> {
-        let chunks = Arc::make_mut(&mut self.chunks);
-        if chunks.len() <= index / CHUNK {
-            chunks.resize_with(index / CHUNK + 1, || None);
+        let at = index / CHUNK / BRANCH;
+        if self.branches.len() <= at {
+            let old = self.branches.iter().cloned();
+            self.branches = old.chain(std::iter::repeat_n(None, at + 1 - self.branches.len())).collect();
         }
-        let chunk = chunks[index / CHUNK].get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
+        let branch =
+            Arc::make_mut(&mut self.branches)[at].get_or_insert_with(|| Arc::new([const { None }; BRANCH]));
+        let chunk = Arc::make_mut(branch)[index / CHUNK % BRANCH]
+            .get_or_insert_with(|| Arc::new([const { None }; CHUNK]));
         &mut Arc::make_mut(chunk)[index % CHUNK]
     }
 }
@@ -116,12 +141,18 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// In one chunk, one branch, or three.
+    fn index() -> impl Strategy<Value = usize> {
+        prop_oneof![0..10usize, 0..500usize, 0..2 * CHUNK * BRANCH + 9]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn behaves_like_a_map_and_leaves_clones_alone(
-            before in prop::collection::vec((0usize..500, any::<Option<u8>>()), 0..40),
-            after in prop::collection::vec((0usize..500, any::<Option<u8>>()), 0..40),
+            before in prop::collection::vec((index(), any::<Option<u8>>()), 0..40),
+            after in prop::collection::vec((index(), any::<Option<u8>>()), 0..40),
+            starts in prop::collection::vec(index(), 10),
         ) {
             let mut array = PersistentArray::default();
             let mut model = BTreeMap::new();
@@ -137,8 +168,12 @@ mod tests {
             for (array, model) in [(&snapshot, &old), (&array, &model)] {
                 prop_assert_eq!(array.len(), model.len());
                 prop_assert!(array.iter().map(|(i, v)| (i, *v)).eq(model.iter().map(|(i, v)| (*i, *v))));
-                prop_assert!((0..510).all(|i| array.lookup(i) == model.get(&i)));
-                prop_assert!((0..510).all(|i| array.place(i).and_then(Option::as_ref) == model.get(&i)));
+                prop_assert!((0..2200).all(|i| array.lookup(i) == model.get(&i)));
+                prop_assert!((0..2200).all(|i| array.place(i).and_then(Option::as_ref) == model.get(&i)));
+                for start in &starts {
+                    let (from, there) = (array.iter_from(*start), model.range(start..));
+                    prop_assert!(from.map(|(i, v)| (i, *v)).eq(there.map(|(i, v)| (*i, *v))));
+                }
             }
         }
     }

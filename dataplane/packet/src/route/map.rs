@@ -52,12 +52,8 @@ impl<V> PrefixMap<V> {
 
     /// Visits every prefix, IPv4 first, shorter before longer ones that they contain, until `visit` breaks.
     pub fn try_for_each<B>(&self, mut visit: impl FnMut(Prefix, &V) -> ControlFlow<B>) -> ControlFlow<B> {
-        let mut each = |address, len, value: &V| match Prefix::containing(address, len) {
-            Ok(prefix) => visit(prefix, value),
-            Err(_) => ControlFlow::Continue(()),
-        };
-        self.v4.try_for_each(|bits, len, value| each(Ipv4Addr::from_bits(bits).into(), len, value))?;
-        self.v6.try_for_each(|bits, len, value| each(Ipv6Addr::from_bits(bits).into(), len, value))
+        self.v4.try_for_each(|bits, len, v| each(&mut visit, Ipv4Addr::from_bits(bits).into(), len, v))?;
+        self.v6.try_for_each(|bits, len, v| each(&mut visit, Ipv6Addr::from_bits(bits).into(), len, v))
     }
 
     /// Visits every prefix inside `network`, itself among them, until `visit` breaks.
@@ -66,18 +62,30 @@ impl<V> PrefixMap<V> {
         network: Prefix,
         mut visit: impl FnMut(Prefix, &V) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let mut each = |address, len, value: &V| match Prefix::containing(address, len) {
-            Ok(prefix) => visit(prefix, value),
-            Err(_) => ControlFlow::Continue(()),
-        };
-        let len = network.len();
+        let v4 = |bits, len, v: &V| each(&mut visit, Ipv4Addr::from_bits(bits).into(), len, v);
         match network.address() {
-            IpAddr::V4(a) => self.v4.try_for_each_within(a.to_bits(), len, |bits, len, value| {
-                each(Ipv4Addr::from_bits(bits).into(), len, value)
+            IpAddr::V4(a) => self.v4.try_for_each_within(a.to_bits(), network.len(), v4),
+            IpAddr::V6(a) => self.v6.try_for_each_within(a.to_bits(), network.len(), |bits, len, v| {
+                each(&mut visit, Ipv6Addr::from_bits(bits).into(), len, v)
             }),
-            IpAddr::V6(a) => self.v6.try_for_each_within(a.to_bits(), len, |bits, len, value| {
-                each(Ipv6Addr::from_bits(bits).into(), len, value)
-            }),
+        }
+    }
+
+    /// Visits every prefix that [`PrefixMap::try_for_each`] visits after `last`, until `visit` breaks.
+    pub fn try_for_each_after<B>(
+        &self,
+        last: Prefix,
+        mut visit: impl FnMut(Prefix, &V) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let mut v4 = |bits, len, value: &V| each(&mut visit, Ipv4Addr::from_bits(bits).into(), len, value);
+        match last.address() {
+            IpAddr::V4(a) => self.v4.try_for_each_after(a.to_bits(), last.len(), &mut v4)?,
+            IpAddr::V6(_) => {}
+        }
+        let v6 = |bits, len, value: &V| each(&mut visit, Ipv6Addr::from_bits(bits).into(), len, value);
+        match last.address() {
+            IpAddr::V4(_) => self.v6.try_for_each(v6),
+            IpAddr::V6(a) => self.v6.try_for_each_after(a.to_bits(), last.len(), v6),
         }
     }
 
@@ -106,4 +114,13 @@ impl<V: Clone> PrefixMap<V> {
             IpAddr::V6(a) => self.v6.remove(a.to_bits(), prefix.len()),
         }
     }
+}
+
+fn each<V, B>(
+    visit: &mut impl FnMut(Prefix, &V) -> ControlFlow<B>,
+    address: IpAddr,
+    len: u8,
+    value: &V,
+) -> ControlFlow<B> {
+    Prefix::containing(address, len).map_or(ControlFlow::Continue(()), |prefix| visit(prefix, value))
 }

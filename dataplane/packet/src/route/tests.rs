@@ -24,6 +24,16 @@ fn prefix() -> impl Strategy<Value = Prefix> {
     })
 }
 
+/// What is listed after a prefix.
+fn listed_after(map: &PrefixMap<u32>, last: Prefix) -> Vec<(Prefix, u32)> {
+    let mut listed = Vec::new();
+    let _: ControlFlow<()> = map.try_for_each_after(last, |prefix, value| {
+        listed.push((prefix, *value));
+        ControlFlow::Continue(())
+    });
+    listed
+}
+
 type Op = (Prefix, Option<u32>);
 
 fn step(map: &mut PrefixMap<u32>, model: &mut BTreeMap<Prefix, u32>, (prefix, value): Op) {
@@ -62,10 +72,23 @@ proptest! {
                 let expected = model.iter().filter(|(p, _)| network.covers(p));
                 prop_assert!(inside.iter().eq(expected));
             }
-            let mut listed = BTreeMap::new();
-            map.for_each(|prefix, value| assert!(listed.insert(prefix, *value).is_none()));
-            prop_assert_eq!(&listed, model);
-            prop_assert_eq!(map.len(), model.len());
+            let mut listed = Vec::new();
+            map.for_each(|prefix, value| listed.push((prefix, *value)));
+            prop_assert!(listed.windows(2).all(|pair| !pair[1].0.covers(&pair[0].0)));
+            prop_assert_eq!(&listed.iter().copied().collect::<BTreeMap<_, _>>(), model);
+            prop_assert_eq!((map.len(), listed.len()), (model.len(), model.len()));
+            for (at, (last, _)) in listed.iter().enumerate() {
+                prop_assert_eq!(&listed_after(map, *last), &listed[at + 1..]);
+            }
+            for gone in &networks {
+                let mut with = map.clone();
+                with.insert(*gone, 0);
+                prop_assert_eq!(listed_after(map, *gone), listed_after(&with, *gone), "it need not be there");
+            }
+            // How it came about leaves no trace: what is removed takes its nodes along.
+            let mut fresh = PrefixMap::default();
+            for (prefix, value) in model { fresh.insert(*prefix, *value); }
+            prop_assert_eq!(format!("{map:?}"), format!("{fresh:?}"));
         }
     }
 }

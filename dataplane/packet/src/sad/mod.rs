@@ -46,8 +46,9 @@ pub struct Reservation {
     pub outer_vrf: VrfId,
 }
 
-/// One occupied slot: one cache line.
+/// One occupied slot: one cache line, wherever its chunk lies.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct SadEntry<K> {
     /// Our inbound SPI: the name of the pair.
     pub spi: Spi,
