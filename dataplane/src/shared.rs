@@ -159,6 +159,15 @@ impl<B> fmt::Debug for Shared<B> {
     }
 }
 
+/// The thread of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seat {
+    /// EAL's number; `None` for a thread that is not EAL's.
+    pub lcore: Option<u32>,
+    /// The kernel's number.
+    pub thread: i32,
+}
+
 /// The queues of one worker. All are preallocated.
 pub struct Mailbox<B> {
     /// Packets of SAs that this worker owns, from the others.
@@ -171,6 +180,8 @@ pub struct Mailbox<B> {
     pub notices: ArrayQueue<Notice>,
     /// What this worker is to look through from now on: only the newest counts.
     pub lenses: ArrayQueue<Lenses>,
+    /// Where the worker runs; set once, as it starts.
+    pub seat: OnceLock<Seat>,
     sleeping: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -183,9 +194,17 @@ impl<B> Mailbox<B> {
             exceptions: ArrayQueue::new(limits.exceptions),
             notices: ArrayQueue::new(limits.exceptions),
             lenses: ArrayQueue::new(1),
+            seat: OnceLock::new(),
             sleeping: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
+    }
+
+    /// Says that the calling thread is the worker's, once.
+    pub fn take_seat(&self) {
+        let thread = rustix::thread::gettid().as_raw_pid();
+        // A second one would be a worker started twice, which its lcore excludes.
+        let _ = self.seat.set(Seat { lcore: dpdk::current_lcore(), thread });
     }
 
     /// How to end this worker's sleep; set once, before it first sleeps.

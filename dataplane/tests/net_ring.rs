@@ -20,7 +20,7 @@ use esplanade_dataplane::config::{PortConfig, RxMode};
 use esplanade_dataplane::journey::{Lens, Photo, Point, Step};
 use esplanade_dataplane::ports::{self, OpenPorts};
 use esplanade_dataplane::shared::{Shared, Tables};
-use esplanade_dataplane::worker::counters::{Figure, WorkerCounters};
+use esplanade_dataplane::worker::counters::{Figure, Row, WorkerCounters};
 use esplanade_dataplane::worker::{Balance, Pipeline, PipelineParts, Worker, WorkerQueues};
 use packet::MacAddr;
 use shm::counters::CountersReader;
@@ -106,6 +106,26 @@ impl Rig {
     fn assert_balanced(&self) {
         let balance = Balance::read(&self.reader, self.workers.len());
         assert_eq!((balance.missing(), balance.in_handoff), (0, 0), "{balance:?}");
+    }
+}
+
+/// Whatever a worker says of its time is about the same turns and packets as its other counters.
+fn assert_times_add_up(reader: &CountersReader, workers: usize) {
+    for worker in 0..workers {
+        let figure = |figure: Figure| reader.worker_figure(worker, figure as usize);
+        let sum = |row: Row| {
+            (0..row.places()).map(|place| reader.worker_figure(worker, row.index(place))).sum::<u64>()
+        };
+        let received: u64 = (0..SLOTS).map(|slot| reader.interface_by_worker(worker, slot).rx_packets).sum();
+        let came = received + figure(Figure::FromAgent) + figure(Figure::TakenOver);
+        assert_eq!(figure(Figure::Packets), came);
+        assert_eq!(sum(Row::BurstSizes), figure(Figure::Bursts));
+        assert!(figure(Figure::TimedPackets) <= came);
+        assert!(sum(Row::StageTicks) <= figure(Figure::BusyTicks), "stages are parts of busy turns");
+        // Between two turns lies a gap or a sleep; the last sleep may have no turn behind it.
+        let between = figure(Figure::Bursts) + figure(Figure::EmptyPolls) - 1;
+        let gaps_and_sleeps = sum(Row::Gaps) + figure(Figure::Sleeps);
+        assert!((between..=between + 1).contains(&gaps_and_sleeps), "{between} {gaps_and_sleeps}");
     }
 }
 
@@ -235,8 +255,10 @@ fn many_packets_from_both_queues(world: &World) {
     expected.sort();
     assert_eq!(opened, expected);
     assert_eq!(second.reader.worker_figure(0, Figure::HandedOver as usize), 150);
-    first.assert_balanced();
-    second.assert_balanced();
+    for gateway in [&first, &second] {
+        gateway.assert_balanced();
+        assert_times_add_up(&gateway.reader, 2);
+    }
 }
 
 /// The real thing: lcores that run, sleep, are handed packets, are watched, and stop.
@@ -275,6 +297,9 @@ fn threads_start_forward_and_stop(world: &World) {
     assert!(seqs.eq(1..=500), "one owner: one order");
     let balance = Balance::read(&rig.reader, 2);
     assert_eq!((balance.missing(), balance.sent), (0, 500), "{balance:?}");
+    assert_times_add_up(&rig.reader, 2);
+    let seats = rig.shared.mailboxes.iter().map(|mailbox| mailbox.seat.get().and_then(|seat| seat.lcore));
+    assert!(seats.eq([Some(1), Some(2)]), "each worker says which lcore it is");
     journeys.extend(std::iter::from_fn(|| stock.next_finished()));
     assert_eq!((journeys.len(), stock.lost()), (500, 0));
     for journey in journeys {

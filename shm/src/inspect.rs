@@ -6,6 +6,7 @@
 
 mod hex;
 mod message;
+mod runtime;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use message::{
     Arrival, Capture, Explain, Explained, Filter, InterfaceName, Journey, Network, Packet, PassedOver, Point,
     Question, Record, Stage, Step, Verdict,
 };
+pub use runtime::{Bucket, PortQueue, Runtime, Seat, StageTime};
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

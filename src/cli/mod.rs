@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod doctor;
 mod explain;
+mod runtime;
 mod sas;
 mod show;
 mod trace;
@@ -69,11 +70,12 @@ enum Command {
     /// Example:  esplanade list-sas --connection hq --json
     #[command(verbatim_doc_comment)]
     ListSas(sas::Options),
-    /// Show counters, ports, drop reasons or neighbours
+    /// Show counters, ports, drop reasons, neighbours, or what the workers do with their time
     ///
     /// Examples:
     ///   esplanade show errors
     ///   esplanade show counters --json
+    ///   esplanade show runtime --watch 1
     #[command(verbatim_doc_comment)]
     Show(show::Options),
     /// Ask the data plane what becomes of a packet, and why; it answers without the control plane, too

@@ -1,13 +1,15 @@
-//! `esplanade show counters|ports|errors|neighbours|diagnoses|status`.
+//! `esplanade show counters|ports|errors|neighbours|diagnoses|status|runtime`.
 
-use super::Format;
-use anyhow::Result;
+use super::explain::Dataplane;
+use super::{Format, runtime};
+use anyhow::{Result, bail};
 use api::{Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use esplanade::client::Client;
 use serde::Serialize;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -16,6 +18,11 @@ pub(super) struct Options {
     /// Drop reasons that have counted nothing, too
     #[arg(long)]
     all: bool,
+    /// Only runtime: show again every so many seconds what happened in between, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
+    #[command(flatten)]
+    dataplane: Dataplane,
     #[command(flatten)]
     format: Format,
 }
@@ -34,11 +41,17 @@ enum What {
     Diagnoses,
     /// The two processes
     Status,
+    /// Workers: packets per burst, cycles per packet and stage, idle share, the longest rounds
+    Runtime,
 }
 
 pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
     let format = options.format;
+    if options.watch.is_some() && !matches!(options.what, What::Runtime) {
+        bail!("--watch goes with `show runtime`");
+    }
     match options.what {
+        What::Runtime => runtime::run(&options.dataplane, options.watch.map(Duration::from_secs), format),
         What::Counters => format.print(&client.get(api::path::COUNTERS)?, counters),
         What::Ports => format.print(&client.get(api::path::PORTS)?, |ports: &Vec<Port>| self::ports(ports)),
         What::Neighbours => {

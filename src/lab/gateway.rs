@@ -150,6 +150,23 @@ impl Gateway {
         super::run(&program, &[&["--socket", &socket], args].concat())
     }
 
+    /// As [`Gateway::command`], for what the data plane answers itself.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn ask_dataplane(&self, args: &[&str]) -> Result<String> {
+        let socket = self.folder.join("dp/dataplane.sock").to_string_lossy().into_owned();
+        self.command(&[args, &["--dataplane", &socket]].concat())
+    }
+
+    /// What each worker says of itself.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn runtime(&self) -> Result<Vec<shm::inspect::Runtime>> {
+        Ok(serde_json::from_str(&self.ask_dataplane(&["show", "runtime", "--json"])?)?)
+    }
+
     /// Starts `esplanade trace` or `esplanade capture` with `args`; returns once it watches. SIGINT ends it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Operators who ask the data plane itself: a few at a time, none of whom it waits for.
 
 mod explain;
+mod runtime;
 mod tell;
 mod watch;
 
@@ -122,6 +123,10 @@ impl<E: Environment> Agent<E> {
         let watched = match question {
             Question::Explain(what) => {
                 let answer = self.explain(what).map(Record::Explained);
+                return (None, answer.unwrap_or_else(|message| Record::Refused { message }));
+            }
+            Question::Runtime { worker } => {
+                let answer = self.runtime(*worker).map(|runtime| Record::Runtime(Box::new(runtime)));
                 return (None, answer.unwrap_or_else(|message| Record::Refused { message }));
             }
             Question::Trace(filter) => watch::lens(filter, None),

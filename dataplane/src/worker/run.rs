@@ -86,6 +86,7 @@ impl Worker {
     pub fn run(mut self) -> Result<(), WaitError> {
         let shared = Arc::clone(&self.shared);
         let mailbox = &shared.mailboxes[usize::from(self.pipeline.index)];
+        mailbox.take_seat();
         let mut idle = Idle::new(self.mode, self.rx.iter_mut(), mailbox)?;
         while !shared.is_stopping() {
             let packets = self.turn();

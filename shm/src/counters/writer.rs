@@ -104,6 +104,15 @@ impl CountersWriter {
         }
     }
 
+    /// What `worker` wrote last.
+    ///
+    /// # Panics
+    /// If either is outside the page.
+    pub fn worker_figure(&self, worker: usize, index: usize) -> u64 {
+        assert!(index < self.layout.dimensions.worker_figures, "figure outside the page");
+        self.memory.load(self.layout.worker_figures(worker) + index * WORD, Ordering::Relaxed)
+    }
+
     pub fn set_figure(&self, index: usize, value: u64) {
         self.memory.store(self.layout.figure(index), value, Ordering::Relaxed);
     }

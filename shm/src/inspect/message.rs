@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::runtime::Runtime;
+
 /// What an inspector asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -16,6 +18,11 @@ pub enum Question {
     Trace(Filter),
     /// What do they look like? As [`Question::Trace`], with [`Record::Packet`].
     Capture(Capture),
+    /// How is this worker doing? Answered with [`Record::Runtime`].
+    Runtime {
+        /// Which one, from 0.
+        worker: u16,
+    },
 }
 
 /// Which packets: those that meet every condition. Addresses, protocol and ports are those of one header that the
@@ -120,6 +127,8 @@ pub enum Record {
     Journey(Journey),
     /// A packet as it was at the point of capture.
     Packet(Packet),
+    /// The answer to [`Question::Runtime`].
+    Runtime(Box<Runtime>),
     /// Journeys or packets that found no room somewhere since this was last said.
     Lost {
         /// How many, at least.

@@ -56,6 +56,28 @@ fn the_running_tables_explain_a_packet_without_control() {
 }
 
 #[test]
+fn each_worker_is_shown_with_what_it_owns() {
+    let (mut bench, mut control) = Bench::configured();
+    bench.install(&mut control, native());
+    let mut inspector = inspector(&mut bench);
+    let mut ask = |worker| {
+        inspector.ask(&Question::Runtime { worker }).unwrap();
+        bench.advance(Duration::from_micros(10));
+        inspector.next_record().unwrap()
+    };
+    let Record::Runtime(runtime) = ask(0) else { panic!("refused") };
+    assert_eq!((runtime.worker, runtime.workers, runtime.seat), (0, 1, None));
+    assert_eq!((runtime.inbound_sas, runtime.outbound_sas), (1, 1));
+    assert_eq!((runtime.queues[0].port.as_str(), runtime.queues[0].queue), ("wan", 0));
+    let limits: Vec<_> = runtime.burst_sizes.iter().map(|bucket| bucket.up_to).collect();
+    assert_eq!(limits, [1, 2, 4, 8, 16, 32, 64].map(Some));
+    assert!(runtime.gaps.is_sorted_by_key(|bucket| bucket.up_to.unwrap_or(u64::MAX)));
+    let stages: Vec<_> = runtime.stages.iter().map(|stage| stage.stage.as_str()).collect();
+    assert_eq!(stages, ["receive", "admit", "open", "seal", "transmit"]);
+    assert!(matches!(ask(1), Record::Refused { .. }));
+}
+
+#[test]
 fn inspectors_are_few_and_leave() {
     let (mut bench, _control) = Bench::configured();
     let crowd: Vec<_> = (0..MAX_INSPECTORS).map(|_| inspector(&mut bench)).collect();

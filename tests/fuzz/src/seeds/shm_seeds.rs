@@ -49,6 +49,7 @@ const INSPECTION: &[(&str, &str)] = &[
         "packet",
         r#"{"packet":{"id":17,"at":1700000000000000000,"inbound":true,"interface":"wan","len":84,"bytes":"45000054","spis":[4096],"drop_reason":null}}"#,
     ),
+    ("runtime", r#"{"runtime":{"worker":3}}"#),
     ("lost", r#"{"lost":{"records":3}}"#),
     ("refused", r#"{"refused":{"message":"no"}}"#),
 ];

@@ -1,9 +1,11 @@
-//! What an operator sees of packets: `esplanade capture`, read by tshark, and `esplanade trace`.
+//! What an operator sees of packets: `esplanade capture`, read by tshark, `esplanade trace`, and what `esplanade show
+//! runtime` says of the workers.
 
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
 use anyhow::{Context, Result, ensure};
 use esplanade::lab::{Lab, Process};
+use shm::inspect::{Bucket, Runtime};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("packet/seeing/capture", capture).chosen(),
         Scenario::new("packet/seeing/trace", trace),
+        Scenario::new("packet/seeing/runtime", runtime),
     ]
 }
 
@@ -159,4 +162,35 @@ fn trace(lab: &Lab) -> Result<String> {
     ensure!(json.len() == 1 && json[0].contains("\"drop_reason\":\"authentication_failed\""), "{by_reason}");
     scene.finish()?;
     Ok(format!("{} journeys by SPI, 3 by header, 1 by drop reason", 2 * pings + 2))
+}
+
+/// What the only worker says of itself.
+fn ask_runtime(scene: &Scene<'_>) -> Result<Runtime> {
+    let mut workers = scene.site.gateway.runtime()?;
+    ensure!(workers.len() == 1, "{workers:?}");
+    workers.pop().context("one worker")
+}
+
+/// Real packets are counted once in every figure, and those in agreement.
+fn runtime(lab: &Lab) -> Result<String> {
+    let scene = scene(lab)?;
+    let before = ask_runtime(&scene)?;
+    scene.ping(PINGS)?;
+    let after = ask_runtime(&scene)?;
+    let text = scene.site.gateway.ask_dataplane(&["show", "runtime"])?;
+    let count = |buckets: &[Bucket]| buckets.iter().map(|bucket| bucket.count).sum::<u64>();
+    let came = after.packets - before.packets;
+    // In clear and sealed, both ways; some neighbour discovery besides.
+    ensure!((u64::from(2 * PINGS)..u64::from(3 * PINGS)).contains(&came), "{came} packets: {text}");
+    // The page is read while the worker runs: an idle turn may be on its way.
+    ensure!(count(&after.burst_sizes).abs_diff(after.bursts) <= 1, "{after:?}");
+    let turns = after.bursts + after.empty_polls;
+    ensure!((count(&after.gaps) + after.sleeps).abs_diff(turns) <= 4, "{after:?}");
+    ensure!(after.stages.iter().map(|stage| stage.ticks).sum::<u64>() <= after.busy_ticks, "{after:?}");
+    ensure!(after.busy_ticks > before.busy_ticks && after.idle_ticks > before.idle_ticks, "{after:?}");
+    ensure!((after.inbound_sas, after.outbound_sas) == (1, 1), "{after:?}");
+    ensure!(after.seat.is_some() && after.queues.len() == 2, "{after:?}");
+    ensure!(text.contains("packets in a burst") && text.contains("time of a round"), "{text}");
+    scene.finish()?;
+    Ok(format!("{came} packets in {} bursts", after.bursts - before.bursts))
 }
