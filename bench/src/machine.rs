@@ -156,6 +156,11 @@ impl CpuClock {
         let wall = self.wall.elapsed().as_secs_f64();
         ((thread_time() - self.cpu).as_secs_f64() / wall.max(1e-9)).min(1.0)
     }
+
+    /// How long the thread was off the CPU.
+    pub(crate) fn away(&self) -> Duration {
+        self.wall.elapsed().saturating_sub(thread_time().saturating_sub(self.cpu))
+    }
 }
 
 /// CPU time of this thread.

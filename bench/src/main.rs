@@ -7,6 +7,7 @@ mod engines;
 mod gateway;
 mod machine;
 mod path;
+mod rate;
 mod report;
 mod secgw;
 mod table;
@@ -68,6 +69,8 @@ struct Cli {
     /// The cryptographic engines alone
     #[arg(long)]
     engines: bool,
+    #[command(flatten)]
+    rate: rate::Options,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -121,6 +124,10 @@ fn main() -> Result<()> {
     if cli.engines {
         engines::print();
         return Ok(());
+    }
+    if cli.rate.is_asked() {
+        let suites = cli.suite.iter().map(|suite| suite.suite()).collect::<Result<Vec<_>>>()?;
+        return cli.rate.run(&suites, &cli.sizes, cli.json);
     }
     ensure!(cli.sas.iter().all(|sas| (1..=MAX_SAS).contains(sas)), "--sas: each from 1 to {MAX_SAS}");
     let machine = Machine::start(crypto::Preference::Auto, 1)?;

@@ -1,6 +1,6 @@
 //! The packets: UDP from the host behind the head to a host of each branch.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
 use packet::headers::checksum::checksum;
@@ -28,7 +28,7 @@ impl Size {
         match self {
             Self::Fixed(bytes) => bytes,
             Self::Imix => {
-                let mut place = n % IMIX.iter().map(|(_, share)| share).sum::<usize>();
+                let mut place = n % self.cycle();
                 let mut sizes = IMIX.iter();
                 loop {
                     match sizes.next() {
@@ -41,14 +41,19 @@ impl Size {
         }
     }
 
+    /// Packets after which the lengths repeat.
+    pub(crate) fn cycle(self) -> usize {
+        match self {
+            Self::Fixed(_) => 1,
+            Self::Imix => IMIX.iter().map(|(_, share)| share).sum(),
+        }
+    }
+
     /// The mean length, bytes.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Fixed(bytes) => bytes,
-            Self::Imix => {
-                let packets: usize = IMIX.iter().map(|(_, share)| share).sum();
-                IMIX.iter().map(|(bytes, share)| bytes * share).sum::<usize>() / packets
-            }
+            Self::Imix => IMIX.iter().map(|(bytes, share)| bytes * share).sum::<usize>() / self.cycle(),
         }
     }
 }
@@ -81,7 +86,11 @@ impl std::fmt::Display for Size {
 
 /// A frame to the head's inside port, into the tunnel of an SA; its IP packet has `bytes` bytes.
 pub(crate) fn frame(sa: usize, bytes: usize) -> Result<Vec<u8>> {
-    let (src, dst) = (HEAD_HOST, branch_host(sa));
+    frame_between(HEAD_HOST, branch_host(sa), bytes)
+}
+
+/// A frame to our inside port from one host to another; its IP packet has `bytes` bytes.
+pub(crate) fn frame_between(src: Ipv4Addr, dst: Ipv4Addr, bytes: usize) -> Result<Vec<u8>> {
     let mut frame = [&OUR_MAC[LAN.index()].0[..], &NEIGHBOUR_MAC[LAN.index()].0, &[8, 0]].concat();
     let mut ip = [0; IPV4];
     ip[0] = 0x45;
