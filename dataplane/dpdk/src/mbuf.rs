@@ -311,13 +311,13 @@ impl Mbuf {
     /// position earlier with [`Mbuf::prefetch_header`].
     #[inline]
     pub fn prefetch_data(&self) {
-        prefetch(self.buffer_start().wrapping_add(self.headroom()));
+        prefetch_line(self.buffer_start().wrapping_add(self.headroom()));
     }
 
     /// Asks the cache for the mbuf itself.
     #[inline]
     pub fn prefetch_header(&self) {
-        prefetch(self.0.as_ptr().cast());
+        prefetch_line(self.0.as_ptr().cast());
     }
 
     /// Gives back all buffers at once: cheaper than dropping them one by one.
@@ -333,8 +333,17 @@ impl Mbuf {
     }
 }
 
+/// Asks the cache for all lines of a value that is read soon.
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub fn prefetch<T>(value: &T) {
+    let start = ptr::from_ref(value).cast::<u8>();
+    for line in 0..size_of::<T>().div_ceil(64) {
+        prefetch_line(start.wrapping_add(64 * line));
+    }
+}
+
+#[inline(always)]
+fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint and faults on no address.
     unsafe {

@@ -131,7 +131,7 @@ impl Flow {
 
 /// The ports of an upper-layer header; `None` if it has none or is cut off.
 #[inline]
-fn ports(protocol: u8, payload: &[u8]) -> Option<Ports> {
+pub(crate) fn ports(protocol: u8, payload: &[u8]) -> Option<Ports> {
     match protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP | protocol::UDP_LITE | protocol::DCCP => {
             let [a, b, c, d] = *payload.first_chunk::<4>()?;

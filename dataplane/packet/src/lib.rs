@@ -27,6 +27,7 @@ pub mod ids;
 pub mod neighbour;
 pub mod path_mtu;
 pub mod persist;
+pub mod plain;
 pub mod policer;
 pub mod policy;
 pub mod prefix;

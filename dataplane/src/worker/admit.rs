@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use packet::decide::{Ingress, Outside, classify_outside};
 use packet::flow::Flow;
+use packet::plain::Origin;
 use packet::spd::{Action, Policy};
 use packet::tables::{Egress, Interface, Role};
 use packet::unfinished;
@@ -119,7 +120,7 @@ impl<B: Buffer> Pipeline<B> {
             Role::Inside => {
                 let (from, vrf) = (Some(interface.id), interface.vrf);
                 let inner = Inner { packet, from, vrf, ingress: Ingress::Inside, flow };
-                self.decide(tables, &mut burst.onward, inner, tx);
+                self.decide(tables, &mut burst.onward, inner, Some(Origin::inside(vrf)), tx);
             }
         }
     }
@@ -140,7 +141,8 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&packet, || Step::Outside((&outside).into()));
         match outside {
             Outside::Esp { packet: esp, udp_port } => {
-                let incoming = Incoming { packet, interface, outer: flow, udp_port, esp, past };
+                let outer = (&flow).into();
+                let incoming = Incoming { packet, interface, outer, udp_port, esp, past };
                 self.find_sa(tables, &mut burst.opening, incoming);
             }
             Outside::Ike { standing } => self.leave(packet, from, vrf, ExceptionKind::Ike { standing }),
@@ -194,7 +196,7 @@ impl<B: Buffer> Pipeline<B> {
                 match tables.child(spi) {
                     Some(child) => self.encapsulate(tables, &mut burst.onward, inner, child, tx),
                     // Rekeyed or deleted since: the decision may have another answer now.
-                    None => self.decide(tables, &mut burst.onward, inner, tx),
+                    None => self.decide(tables, &mut burst.onward, inner, None, tx),
                 }
             }
             (HandoffWork::Open { largest }, Some(from)) => {
@@ -232,7 +234,7 @@ impl<B: Buffer> Pipeline<B> {
             AgentWork::Forward { vrf } => match Flow::parse(packet.data()) {
                 Ok(flow) => {
                     let inner = Inner { packet, from: None, vrf, ingress: Ingress::Own, flow };
-                    return self.decide(tables, onward, inner, tx);
+                    return self.decide(tables, onward, inner, None, tx);
                 }
                 Err(reason) => Err(reason),
             },

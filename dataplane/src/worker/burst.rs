@@ -8,7 +8,7 @@ use packet::esp::{EspSpans, SeqNo};
 use packet::flow::Flow;
 use packet::sad::{Child, InboundSa, SadEntry};
 use packet::tables::{Egress, Interface};
-use packet::{DropReason, InterfaceId, MacAddr, PortId, VrfId};
+use packet::{InterfaceId, PortId, VrfId};
 
 use super::early::EarlyPacket;
 use crate::shared::{FromAgent, Handoff};
@@ -34,14 +34,27 @@ pub enum Arrival<B> {
     Early(EarlyPacket<B>),
 }
 
+/// An outer IP header, as far as decryption needs it; its addresses are read where they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outer {
+    pub(super) traffic_class: u8,
+    /// Of the whole packet, bytes.
+    pub(super) len: u16,
+}
+
+impl From<&Flow> for Outer {
+    fn from(flow: &Flow) -> Self {
+        Self { traffic_class: flow.traffic_class, len: flow.len }
+    }
+}
+
 /// An ESP packet on its way through decryption.
 #[derive(Debug)]
 pub(super) struct Opening<'t, B> {
     /// Starts at the outer IP header.
     pub(super) packet: B,
     pub(super) interface: &'t Interface,
-    /// The outer header.
-    pub(super) outer: Flow,
+    pub(super) outer: Outer,
     /// The outer UDP source port.
     pub(super) udp_port: Option<u16>,
     /// As in [`Past`].
@@ -58,8 +71,7 @@ pub(super) struct Incoming<'t, B> {
     /// Starts at the outer IP header.
     pub(super) packet: B,
     pub(super) interface: &'t Interface,
-    /// The outer header.
-    pub(super) outer: Flow,
+    pub(super) outer: Outer,
     /// The outer UDP source port.
     pub(super) udp_port: Option<u16>,
     pub(super) esp: EspPacket,
@@ -98,20 +110,21 @@ pub(super) enum Pieces {
     Many,
 }
 
-/// An inner packet on its way through encryption.
+/// A packet on its way through encryption: everything is written but the ciphertext.
 #[derive(Debug)]
 pub(super) struct Sealing<'t, B> {
-    /// Starts at the inner IP header; after the layout at the outer one.
+    /// Starts at the Ethernet header where the egress is known, else at the outer IP header.
     pub(super) packet: B,
-    pub(super) from: Option<InterfaceId>,
-    pub(super) ingress: Ingress,
-    pub(super) flow: Flow,
     pub(super) child: Child<'t, Key>,
+    /// The interface whose Ethernet header is written.
+    pub(super) egress: Option<&'t Interface>,
+    pub(super) from: Option<InterfaceId>,
     pub(super) pieces: Pieces,
     pub(super) seq: SeqNo,
-    pub(super) spans: EspSpans,
-    /// Why it cannot be sealed.
-    pub(super) laid_out: Result<(), DropReason>,
+    /// Offset of the outer IP header.
+    pub(super) outer: u16,
+    /// Offset of the ESP header, which with what follows is the cryptography's.
+    pub(super) esp: u16,
 }
 
 /// An IP packet on its way out.
@@ -127,8 +140,6 @@ pub(super) struct Sending<'t, B> {
 pub(super) enum Way<'t> {
     /// The interface and whose address to look up; and how the packet came in, if it is not our own.
     Via(Egress<'t>, Option<Ingress>),
-    /// The interface and the Ethernet address.
-    To(&'t Interface, MacAddr),
     /// The interface; the frame is complete.
     Frame(&'t Interface),
 }
@@ -138,7 +149,7 @@ impl Way<'_> {
     pub(super) fn interface(&self) -> InterfaceId {
         match self {
             Self::Via(egress, _) => egress.interface.id,
-            Self::To(interface, _) | Self::Frame(interface) => interface.id,
+            Self::Frame(interface) => interface.id,
         }
     }
 }

@@ -131,7 +131,8 @@ pub fn spec(workers: usize, interfaces: usize, sa_slots: usize, figures: Vec<Tex
 #[inline]
 #[must_use]
 pub fn slot_of(interface: Option<InterfaceId>, slots: usize) -> usize {
-    interface.map_or(0, |id| id.index() + 1).min(slots) % slots
+    let slot = interface.map_or(0, |id| id.index() + 1);
+    if slot < slots { slot } else { 0 }
 }
 
 /// The counters of one worker; nobody else writes them.

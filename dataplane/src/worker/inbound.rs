@@ -1,16 +1,22 @@
 //! Inbound ESP (RFC 4303 section 3.4): find the SA, check replay, decrypt, check again, decide.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use arrayvec::ArrayVec;
 use crypto::{Job, Status};
 use packet::decide::Ingress;
-use packet::esp::decap::{self, Opened};
-use packet::esp::{Encap, Verdict};
-use packet::sad::{Charge, SpiLookup};
+use packet::esp::decap::{self, Opened, Payload};
+use packet::esp::{EspSpans, SeqNo, Verdict};
+use packet::flow::Flow;
+use packet::plain::{Origin, Plain};
+use packet::sad::{Charge, InboundSa, SadEntry, SpiLookup};
 use packet::{DropReason, TunnelId};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Incoming, Inner, Onward, Opening};
 use super::early::EarlyPacket;
+use super::express::Ready;
+use super::flows::{Place, Remembered};
 use super::outbound::clamp_mss;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
@@ -34,30 +40,48 @@ impl<B: Buffer> Pipeline<B> {
             SpiLookup::Sa(entry, sa) => {
                 sa.config.key.prefetch();
                 self.scribe.shoot(&incoming.packet, Point::PostCrypto, Heading::In, from);
-                match Opening::new(incoming, entry, sa) {
-                    Ok(opened) => {
-                        self.scribe.note(&opened.packet, || Step::Sa { spi: entry.spi, seq: opened.seq });
-                        opening.push(opened);
+                match check(&incoming, entry, sa) {
+                    Ok((spans, seq)) => {
+                        let Incoming { packet, interface, outer, udp_port, past, .. } = incoming;
+                        self.scribe.note(&packet, || Step::Sa { spi: entry.spi, seq });
+                        let largest = past.largest;
+                        opening.push(Opening {
+                            packet,
+                            interface,
+                            outer,
+                            udp_port,
+                            largest,
+                            entry,
+                            sa,
+                            seq,
+                            spans,
+                        });
                     }
-                    Err((packet, reason)) => {
+                    Err(reason) => {
                         if matches!(reason, DropReason::ReplayOld | DropReason::ReplayDuplicate) {
                             sa.count_replay();
                         }
-                        self.drop(packet, from, reason);
+                        self.drop(incoming.packet, from, reason);
                     }
                 }
             }
             SpiLookup::Reserved(_) => self.hold(incoming),
-            SpiLookup::Unknown => {
-                let Incoming { packet, interface, outer, esp, .. } = incoming;
-                self.scribe.shoot(&packet, Point::PostCrypto, Heading::In, from);
-                let notice =
-                    Notice::InvalidSpi { vrf: interface.vrf, src: outer.src, dst: outer.dst, spi: esp.spi };
-                // Few keys for all the SPIs that a stranger can invent: they must not crowd out other notices.
-                self.tell_once(2 << 40 | u64::from(esp.spi & 7), notice);
-                self.drop(packet, from, DropReason::SpiInvalid);
-            }
+            SpiLookup::Unknown => self.refuse_spi(incoming),
         }
+    }
+
+    /// Drops a packet for an SA that we do not have, and tells of it now and then.
+    #[cold]
+    fn refuse_spi(&mut self, incoming: Incoming<'_, B>) {
+        let Incoming { packet, interface, esp, .. } = incoming;
+        let from = Some(interface.id);
+        self.scribe.shoot(&packet, Point::PostCrypto, Heading::In, from);
+        if let Ok(Flow { src, dst, .. }) = Flow::parse_received(packet.data(), Some(true)) {
+            let notice = Notice::InvalidSpi { vrf: interface.vrf, src, dst, spi: esp.spi };
+            // Few keys for all the SPIs that a stranger can invent: they must not crowd out other notices.
+            self.tell_once(2 << 40 | u64::from(esp.spi & 7), notice);
+        }
+        self.drop(packet, from, DropReason::SpiInvalid);
     }
 
     /// Keeps a packet that came before its keys.
@@ -82,30 +106,39 @@ impl<B: Buffer> Pipeline<B> {
         if opening.is_empty() {
             return;
         }
-        let mut jobs: ArrayVec<Job<'_>, BURST> = opening.iter_mut().map(Opening::job).collect();
+        // 1. The burst's cryptography in one call.
+        let mut jobs = ArrayVec::<Job<'_>, BURST>::new();
+        jobs.extend(opening.iter_mut().map(Opening::job));
         self.crypto.open(&mut jobs);
-        let statuses: ArrayVec<Status, BURST> = jobs.iter().map(Job::status).collect();
+        let mut statuses = ArrayVec::<Status, BURST>::new();
+        statuses.extend(jobs.iter().map(Job::status));
         drop(jobs);
-        for (mut opened, status) in opening.drain(..).zip(statuses) {
-            let from = Some(opened.interface.id);
-            match self.accept(tables, &mut opened, status) {
-                Ok(inner) => self.decide_opened(tables, onward, opened, &inner, tx),
-                Err(reason) => {
-                    opened.count(reason);
-                    self.drop(opened.packet, from, reason);
-                }
+        // 2. Whether they are the peer's, and what they carry.
+        let mut carried = ArrayVec::<_, BURST>::new();
+        for (opened, status) in opening.iter_mut().zip(statuses.drain(..)) {
+            let payload = self.authenticate(opened, status);
+            carried.push(payload.map(|payload| self.look_inside(opened, payload)));
+        }
+        // 3. What is remembered about that: asked for the whole burst before any of it is decided about, so that
+        //    the packets of a flow take the same lane, in their order.
+        for carried in carried.iter_mut().flatten() {
+            let plain = carried.plain.as_ref();
+            carried.remembered =
+                plain.and_then(|(place, plain)| self.flows.lookup(*place, &plain.key, tables.version()));
+        }
+        // 4. Where it goes.
+        for (opened, carried) in opening.drain(..).zip(carried.drain(..)) {
+            match carried {
+                Ok(carried) => self.admit_opened(tables, onward, opened, carried, tx),
+                Err(reason) => self.drop_opened(opened, reason),
             }
         }
     }
 
-    /// Everything after decryption: the tag, replay once more, the inner packet, the limits.
+    /// Everything after decryption that concerns the SA and not what it carries: the tag, replay once more,
+    /// the padding.
     #[inline]
-    fn accept(
-        &mut self,
-        tables: &Tables,
-        opened: &mut Opening<'_, B>,
-        status: Status,
-    ) -> Result<Opened, DropReason> {
+    fn authenticate(&mut self, opened: &mut Opening<'_, B>, status: Status) -> Result<Payload, DropReason> {
         // 1. The tag. The buffer of a failed job holds no plaintext.
         match status {
             Status::Ok => {}
@@ -115,34 +148,101 @@ impl<B: Buffer> Pipeline<B> {
         }
         // 2. Replay, again: two copies may have been in one batch. From here on the packet is the peer's.
         let verdict = opened.sa.replay.mark(opened.seq)?;
-        let spi = opened.entry.spi;
         if opened.sa.usage.first_use() {
-            self.tell(Notice::FirstUse { spi });
+            self.tell(Notice::FirstUse { spi: opened.entry.spi });
         }
         if verdict == Verdict::Advanced {
             self.note_peer(opened);
         }
-        // 3. Padding, next header, inner header, selectors, ECN.
-        let Opening { packet, spans, outer, entry, sa, .. } = opened;
-        let inner = decap::finish(packet.data_mut(), spans, outer.traffic_class, &entry.selectors)?;
-        // 4. The limits of its connection: not before, or a forger could use them up.
-        self.police(tables, entry.tunnel, Direction::Inbound, inner.flow.len)?;
-        // 5. Volume.
-        match sa.usage.charge(inner.flow.len, self.now) {
-            Charge::Within => {}
+        // 3. Padding and next header.
+        decap::strip(opened.packet.data(), &opened.spans)
+    }
+
+    /// Reads the inner headers, if they are plain, and asks the cache for what was decided about such packets.
+    #[inline]
+    fn look_inside(&self, opened: &Opening<'_, B>, payload: Payload) -> Carried {
+        let inner = &opened.packet.data()[usize::from(payload.start)..usize::from(payload.end)];
+        let plain = Plain::read(inner, None, Origin::sa(opened.entry.spi));
+        Carried { payload, plain: plain.map(|plain| (self.flows.place(&plain.key), plain)), remembered: None }
+    }
+
+    /// Follows what is remembered about an authenticated packet, or decides about it.
+    #[inline]
+    fn admit_opened<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        mut opened: Opening<'t, B>,
+        carried: Carried,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Carried { payload, plain, remembered } = carried;
+        if let Some((_, plain)) = plain
+            && let Some((interface, mac)) = self.station_of(tables, remembered, &plain)
+        {
+            match self.check_carried(tables, &mut opened, payload, &plain) {
+                Ok(()) => {
+                    let Opening { packet, interface: from, entry, .. } = opened;
+                    let part = usize::from(payload.start)..usize::from(payload.start + plain.len());
+                    let ready = Ready { packet, part, from: from.id, plain, mss: entry.mss };
+                    self.forward_plain(ready, interface, mac, tx);
+                }
+                Err(reason) => self.drop_opened(opened, reason),
+            }
+            return;
+        }
+        let Opening { packet, outer, entry, .. } = &mut opened;
+        let inner = decap::inspect(packet.data_mut(), payload, outer.traffic_class, &entry.selectors);
+        match inner.and_then(|inner| self.charge_opened(tables, &opened, inner.flow.len).map(|()| inner)) {
+            Ok(inner) => self.decide_opened(tables, onward, opened, &inner, tx),
+            Err(reason) => self.drop_opened(opened, reason),
+        }
+    }
+
+    /// What selectors and the decision leave to be checked of each packet of a remembered flow.
+    #[inline]
+    fn check_carried(
+        &mut self,
+        tables: &Tables,
+        opened: &mut Opening<'_, B>,
+        payload: Payload,
+        plain: &Plain,
+    ) -> Result<(), DropReason> {
+        let inner = &mut opened.packet.data_mut()[usize::from(payload.start)..usize::from(payload.end)];
+        decap::carry_congestion(inner, plain.traffic_class(), opened.outer.traffic_class)?;
+        self.charge_opened(tables, opened, plain.len())
+    }
+
+    #[cold]
+    fn drop_opened(&mut self, opened: Opening<'_, B>, reason: DropReason) {
+        opened.count(reason);
+        self.drop(opened.packet, Some(opened.interface.id), reason);
+    }
+
+    /// Charges the connection and the SA for an authentic packet: not before, or a forger could use them up.
+    #[inline]
+    fn charge_opened(
+        &mut self,
+        tables: &Tables,
+        opened: &Opening<'_, B>,
+        len: u16,
+    ) -> Result<(), DropReason> {
+        let Opening { entry, sa, .. } = opened;
+        let (spi, direction) = (entry.spi, Direction::Inbound);
+        self.police(tables, entry.tunnel, direction, len)?;
+        match sa.usage.charge(len, self.now) {
+            Charge::Within => Ok(()),
             Charge::SoftLimit(kind) => {
-                let (direction, limit) = (Direction::Inbound, Limit::Volume(kind));
-                self.tell(Notice::SoftLimit { spi, direction, limit });
+                self.tell(Notice::SoftLimit { spi, direction, limit: Limit::Volume(kind) });
+                Ok(())
             }
             Charge::HardLimit { kind, first } => {
                 if first {
-                    let (direction, limit) = (Direction::Inbound, Limit::Volume(kind));
-                    self.tell(Notice::HardLimit { spi, direction, limit });
+                    self.tell(Notice::HardLimit { spi, direction, limit: Limit::Volume(kind) });
                 }
-                return Err(DropReason::LifetimeExceeded);
+                Err(DropReason::LifetimeExceeded)
             }
         }
-        Ok(inner)
     }
 
     /// Asks the limits of a tunnel's connection for one inner packet.
@@ -164,18 +264,20 @@ impl<B: Buffer> Pipeline<B> {
     #[inline]
     fn note_peer(&mut self, opened: &Opening<'_, B>) {
         let Some(template) = &opened.entry.template else { return };
-        let known = &template.endpoints;
-        let port = opened.udp_port.unwrap_or(0);
-        let same_port = match known.encap {
-            Encap::Udp { remote_port, .. } => remote_port == port,
-            Encap::Native => opened.udp_port.is_none(),
-        };
-        if known.remote == opened.outer.src && same_port {
-            return;
+        if !template.is_from_peer(opened.packet.data(), opened.udp_port) {
+            self.tell_moved(opened);
         }
-        let spi = opened.entry.spi;
-        let notice = Notice::PeerMoved { spi, remote: opened.outer.src, port };
-        self.tell_once(3 << 40 ^ u64::from(spi.value()) << 8 ^ u64::from(opened.outer.hash()) << 16, notice);
+    }
+
+    #[cold]
+    fn tell_moved(&mut self, opened: &Opening<'_, B>) {
+        let Ok(Flow { src: remote, .. }) = Flow::parse_received(opened.packet.data(), Some(true)) else {
+            return;
+        };
+        let (spi, port) = (opened.entry.spi, opened.udp_port.unwrap_or(0));
+        let mut hasher = DefaultHasher::new();
+        (spi, remote, port).hash(&mut hasher);
+        self.tell_once(hasher.finish(), Notice::PeerMoved { spi, remote, port });
     }
 
     /// The one decision about a decapsulated packet.
@@ -201,48 +303,53 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.note(&packet, || Step::Opened { spi: entry.spi });
         self.scribe.note(&packet, || Step::Header(flow));
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::In, from);
-        if tunnel.probe == Some(flow.src) {
+        // Each packet of the probe's target is looked at: none of its flows is remembered.
+        let is_probed = tunnel.probe == Some(flow.src);
+        if is_probed {
             self.note_answer(tunnel.id, packet.data(), &flow, outer.len, largest);
         }
         // What the peer's side may send must also fit our way back to it.
-        clamp_mss(&mut packet, &flow, entry.mss);
+        clamp_mss(packet.data_mut(), &flow, entry.mss);
         let ingress = Ingress::Tunnel(entry.tunnel);
         let decapsulated = Inner { packet, from, vrf: tunnel.inner_vrf, ingress, flow };
         if inner.needs_whole {
             return self.reassemble_opened(tables, onward, decapsulated, entry, tx);
         }
-        self.decide(tables, onward, decapsulated, tx);
+        let origin = Origin::sa(entry.spi);
+        self.decide(tables, onward, decapsulated, (!is_probed).then_some(origin), tx);
     }
 }
 
-impl<'t, B: Buffer> Opening<'t, B> {
-    /// All checks that cost no cryptography.
-    #[inline]
-    fn new(
-        incoming: Incoming<'t, B>,
-        entry: &'t packet::sad::SadEntry<crypto::Key>,
-        sa: &'t packet::sad::InboundSa<crypto::Key>,
-    ) -> Result<Self, (B, DropReason)> {
-        let Incoming { packet, interface, outer, udp_port, esp, past } = incoming;
-        let largest = past.largest;
-        let ours = entry.template.as_ref().is_some_and(|template| {
-            template.endpoints.vrf == interface.vrf && template.endpoints.local == outer.dst
-        });
-        let checked = if ours { Ok(()) } else { Err(DropReason::OuterMismatch) }
-            .and_then(|()| esp.plan(&sa.config.geometry))
-            .and_then(|spans| {
-                let seq = sa.replay.infer(esp.sequence_low, sa.config.esn)?;
-                sa.replay.check(seq)?;
-                Ok((spans, seq))
-            });
-        match checked {
-            Ok((spans, seq)) => {
-                Ok(Self { packet, interface, outer, udp_port, largest, entry, sa, seq, spans })
-            }
-            Err(reason) => Err((packet, reason)),
-        }
-    }
+/// What an authenticated packet carries.
+struct Carried {
+    payload: Payload,
+    /// Its headers if they are plain, and where its flow may be remembered.
+    plain: Option<(Place, Plain)>,
+    remembered: Option<Remembered>,
+}
 
+/// All checks of an ESP packet that cost no cryptography.
+#[inline]
+fn check<B: Buffer>(
+    incoming: &Incoming<'_, B>,
+    entry: &SadEntry<crypto::Key>,
+    sa: &InboundSa<crypto::Key>,
+) -> Result<(EspSpans, SeqNo), DropReason> {
+    let Incoming { packet, interface, esp, .. } = incoming;
+    let ours = entry
+        .template
+        .as_deref()
+        .is_some_and(|template| template.endpoints.vrf == interface.vrf && template.is_for_us(packet.data()));
+    if !ours {
+        return Err(DropReason::OuterMismatch);
+    }
+    let spans = esp.plan(&sa.config.geometry)?;
+    let seq = sa.replay.infer(esp.sequence_low, sa.config.esn)?;
+    sa.replay.check(seq)?;
+    Ok((spans, seq))
+}
+
+impl<B: Buffer> Opening<'_, B> {
     #[inline]
     fn job(&mut self) -> Job<'_> {
         let esp = usize::from(self.spans.esp)..usize::from(self.spans.end);

@@ -21,6 +21,8 @@ pub mod buffer;
 mod burst;
 pub mod counters;
 mod early;
+mod express;
+mod flows;
 mod fragment;
 mod identification;
 mod idle;

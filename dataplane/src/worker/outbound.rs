@@ -2,14 +2,15 @@
 
 use arrayvec::ArrayVec;
 use crypto::{Job, Key, Status};
-use packet::decide::Ingress;
+use packet::esp::SeqNo;
 use packet::esp::encap::{self, Inner as EncapInner};
-use packet::esp::{EspSpans, SeqNo};
 use packet::flow::Flow;
-use packet::headers::{self, protocol, tcp};
+use packet::headers::ethernet::Ethernet;
+use packet::headers::{protocol, tcp};
 use packet::neighbour::NeighbourState;
 use packet::sad::{CachedEgress, Charge, Child};
-use packet::{DropReason, InterfaceId};
+use packet::tables::{Egress, Interface};
+use packet::{DropReason, InterfaceId, MacAddr};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Onward, Pieces, Sealing, Sending, Way};
@@ -19,7 +20,7 @@ use crate::journey::{Heading, Point, Step};
 use crate::shared::{Direction, Limit, Notice, Tables};
 
 impl<B: Buffer> Pipeline<B> {
-    /// Encrypts the burst's inner packets and queues them for transmission.
+    /// Encrypts what was laid out and queues it for transmission.
     pub(super) fn seal<'t>(
         &mut self,
         tables: &'t Tables,
@@ -30,29 +31,26 @@ impl<B: Buffer> Pipeline<B> {
             return;
         }
         let Onward { sealing, sending } = onward;
-        // 1. All headers first: a nonce read right after it was written stalls.
-        for sealing in &mut *sealing {
-            sealing.laid_out = self.lay_out(tables, sealing);
-        }
-        // 2. The burst's cryptography in one call.
-        let ready = sealing.iter_mut().filter(|sealing| sealing.laid_out.is_ok());
-        let mut jobs: ArrayVec<Job<'_>, BURST> = ready.map(Sealing::job).collect();
+        // 1. The burst's cryptography in one call.
+        let mut jobs = ArrayVec::<Job<'_>, BURST>::new();
+        jobs.extend(sealing.iter_mut().map(Sealing::job));
         self.crypto.seal(&mut jobs);
-        let statuses: ArrayVec<Status, BURST> = jobs.iter().map(Job::status).collect();
+        let mut statuses = ArrayVec::<Status, BURST>::new();
+        statuses.extend(jobs.iter().map(Job::status));
         drop(jobs);
-        // 3. The way of the outer packets. A packet that is not sealed never leaves.
-        let mut statuses = statuses.into_iter();
-        for sealed in sealing.drain(..) {
-            let Sealing { mut packet, from, child, seq, pieces, laid_out, .. } = sealed;
-            if let Err(reason) = laid_out {
-                self.drop(packet, from, reason);
+        // 2. The way of the outer packets. A packet that is not sealed never leaves.
+        for (sealed, status) in sealing.drain(..).zip(statuses.drain(..)) {
+            let Sealing { mut packet, child, egress, from, pieces, seq, outer, .. } = sealed;
+            if status != Status::Ok {
+                self.drop(packet, from, DropReason::CryptoFailed);
                 continue;
             }
-            child.template.finish(packet.data_mut());
-            let way = match statuses.next() {
-                Some(Status::Ok) => outer_way(tables, child),
-                _ => Err(DropReason::CryptoFailed),
-            };
+            child.template.finish(&mut packet.data_mut()[usize::from(outer)..]);
+            if let Some(interface) = egress {
+                self.enqueue(packet, from, interface, tx);
+                continue;
+            }
+            let way = outer_egress(tables, child).map(|egress| Way::Via(egress, None));
             self.note_sealed(&packet, child, seq, &way);
             match way {
                 Ok(way) if pieces == Pieces::Many => {
@@ -74,9 +72,6 @@ impl<B: Buffer> Pipeline<B> {
         seq: SeqNo,
         way: &Result<Way<'_>, DropReason>,
     ) {
-        if matches!(way, Err(DropReason::CryptoFailed)) {
-            return;
-        }
         let (spi, peer_spi) = (child.entry.spi, child.sa.config.peer_spi);
         self.scribe.note(packet, || Step::Sealed { spi, peer_spi, seq, len: packet.len() });
         self.scribe.note_header(packet);
@@ -84,42 +79,74 @@ impl<B: Buffer> Pipeline<B> {
         self.scribe.shoot(packet, Point::PostCrypto, Heading::Out, interface);
     }
 
+    /// Lays a packet out for its SA, which this worker owns: the encryption of the burst finds headers that were
+    /// written long enough ago to be read without a stall.
+    #[inline]
+    pub(super) fn lay_out<'t>(
+        &mut self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        laying: Laying<'t, B>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        if onward.sealing.is_full() {
+            self.seal(tables, onward, tx);
+        }
+        let Laying { mut packet, from, child, inner, pieces } = laying;
+        child.sa.config.key.prefetch();
+        self.scribe.shoot(&packet, Point::PreCrypto, Heading::Out, from);
+        match self.write_headers(tables, &mut packet, child, inner, pieces) {
+            Ok(Written { seq, egress, outer, esp }) => {
+                onward.sealing.push(Sealing { packet, child, egress, from, pieces, seq, outer, esp });
+            }
+            Err(reason) => self.drop(packet, from, reason),
+        }
+    }
+
     /// Charges connection and SA, takes a sequence number, and writes everything but the ciphertext.
     #[inline]
-    fn lay_out(&mut self, tables: &Tables, sealing: &mut Sealing<'_, B>) -> Result<(), DropReason> {
-        let Sealing { packet, from, ingress, flow, child, .. } = sealing;
-        let Child { entry, sa, template } = *child;
-        // 1. The hop limit, and the MSS that will fit the tunnel.
-        if *ingress != Ingress::Own {
-            headers::decrement_hop_limit(packet.data_mut());
-        }
-        clamp_mss(packet, flow, entry.mss);
-        self.scribe.shoot(packet, Point::PreCrypto, Heading::Out, *from);
-        // 2. The limits of the connection, volume and sequence number.
-        if sealing.pieces != Pieces::One {
-            self.police(tables, entry.tunnel, Direction::Outbound, flow.len)
+    fn write_headers<'t>(
+        &mut self,
+        tables: &'t Tables,
+        packet: &mut B,
+        child: Child<'t, Key>,
+        mut inner: EncapInner,
+        pieces: Pieces,
+    ) -> Result<Written<'t>, DropReason> {
+        let Child { entry, sa, template } = child;
+        // 1. The limits of the connection, volume and sequence number. A probe is as long as it is.
+        if pieces != Pieces::One {
+            self.police(tables, entry.tunnel, Direction::Outbound, inner.len)
                 .inspect_err(|_| sa.count_policed())?;
+            inner.padded = inner.len.max(sa.config.tfc.min(entry.inner_mtu));
         }
-        self.charge(child, flow.len)?;
-        let seq = self.issue(child)?;
-        // 3. Outer header, ESP header, IV, trailer.
+        self.charge(&child, inner.len)?;
+        let seq = self.issue(&child)?;
+        // 2. Where it leaves, if that is known: one Ethernet header less to be put in front later.
+        let egress =
+            if pieces == Pieces::Many || self.scribe.is_awake() { None } else { egress_of(tables, child) };
+        let ethernet = egress.and_then(|(interface, mac)| self.ethernet(interface, mac, template.is_v4()));
+        let outer = ethernet.as_ref().map_or(0, Ethernet::header_len);
+        // 3. Room for all of it, then outer header, ESP header, IV, trailer.
         let layout = &template.layout;
-        let mut inner = EncapInner::from(&*flow);
-        // A probe is as long as it is.
-        if sealing.pieces != Pieces::One {
-            inner.padded = flow.len.max(sa.config.tfc.min(entry.inner_mtu));
-        }
         let padded = usize::from(inner.padded);
-        let behind = padded - usize::from(flow.len) + layout.tailroom(padded);
-        packet.grow(layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
-        sealing.spans = encap::encap(packet.data_mut(), template, sa.config.peer_spi, seq, inner)?;
-        match sealing.pieces {
-            Pieces::Policy => {}
-            Pieces::One => template.set_dont_fragment(packet.data_mut(), true),
-            Pieces::Many => template.set_dont_fragment(packet.data_mut(), false),
+        let behind = padded - usize::from(inner.len) + layout.tailroom(padded);
+        packet.grow(outer + layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
+        let frame = packet.data_mut();
+        if let Some(ethernet) = ethernet {
+            ethernet.emit(frame);
         }
-        sealing.seq = seq;
-        Ok(())
+        let esp_packet = &mut frame[outer..];
+        let spans = encap::encap(esp_packet, template, sa.config.peer_spi, seq, inner)?;
+        match pieces {
+            Pieces::Policy => {}
+            Pieces::One => template.set_dont_fragment(esp_packet, true),
+            Pieces::Many => template.set_dont_fragment(esp_packet, false),
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
+        let outer = outer as u16;
+        let egress = egress.filter(|_| outer != 0).map(|(interface, _)| interface);
+        Ok(Written { seq, egress, outer, esp: outer + spans.esp })
     }
 
     #[inline]
@@ -162,12 +189,20 @@ impl<B: Buffer> Pipeline<B> {
 /// Lowers the MSS that a TCP SYN offers to what fits the tunnel. `over_v4` is that of a packet over IPv4, 0 if
 /// unknown; the option says nothing of the IP header, and that of IPv6 is 20 bytes longer.
 #[inline]
-pub(super) fn clamp_mss<B: Buffer>(packet: &mut B, flow: &Flow, over_v4: u16) {
-    if flow.protocol != protocol::TCP || flow.fragment || over_v4 == 0 {
+pub(super) fn clamp_mss(packet: &mut [u8], flow: &Flow, over_v4: u16) {
+    if flow.protocol == protocol::TCP && !flow.fragment {
+        clamp_segment(packet, flow.header_len, flow.dst.is_ipv4(), over_v4);
+    }
+}
+
+/// As [`clamp_mss`], for a packet that is known to hold the start of a TCP segment at `header_len`.
+#[inline]
+pub(super) fn clamp_segment(packet: &mut [u8], header_len: u16, is_v4: bool, over_v4: u16) {
+    if over_v4 == 0 {
         return;
     }
-    let mss = if flow.dst.is_ipv4() { over_v4 } else { over_v4.saturating_sub(20) };
-    if let Some(segment) = packet.data_mut().get_mut(usize::from(flow.header_len)..) {
+    let mss = if is_v4 { over_v4 } else { over_v4.saturating_sub(20) };
+    if let Some(segment) = packet.get_mut(usize::from(header_len)..) {
         tcp::clamp_mss(segment, mss);
     }
 }
@@ -179,45 +214,54 @@ fn largest_sealed(child: Child<'_, Key>) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
-/// Where the SA's packets leave: remembered for as long as the snapshot is the same.
+/// Where the SA's packets leave, if the neighbour is known: remembered for as long as the snapshot is the same.
 #[inline]
-fn outer_way<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Way<'t>, DropReason> {
-    if let Some(CachedEgress { interface, mac }) = child.sa.cached_egress(tables.version())
-        && let Some(interface) = tables.interface(interface)
-    {
-        return Ok(Way::To(interface, mac));
-    }
-    let endpoints = &child.template.endpoints;
-    let egress = tables.egress(endpoints.vrf, endpoints.remote)?;
-    let neighbour = tables.neighbours.lookup(egress.interface.id, egress.neighbour);
-    match neighbour {
-        Some(known) if known.state == NeighbourState::Reachable => {
-            let cached = CachedEgress { interface: egress.interface.id, mac: known.mac };
-            child.sa.cache_egress(tables.version(), cached);
-            Ok(Way::To(egress.interface, known.mac))
-        }
-        _ => Ok(Way::Via(egress, None)),
+fn egress_of<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Option<(&'t Interface, MacAddr)> {
+    match child.sa.cached_egress(tables.version()) {
+        Some(CachedEgress { interface, mac }) => Some((tables.interface(interface)?, mac)),
+        None => resolve_egress(tables, child),
     }
 }
 
-impl<'t, B: Buffer> Sealing<'t, B> {
-    pub(super) fn new(
-        packet: B,
-        from: Option<InterfaceId>,
-        ingress: Ingress,
-        flow: Flow,
-        child: Child<'t, Key>,
-    ) -> Self {
-        let pieces = if flow.len > child.entry.inner_mtu { Pieces::Many } else { Pieces::Policy };
-        let (seq, spans) = (SeqNo(0), EspSpans::default());
-        Self { packet, from, ingress, flow, child, pieces, seq, spans, laid_out: Ok(()) }
+#[cold]
+fn resolve_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Option<(&'t Interface, MacAddr)> {
+    let Egress { interface, neighbour } = outer_egress(tables, child).ok()?;
+    let known = tables.neighbours.lookup(interface.id, neighbour)?;
+    if known.state != NeighbourState::Reachable {
+        return None;
     }
+    child.sa.cache_egress(tables.version(), CachedEgress { interface: interface.id, mac: known.mac });
+    Some((interface, known.mac))
+}
 
+fn outer_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Egress<'t>, DropReason> {
+    let endpoints = &child.template.endpoints;
+    tables.egress(endpoints.vrf, endpoints.remote)
+}
+
+/// A packet that is to be laid out for an SA; it starts at its IP header.
+#[derive(Debug)]
+pub(super) struct Laying<'t, B> {
+    pub(super) packet: B,
+    pub(super) from: Option<InterfaceId>,
+    pub(super) child: Child<'t, Key>,
+    pub(super) inner: EncapInner,
+    pub(super) pieces: Pieces,
+}
+
+/// What was written around an inner packet.
+struct Written<'t> {
+    seq: SeqNo,
+    egress: Option<&'t Interface>,
+    outer: u16,
+    esp: u16,
+}
+
+impl<B: Buffer> Sealing<'_, B> {
     #[inline]
     fn job(&mut self) -> Job<'_> {
-        let esp = usize::from(self.spans.esp)..usize::from(self.spans.end);
         let config = &self.child.sa.config;
         let esn_high = config.esn.then(|| self.seq.high());
-        Job::encap(&config.key, &mut self.packet.data_mut()[esp], esn_high)
+        Job::encap(&config.key, &mut self.packet.data_mut()[usize::from(self.esp)..], esn_high)
     }
 }

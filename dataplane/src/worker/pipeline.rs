@@ -5,14 +5,17 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use packet::decide::{FragmentTo, IkeStanding, Ingress, Outcome, decide_inner};
 use packet::flow::Flow;
+use packet::plain::Origin;
 use packet::{DropReason, InterfaceId, VrfId};
 
 use super::buffer::Buffer;
-use super::burst::{Arrival, BURST, Burst, Inner, Onward, Sealing, Sending, Way};
+use super::burst::{Arrival, BURST, Burst, Inner, Onward, Pieces, Sending, Way};
 use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
+use super::flows::FlowCache;
 use super::identification::Identifications;
 use super::known::KnownNeighbours;
+use super::outbound::{Laying, clamp_mss};
 use super::overload::{HANDOFF_BATCH, Overload};
 use super::reassemble::Incomplete;
 use super::recent::Recent;
@@ -44,6 +47,7 @@ pub struct Pipeline<B> {
     pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
     pub(super) known: KnownNeighbours,
+    pub(super) flows: FlowCache,
     pub(super) scribe: Scribe,
     pub(super) overload: Overload<B>,
     pub(super) spare: fn(&Shared<B>, usize) -> Option<B>,
@@ -88,6 +92,7 @@ impl<B: Buffer> Pipeline<B> {
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
             known: KnownNeighbours::new(),
+            flows: FlowCache::new(),
             scribe: Scribe::new(index, Arc::clone(&shared.stock)),
             overload: Overload::new(per_ms),
             recent: Recent::new(NOTICE_MS * per_ms),
@@ -144,13 +149,15 @@ impl<B: Buffer> Pipeline<B> {
         self.follow_watchers();
         let mut burst = Burst::new();
         self.stopwatch.lap(Stage::Receive);
-        // 1. Read headers and decide: what is ESP for us, what goes into a tunnel, what goes on as it is.
+        // 1. Read headers and decide: what is ESP for us, what goes into a tunnel, what goes on as it is. Most
+        //    packets are plain, and those before them tell where they go.
+        self.express(tables, &mut burst, arrivals, tx);
         self.admit_all(tables, &mut burst, arrivals, tx);
         self.stopwatch.lap(Stage::Admit);
         // 2. Decrypt, check, and decide about what came out.
         self.open(tables, &mut burst.opening, &mut burst.onward, tx);
         self.stopwatch.lap(Stage::Open);
-        // 3. Lay out and encrypt.
+        // 3. Encrypt.
         self.seal(tables, &mut burst.onward, tx);
         self.stopwatch.lap(Stage::Seal);
         // 4. Find the neighbours, and transmit.
@@ -246,15 +253,19 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
-    /// Decides about an inner packet and follows that.
+    /// Decides about an inner packet and follows that; remembers it for the flow of a packet with an origin.
     pub(super) fn decide<'t>(
         &mut self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
         inner: Inner<B>,
+        origin: Option<Origin>,
         tx: &mut impl Transmit<B>,
     ) {
         let outcome = decide_inner(tables, inner.vrf, &inner.flow, inner.ingress);
+        if let Some(origin) = origin {
+            self.remember(tables, &inner.flow, origin, &outcome);
+        }
         self.scribe.note(&inner.packet, || Step::Decided {
             vrf: inner.vrf,
             ingress: inner.ingress,
@@ -272,17 +283,19 @@ impl<B: Buffer> Pipeline<B> {
         child: packet::sad::Child<'t, crypto::Key>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Inner { packet, from, vrf, ingress, flow } = inner;
+        let Inner { mut packet, from, vrf, ingress, flow } = inner;
         let owner = child.sa.owner();
         if owner != self.index {
             let work = HandoffWork::Seal { spi: child.entry.spi, vrf, ingress };
             return self.hand_over(owner, packet, from, work);
         }
-        child.sa.config.key.prefetch();
-        if onward.sealing.is_full() {
-            self.seal(tables, onward, tx);
+        if ingress != Ingress::Own {
+            packet::headers::decrement_hop_limit(packet.data_mut());
         }
-        onward.sealing.push(Sealing::new(packet, from, ingress, flow, child));
+        clamp_mss(packet.data_mut(), &flow, child.entry.mss);
+        let pieces = if flow.len > child.entry.inner_mtu { Pieces::Many } else { Pieces::Policy };
+        let laying = Laying { packet, from, child, inner: (&flow).into(), pieces };
+        self.lay_out(tables, onward, laying, tx);
     }
 
     /// Queues a packet for transmission; the array is full only when fragments made a burst longer.

@@ -1,12 +1,13 @@
 //! Probes of the path MTU: sealed by a given SA whatever their length, and their answers, which the agent is told of.
 
-use packet::decide::Ingress;
+use packet::esp::encap;
 use packet::flow::Flow;
 use packet::path_mtu::{self, Arrived, Pieces};
 use packet::{DropReason, Spi, TunnelId};
 
 use super::buffer::Buffer;
-use super::burst::{self, Onward, Sealing};
+use super::burst::{self, Onward};
+use super::outbound::Laying;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::shared::{HandoffWork, Notice, Tables};
@@ -33,12 +34,14 @@ impl<B: Buffer> Pipeline<B> {
             let work = HandoffWork::Probe { spi };
             return self.hand_over(owner, packet, None, work);
         }
-        if onward.sealing.is_full() {
-            self.seal(tables, onward, tx);
-        }
-        let flow = Flow { len: u16::try_from(packet.len()).unwrap_or(u16::MAX), ..flow };
-        let sealing = Sealing::new(packet, None, Ingress::Own, flow, child);
-        onward.sealing.push(Sealing { pieces: burst::Pieces::One, ..sealing });
+        let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+        let inner = encap::Inner { len, padded: len, ..(&flow).into() };
+        self.lay_out(
+            tables,
+            onward,
+            Laying { packet, from: None, child, inner, pieces: burst::Pieces::One },
+            tx,
+        );
     }
 
     /// Tells the agent how an echo reply of a probe's target came: in an outer packet of `outer` bytes, made of

@@ -103,7 +103,7 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let scope = Scope::Inner(inner.vrf, inner.ingress);
         if let Some(whole) = self.whole_inner(inner, scope) {
-            self.decide(tables, onward, whole, tx);
+            self.decide(tables, onward, whole, None, tx);
         }
     }
 
@@ -119,7 +119,7 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let Some(whole) = self.whole_inner(inner, Scope::Sa(entry.spi)) else { return };
         if fit_inbound(&entry.selectors, &whole.flow) == Fit::Matches {
-            return self.decide(tables, onward, whole, tx);
+            return self.decide(tables, onward, whole, None, tx);
         }
         if let Some(sa) = &entry.inbound {
             sa.count_selector_failure();

@@ -106,7 +106,6 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         for Sending { packet, from, way } in sending.drain(..) {
             match way {
-                Way::To(interface, mac) => self.frame(packet, from, interface, mac, tx),
                 Way::Frame(interface) => self.enqueue(packet, from, interface, tx),
                 Way::Via(egress, ingress) => {
                     let (interface, neighbour) = (egress.interface, egress.neighbour);
@@ -150,8 +149,16 @@ impl<B: Buffer> Pipeline<B> {
         }
     }
 
+    /// The Ethernet header towards a station on an interface, unless its port is gone.
     #[inline]
-    fn frame(
+    pub(super) fn ethernet(&self, interface: &Interface, dst: MacAddr, is_v4: bool) -> Option<Ethernet> {
+        let src = self.shared.port(interface.port)?.mac;
+        let ethertype = if is_v4 { EtherType::Ipv4 } else { EtherType::Ipv6 };
+        Some(Ethernet { dst, src, vlan: interface.vlan, ethertype })
+    }
+
+    #[inline]
+    pub(super) fn frame(
         &mut self,
         mut packet: B,
         from: Option<InterfaceId>,
@@ -159,12 +166,10 @@ impl<B: Buffer> Pipeline<B> {
         dst: MacAddr,
         tx: &mut impl Transmit<B>,
     ) {
-        let Some(port) = self.shared.port(interface.port) else {
+        let is_v4 = packet.data().first().is_some_and(|b| b >> 4 == 4);
+        let Some(header) = self.ethernet(interface, dst, is_v4) else {
             return self.drop(packet, from, DropReason::PortDown);
         };
-        let is_v4 = packet.data().first().is_some_and(|b| b >> 4 == 4);
-        let ethertype = if is_v4 { EtherType::Ipv4 } else { EtherType::Ipv6 };
-        let header = Ethernet { dst, src: port.mac, vlan: interface.vlan, ethertype };
         if packet.grow(header.header_len(), 0).is_err() {
             return self.drop(packet, from, DropReason::NoRoom);
         }
@@ -173,7 +178,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     #[inline]
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         mut frame: B,
         from: Option<InterfaceId>,

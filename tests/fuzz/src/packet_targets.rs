@@ -57,5 +57,7 @@ pub fn packet_decapsulated(data: &[u8]) {
     let Some(cipher_len) = tag.checked_sub(header) else { return };
     let spans = EspSpans { esp: 0, iv: 8, cipher: header, cipher_len, tag, end: len };
     let mut copy = data.to_vec();
-    let _ = black_box(packet::esp::decap::finish(&mut copy, &spans, data[0], &[]));
+    if let Ok(payload) = packet::esp::decap::strip(&copy, &spans) {
+        let _ = black_box(packet::esp::decap::inspect(&mut copy, payload, data[0], &[]));
+    }
 }

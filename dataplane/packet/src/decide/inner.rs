@@ -198,7 +198,8 @@ fn check_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Result<(), DropReason> {
 
 /// True for addresses that no packet on a wire comes from.
 #[inline]
-pub(super) fn never_sends(src: IpAddr) -> bool {
+#[must_use]
+pub fn never_sends(src: IpAddr) -> bool {
     match src {
         IpAddr::V4(src) => never_sends_v4(src),
         IpAddr::V6(src) => never_sends_v6(src),

@@ -10,6 +10,6 @@ mod outside;
 
 pub use discovery::{is_link_local_echo, is_neighbour_discovery, own_addresses};
 pub use explain::{Explanation, Verdict, explain_inner, explain_outside};
-pub use inner::{FragmentTo, Ingress, Outcome, decide_inner};
+pub use inner::{FragmentTo, Ingress, Outcome, decide_inner, never_sends};
 pub(crate) use outside::{IKE_PORT, NAT_T_PORT};
-pub use outside::{IkeStanding, Outside, classify_outside};
+pub use outside::{IkeStanding, Outside, classify_outside, esp_for_us};

@@ -6,6 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::esp::decap::EspPacket;
 use crate::flow::Flow;
 use crate::headers::{protocol, udp};
+use crate::plain::Plain;
 use crate::tables::{Interface, Tables};
 
 /// The IKE port without and with NAT traversal (RFC 7296 section 2.23).
@@ -133,6 +134,24 @@ fn nat_traversal<'t, K>(
             let packet = EspPacket::parse(packet, esp, flow.header_len + udp.len())?;
             Ok(Outside::Esp { packet, udp_port: Some(udp.src_port()) })
         }
+    }
+}
+
+/// The ESP packet in a plain packet for one of our addresses, and the outer UDP source port if it has one, as
+/// [`classify_outside`] would find them; `None` for whatever else it is.
+#[inline]
+#[must_use]
+pub fn esp_for_us(packet: &[u8], plain: &Plain) -> Option<(EspPacket, Option<u16>)> {
+    let (start, end) = (plain.header_len(), plain.len());
+    match plain.protocol() {
+        protocol::ESP => Some((EspPacket::parse(packet, start, end).ok()?, None)),
+        protocol::UDP => {
+            let udp = udp::UdpView::parse(packet.get(usize::from(start)..usize::from(end))?).ok()?;
+            let is_esp = udp.dst_port() == NAT_T_PORT && !matches!(udp.payload(), [0xff] | [0, 0, 0, 0, ..]);
+            let esp = || EspPacket::parse(packet, start + udp::HEADER_LEN, start + udp.len()).ok();
+            Some((is_esp.then(esp)??, Some(udp.src_port())))
+        }
+        _ => None,
     }
 }
 

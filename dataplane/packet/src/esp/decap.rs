@@ -65,21 +65,27 @@ pub struct Opened {
     pub needs_whole: bool,
 }
 
-/// Checks a decrypted and authenticated packet and makes its inner packet ready to forward.
-///
-/// `outer_class` is the TOS or traffic class of the outer header.
+/// What a decrypted and authenticated packet carries. Offsets count from the outer IP header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Payload {
+    /// Start of the inner packet.
+    pub start: u16,
+    /// Where the padding begins; the inner packet's own length may leave a tail before it that is traffic flow
+    /// confidentiality padding.
+    pub end: u16,
+}
+
+/// Finds the inner packet of a decrypted and authenticated one: padding and next header are right.
 #[inline]
-pub fn finish(
-    packet: &mut [u8],
-    spans: &EspSpans,
-    outer_class: u8,
-    selectors: &[SelectorPair],
-) -> Result<Opened, DropReason> {
+pub fn strip(packet: &[u8], spans: &EspSpans) -> Result<Payload, DropReason> {
     // 1. The trailer: padding within the encrypted part, its bytes 1, 2, 3 and so on.
     let plain =
-        packet.get_mut(usize::from(spans.cipher)..usize::from(spans.tag)).ok_or(DropReason::EspTruncated)?;
-    let (payload_len, next_header) = trailer(plain)?;
-    let payload = &mut plain[..payload_len];
+        packet.get(usize::from(spans.cipher)..usize::from(spans.tag)).ok_or(DropReason::EspTruncated)?;
+    let (rest, &[pad_len, next_header]) = plain.split_last_chunk::<2>().ok_or(DropReason::EspTruncated)?;
+    let payload_len = rest.len().checked_sub(usize::from(pad_len)).ok_or(DropReason::EspPadding)?;
+    if !ends_in_padding(rest, pad_len) {
+        return Err(DropReason::EspPadding);
+    }
     // 2. Tunnel mode carries IPv4 or IPv6; a dummy packet is to be discarded.
     let version = match next_header {
         protocol::IPV4 => 4,
@@ -87,35 +93,66 @@ pub fn finish(
         protocol::NO_NEXT_HEADER => return Err(DropReason::EspDummy),
         _ => return Err(DropReason::EspNextHeader),
     };
-    // 3. The inner header: its length may leave a tail of traffic flow confidentiality padding.
-    if payload.first().is_none_or(|b| b >> 4 != version) {
+    if payload_len == 0 || rest[0] >> 4 != version {
         return Err(DropReason::InnerInvalid);
     }
-    let mut flow = Flow::parse(payload).map_err(|_| DropReason::InnerInvalid)?;
-    // 4. The peer may send only what was negotiated.
+    Ok(Payload { start: spans.cipher, end: spans.tag - ESP_TRAILER_LEN_U16 - u16::from(pad_len) })
+}
+
+/// Checks the inner packet that [`strip`] found and makes it ready to forward.
+///
+/// `outer_class` is the TOS or traffic class of the outer header.
+#[inline]
+pub fn inspect(
+    packet: &mut [u8],
+    payload: Payload,
+    outer_class: u8,
+    selectors: &[SelectorPair],
+) -> Result<Opened, DropReason> {
+    let inner = packet
+        .get_mut(usize::from(payload.start)..usize::from(payload.end))
+        .ok_or(DropReason::EspTruncated)?;
+    // 1. Its headers.
+    let mut flow = Flow::parse(inner).map_err(|_| DropReason::InnerInvalid)?;
+    // 2. The peer may send only what was negotiated.
     let fit = fit_inbound(selectors, &flow);
     if fit == Fit::Differs {
         return Err(DropReason::InnerSelector);
     }
-    // 5. Congestion met on the way.
-    let marked = ecn::decapsulate(flow.traffic_class, outer_class)?;
-    if marked != flow.traffic_class & ecn::ECN_MASK {
-        flow.traffic_class = flow.traffic_class & !ecn::ECN_MASK | marked;
-        headers::set_traffic_class(payload, flow.traffic_class);
-    }
-    Ok(Opened { offset: spans.cipher, flow, needs_whole: fit == Fit::NeedsWhole })
+    // 3. Congestion met on the way.
+    flow.traffic_class = carry_congestion(inner, flow.traffic_class, outer_class)?;
+    Ok(Opened { offset: payload.start, flow, needs_whole: fit == Fit::NeedsWhole })
 }
 
-/// Length of the payload and the next header of decrypted data.
+/// Brings congestion that the outer header tells of into the inner packet, whose TOS or traffic class is `class`;
+/// returns that as it is then.
 #[inline]
-fn trailer(plain: &[u8]) -> Result<(usize, u8), DropReason> {
-    let (rest, &[pad_len, next_header]) = plain.split_last_chunk::<2>().ok_or(DropReason::EspTruncated)?;
-    let pad_len = usize::from(pad_len);
-    let payload_len = rest.len().checked_sub(pad_len).ok_or(DropReason::EspPadding)?;
-    if rest[payload_len..] != PADDING[..pad_len] {
-        return Err(DropReason::EspPadding);
+pub fn carry_congestion(inner: &mut [u8], class: u8, outer_class: u8) -> Result<u8, DropReason> {
+    let marked = ecn::decapsulate(class, outer_class)?;
+    if marked == class & ecn::ECN_MASK {
+        return Ok(class);
     }
-    Ok((payload_len, next_header))
+    let class = class & !ecn::ECN_MASK | marked;
+    headers::set_traffic_class(inner, class);
+    Ok(class)
+}
+
+const ESP_TRAILER_LEN_U16: u16 = 2;
+const _: () = assert!(ESP_TRAILER_LEN == ESP_TRAILER_LEN_U16 as usize);
+
+/// True if the last `pad_len` bytes are 1, 2, 3 and so on; there are so many.
+#[inline]
+fn ends_in_padding(rest: &[u8], pad_len: u8) -> bool {
+    match rest.last_chunk::<16>() {
+        // All that block ciphers need, without a loop.
+        Some(last) if pad_len < 16 => {
+            let bits = 8 * u32::from(pad_len);
+            let expected =
+                u128::from_le_bytes(*PADDING.first_chunk().unwrap_or(&[0; 16])) & !(u128::MAX << bits);
+            u128::from_le_bytes(*last) >> 1 >> (127 - bits) == expected
+        }
+        _ => rest.ends_with(&PADDING[..usize::from(pad_len)]),
+    }
 }
 
 #[cfg(test)]

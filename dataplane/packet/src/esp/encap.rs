@@ -70,13 +70,17 @@ pub fn encap(
     }
     // 2. Padding of both kinds, pad length and next header behind the inner packet. The buffer may hold what is
     //    left of other packets.
-    let behind = &mut frame[layout.headroom() + inner_len..usize::from(spans.tag)];
-    let (tfc, trailer) = behind.split_at_mut(padded - inner_len);
-    tfc.fill(0);
-    let (padding, tail) = trailer.split_at_mut(pad_len);
-    padding.copy_from_slice(&PADDING[..pad_len]);
+    let (tfc, behind) = frame[layout.headroom() + inner_len..].split_at_mut(padded - inner_len);
+    if !tfc.is_empty() {
+        tfc.fill(0);
+    }
+    match behind.first_chunk_mut::<16>() {
+        // Of one size, whatever the padding's: what is too much is where the tag goes.
+        Some(chunk) if pad_len < 16 => chunk.copy_from_slice(&PADDING[..16]),
+        _ => behind[..pad_len].copy_from_slice(&PADDING[..pad_len]),
+    }
     #[expect(clippy::cast_possible_truncation, reason = "padding is shorter than a block")]
-    tail.copy_from_slice(&[pad_len as u8, inner.next_header]);
+    behind[pad_len..pad_len + ESP_TRAILER_LEN].copy_from_slice(&[pad_len as u8, inner.next_header]);
     // 3. The outer IP header, and UDP if the path has a NAT.
     #[expect(
         clippy::cast_possible_truncation,

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Neither direction holds a key: [`encap::encap`] lays a packet out and says where the cipher works,
-//! [`decap::plan`] does so for one that arrived, and [`decap::finish`] checks what came out of it.
+//! [`decap::EspPacket::plan`] does so for one that arrived; [`decap::strip`] and [`decap::inspect`] check what came out
+//! of it.
 
 pub mod decap;
 pub mod ecn;

@@ -88,19 +88,6 @@ pub struct OuterTemplate {
     pub endpoints: OuterEndpoints,
 }
 
-impl OuterEndpoints {
-    /// True if an authenticated packet from `remote` (and UDP port `port`) tells that the peer moved.
-    #[inline]
-    #[must_use]
-    pub fn differs(&self, remote: IpAddr, port: Option<u16>) -> bool {
-        let expected = match self.encap {
-            Encap::Native => None,
-            Encap::Udp { remote_port, .. } => Some(remote_port),
-        };
-        remote != self.remote || port != expected
-    }
-}
-
 impl OuterTemplate {
     /// The template of an SA. `None` if the addresses are of two families.
     #[must_use]
@@ -148,6 +135,40 @@ impl OuterTemplate {
     #[must_use]
     pub fn with_endpoints(&self, endpoints: OuterEndpoints) -> Option<Self> {
         Self::new(endpoints, self.layout.geometry, self.df, self.dscp)
+    }
+
+    /// True if the outer packet is to where ours come from; `outer` is checked and of any family.
+    #[inline]
+    #[must_use]
+    pub fn is_for_us(&self, outer: &[u8]) -> bool {
+        if self.is_v4() {
+            outer.first_chunk::<20>().is_some_and(|ip| ip[0] >> 4 == 4 && ip[16..20] == self.header[12..16])
+        } else {
+            outer.first_chunk::<40>().is_some_and(|ip| ip[0] >> 4 == 6 && ip[24..40] == self.header[8..24])
+        }
+    }
+
+    /// True if the outer packet, which is for us, comes from where ours go; `port` is its UDP source port.
+    #[inline]
+    #[must_use]
+    pub fn is_from_peer(&self, outer: &[u8], port: Option<u16>) -> bool {
+        let expected = match self.endpoints.encap {
+            Encap::Native => None,
+            Encap::Udp { remote_port, .. } => Some(remote_port),
+        };
+        let same_address = if self.is_v4() {
+            outer.first_chunk::<20>().is_some_and(|ip| ip[12..16] == self.header[16..20])
+        } else {
+            outer.first_chunk::<40>().is_some_and(|ip| ip[8..24] == self.header[24..40])
+        };
+        same_address && port == expected
+    }
+
+    /// True if the outer header is IPv4.
+    #[inline]
+    #[must_use]
+    pub fn is_v4(&self) -> bool {
+        self.layout.outer_len < 40
     }
 
     /// Writes the outer IP header and UDP header of a packet of `total_len` bytes to the start of `out`.

@@ -27,6 +27,19 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }
 
+/// True if the checksum of an IPv4 header without options is right. The order of bytes within words does not
+/// matter for that (RFC 1071 section 2 (B)), nor how many words are added at once.
+#[inline]
+#[must_use]
+pub fn is_right(header: &[u8; 20]) -> bool {
+    let (words, _) = header.as_chunks::<4>();
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    (sum >> 16) + (sum & 0xffff) == 0xffff
+}
+
 /// The checksum after one word changed from `old` to `new`: HC' = ~(~HC + ~m + m') (RFC 1624 equation 3).
 #[inline]
 #[must_use]

@@ -7,9 +7,12 @@ use std::net::Ipv4Addr;
 /// Length of a header without options, bytes.
 pub const MIN_HEADER_LEN: usize = 20;
 
-const DF: u16 = 0x4000;
+/// Don't fragment, in the word of flags and fragment offset.
+pub(crate) const DF: u16 = 0x4000;
 const MF: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
+/// Not 0 in the word of flags and fragment offset of fragments.
+pub(crate) const FRAGMENT_MASK: u16 = MF | OFFSET_MASK;
 
 /// A header whose version and lengths were checked: 20 <= header length <= total length <= buffer.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +40,12 @@ impl<'a> Ipv4View<'a> {
     /// Verifies the header checksum.
     #[inline]
     pub fn verify_checksum(&self) -> Result<(), DropReason> {
-        let sum = if self.has_options() {
-            checksum::sum(self.options_and_header())
+        let right = if self.has_options() {
+            checksum::checksum(self.options_and_header()) == 0
         } else {
-            checksum::sum(self.header)
+            checksum::is_right(self.header)
         };
-        if checksum::fold(sum) == 0xffff { Ok(()) } else { Err(DropReason::Ipv4Checksum) }
+        if right { Ok(()) } else { Err(DropReason::Ipv4Checksum) }
     }
 
     /// True if the header is longer than 20 bytes.
@@ -119,7 +122,7 @@ impl<'a> Ipv4View<'a> {
     #[inline]
     #[must_use]
     pub fn is_fragment(&self) -> bool {
-        self.flags_and_offset() & (MF | OFFSET_MASK) != 0
+        self.flags_and_offset() & FRAGMENT_MASK != 0
     }
 
     /// It is a fragment, and not the last.

@@ -16,6 +16,12 @@ const ROUTING: u8 = 43;
 pub const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
+/// True for the extension headers that are walked.
+#[inline]
+pub(crate) fn is_extension(next_header: u8) -> bool {
+    matches!(next_header, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS)
+}
+
 /// A header whose version and length were checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Ipv6View<'a> {

@@ -4,6 +4,17 @@ use crate::headers::set_traffic_class;
 use crate::testing::{flow, ipv6, prefix, udp};
 use proptest::prelude::*;
 
+/// Everything after decryption.
+fn finish(
+    packet: &mut [u8],
+    spans: &EspSpans,
+    outer_class: u8,
+    selectors: &[SelectorPair],
+) -> Result<Opened, DropReason> {
+    let payload = strip(packet, spans)?;
+    inspect(packet, payload, outer_class, selectors)
+}
+
 const INNER_AT: usize = 8; // NULL encryption: no IV
 
 /// A decrypted ESP packet: header, payload, padding of `pad`, next header, 12 bytes of tag.

@@ -1,7 +1,6 @@
 use super::*;
 use crate::esp::{Aad, DfPolicy, DscpPolicy, Encap, EspGeometry, OuterEndpoints, TransformIds, decap};
 use crate::headers::{ipv4::Ipv4View, ipv6::Ipv6View, udp::UdpView};
-use crate::ids::VrfId;
 use crate::selectors::SelectorPair;
 use crate::testing::{CBC_SHA1, GCM, flow, ip, ipv6, native, prefix, udp};
 use proptest::prelude::*;
@@ -38,7 +37,7 @@ fn open(template: &OuterTemplate, frame: &mut [u8]) -> Result<decap::Opened, Dro
         SelectorPair::between(prefix("0.0.0.0/0"), prefix("0.0.0.0/0")),
         SelectorPair::between(prefix("::/0"), prefix("::/0")),
     ];
-    decap::finish(frame, &spans, outer.traffic_class, &any)
+    decap::inspect(frame, decap::strip(frame, &spans)?, outer.traffic_class, &any)
 }
 
 #[test]
@@ -131,12 +130,22 @@ fn aad_has_the_high_half_in_the_middle() {
 
 #[test]
 fn a_peer_that_moved_is_noticed() {
-    let endpoints = OuterEndpoints { vrf: VrfId(0), ..nat_t() };
-    assert!(!endpoints.differs(ip("192.0.2.2"), Some(61000)));
-    assert!(endpoints.differs(ip("192.0.2.2"), Some(61001)));
-    assert!(endpoints.differs(ip("192.0.2.3"), Some(61000)));
-    assert!(endpoints.differs(ip("192.0.2.2"), None));
-    assert!(!native("192.0.2.2").differs(ip("192.0.2.2"), None));
+    let (nat, v4, v6) =
+        (template(GCM, nat_t()), template(GCM, native("192.0.2.2")), template(GCM, over_v6()));
+    let from = |src: &str, dst: &str| udp(src, dst, (61000, 4500), b"x");
+    let peer = from("192.0.2.2", "192.0.2.1");
+    assert!(nat.is_for_us(&peer) && nat.is_from_peer(&peer, Some(61000)));
+    assert!(!nat.is_from_peer(&peer, Some(61001)) && !nat.is_from_peer(&peer, None));
+    assert!(v4.is_from_peer(&peer, None) && !v4.is_from_peer(&peer, Some(61000)));
+    let moved = from("192.0.2.3", "192.0.2.1");
+    assert!(nat.is_for_us(&moved) && !nat.is_from_peer(&moved, Some(61000)));
+    assert!(!nat.is_for_us(&from("192.0.2.2", "192.0.2.3")), "for another address of ours");
+    let peer = ipv6("2001:db8::2", "2001:db8::1", 50, b"x");
+    assert!(v6.is_for_us(&peer) && v6.is_from_peer(&peer, None));
+    assert!(!v4.is_for_us(&peer), "of the other family");
+    let moved = ipv6("2001:db8::3", "2001:db8::1", 50, b"x");
+    assert!(v6.is_for_us(&moved) && !v6.is_from_peer(&moved, None));
+    assert!(!v6.is_for_us(&ipv6("2001:db8::2", "2001:db8::3", 50, b"x")));
 }
 
 proptest! {

@@ -1,0 +1,248 @@
+//! Plain packets: no options, no extension headers, no fragments, and nothing of neighbour discovery.
+//!
+//! Nearly all traffic is plain. What there is to know of it lies at fixed places, is read in a few loads, and
+//! packets with the same [`FlowKey`] meet the same decision for as long as the tables are the same: whoever
+//! remembers it need not ask again. Whatever is not plain has [`Flow`](crate::flow::Flow).
+
+use crate::flow::{Flow, Ports, ports};
+use crate::headers::{checksum, ipv4, ipv6, protocol};
+use crate::ids::{Spi, VrfId};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where a packet came in, as far as the decision depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// From an inside interface of this VRF.
+    #[inline]
+    #[must_use]
+    pub fn inside(vrf: VrfId) -> Self {
+        Self(u64::from(vrf.0) << 32)
+    }
+
+    /// Out of this SA, whose tunnel has one VRF within.
+    #[inline]
+    #[must_use]
+    pub fn sa(spi: Spi) -> Self {
+        Self(spi.value().into())
+    }
+}
+
+/// What plain packets have in common about which selectors, policy and routes decide alike: addresses, protocol,
+/// ports and origin.
+#[derive(Clone, Copy, Eq, Debug)]
+pub struct FlowKey([u64; 6]);
+
+impl PartialEq for FlowKey {
+    /// Without a call or a branch.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+    }
+}
+
+const IS_V4: u64 = 1 << 40;
+const HAS_PORTS: u64 = 1 << 41;
+
+impl FlowKey {
+    /// The key of no packet.
+    pub const NONE: Self = Self([0; 6]);
+
+    /// The key of a packet; `None` if it is not plain.
+    #[must_use]
+    pub fn of(flow: &Flow, origin: Origin) -> Option<Self> {
+        let plain_len = if flow.dst.is_ipv4() { ipv4::MIN_HEADER_LEN } else { ipv6::HEADER_LEN };
+        let pieces = flow.fragment || flow.largest_fragment != 0;
+        if usize::from(flow.header_len) != plain_len || pieces {
+            return None;
+        }
+        match (flow.src, flow.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                Some(Self::v4(src.to_bits(), dst.to_bits(), flow.protocol, flow.ports, origin))
+            }
+            (IpAddr::V6(_), IpAddr::V6(_)) if !is_plain_v6(flow.protocol) => None,
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                Some(Self::v6(halves(src.octets()), halves(dst.octets()), flow.protocol, flow.ports, origin))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn v4(src: u32, dst: u32, protocol: u8, ports: Option<Ports>, origin: Origin) -> Self {
+        Self([0, src.into(), 0, dst.into(), IS_V4 | transport(protocol, ports), origin.0])
+    }
+
+    #[inline]
+    fn v6(src: [u64; 2], dst: [u64; 2], protocol: u8, ports: Option<Ports>, origin: Origin) -> Self {
+        Self([src[0], src[1], dst[0], dst[1], transport(protocol, ports), origin.0])
+    }
+
+    /// Source and destination.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "IPv4 addresses fill half a word")]
+    pub fn addresses(&self) -> (IpAddr, IpAddr) {
+        let [a, b, c, d, transport, _] = self.0;
+        if transport & IS_V4 != 0 {
+            return (Ipv4Addr::from_bits(b as u32).into(), Ipv4Addr::from_bits(d as u32).into());
+        }
+        let v6 = |upper, lower| Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into();
+        (v6(a, b), v6(c, d))
+    }
+
+    /// A hash that an outsider who does not know `seed` cannot choose collisions for at will.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, seed: u64) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        let upper = fold(a ^ seed, c ^ 0x9e37_79b9_7f4a_7c15);
+        let addresses = fold(b ^ upper ^ seed, d ^ 0xbf58_476d_1ce4_e5b9);
+        fold(e ^ addresses, f ^ seed ^ 0x94d0_49bb_1331_11eb)
+    }
+}
+
+/// Multiplies to 128 bits and adds the halves: every input bit reaches the result.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64).rotate_left(32) ^ a.rotate_left(17)
+}
+
+#[inline]
+fn transport(protocol: u8, ports: Option<Ports>) -> u64 {
+    let ports = ports.map_or(0, |p| HAS_PORTS | u64::from(p.src) << 16 | u64::from(p.dst));
+    ports | u64::from(protocol) << 32
+}
+
+#[inline]
+fn halves(octets: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+}
+
+/// True if an IPv6 packet with this next header is plain.
+#[inline]
+fn is_plain_v6(next_header: u8) -> bool {
+    next_header != protocol::ICMPV6 && !ipv6::is_extension(next_header)
+}
+
+/// The headers of a plain packet. What is not of the key is one word, so that a copy never waits for the parts of
+/// what was just written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plain {
+    /// What the decision depends on.
+    pub key: FlowKey,
+    /// Length, header length, TOS, TTL, protocol and DF.
+    facts: u64,
+}
+
+impl Plain {
+    /// Reads the packet that starts `bytes`; `None` if it is not plain or not sound: [`Flow`] tells more.
+    ///
+    /// `ipv4_checksum` is what a device found of the checksum of an IPv4 header.
+    #[inline(always)]
+    #[must_use]
+    pub fn read(bytes: &[u8], ipv4_checksum: Option<bool>, origin: Origin) -> Option<Self> {
+        match bytes.first()? {
+            0x45 => Self::read_v4(bytes, ipv4_checksum, origin),
+            first if first >> 4 == 6 => Self::read_v6(bytes, origin),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn read_v4(bytes: &[u8], checksum: Option<bool>, origin: Origin) -> Option<Self> {
+        let header = bytes.first_chunk::<{ ipv4::MIN_HEADER_LEN }>()?;
+        let [_, tos, l0, l1, _, _, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+        let (len, flags) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([f0, f1]));
+        let payload = bytes.get(..usize::from(len))?.get(ipv4::MIN_HEADER_LEN..)?;
+        if flags & ipv4::FRAGMENT_MASK != 0 || !checksum.unwrap_or_else(|| checksum::is_right(header)) {
+            return None;
+        }
+        let (src, dst) = (u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3]));
+        let key = FlowKey::v4(src, dst, protocol, ports(protocol, payload), origin);
+        Some(Self { key, facts: facts(len, 20, [tos, ttl, protocol], flags & ipv4::DF != 0) })
+    }
+
+    #[inline(never)]
+    fn read_v6(bytes: &[u8], origin: Origin) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<{ ipv6::HEADER_LEN }>()?;
+        let [b0, b1, _, _, l0, l1, next_header, hop_limit, addresses @ ..] = header;
+        let payload_len = u16::from_be_bytes([*l0, *l1]);
+        let payload = rest.get(..usize::from(payload_len))?;
+        let len = payload_len.checked_add(40).filter(|_| is_plain_v6(*next_header))?;
+        let (src, dst) = addresses.split_first_chunk::<16>()?;
+        let (src, dst) = (halves(*src), halves(*dst.first_chunk()?));
+        let key = FlowKey::v6(src, dst, *next_header, ports(*next_header, payload), origin);
+        Some(Self { key, facts: facts(len, 40, [b0 << 4 | b1 >> 4, *hop_limit, *next_header], true) })
+    }
+
+    /// Total length of the IP packet, bytes.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits")]
+    #[expect(clippy::len_without_is_empty, reason = "at least a header")]
+    pub fn len(&self) -> u16 {
+        self.facts as u16
+    }
+
+    /// Length of the IP header, bytes: 20 or 40.
+    #[inline]
+    #[must_use]
+    pub fn header_len(&self) -> u16 {
+        self.byte(2).into()
+    }
+
+    /// TOS or traffic class.
+    #[inline]
+    #[must_use]
+    pub fn traffic_class(&self) -> u8 {
+        self.byte(3)
+    }
+
+    /// TTL or hop limit.
+    #[inline]
+    #[must_use]
+    pub fn hop_limit(&self) -> u8 {
+        self.byte(4)
+    }
+
+    /// The upper-layer protocol.
+    #[inline]
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.byte(5)
+    }
+
+    /// True for IPv4 with DF, and for IPv6.
+    #[inline]
+    #[must_use]
+    pub fn dont_fragment(&self) -> bool {
+        self.byte(6) != 0
+    }
+
+    /// True for IPv4.
+    #[inline]
+    #[must_use]
+    pub fn is_v4(&self) -> bool {
+        self.header_len() == 20
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "one byte")]
+    fn byte(&self, at: u32) -> u8 {
+        (self.facts >> (8 * at)) as u8
+    }
+}
+
+#[inline]
+fn facts(len: u16, header_len: u8, [class, hop_limit, protocol]: [u8; 3], dont_fragment: bool) -> u64 {
+    let upper = u64::from(u32::from_le_bytes([hop_limit, protocol, dont_fragment.into(), 0]));
+    upper << 32 | u64::from(class) << 24 | u64::from(header_len) << 16 | u64::from(len)
+}
+
+#[cfg(test)]
+mod tests;

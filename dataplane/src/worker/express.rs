@@ -1,0 +1,346 @@
+//! The express lane: plain packets whose flow was decided about before, and ESP for us.
+//!
+//! It changes what a packet costs, not what becomes of it: everything that it is not sure of it leaves to
+//! [`admit`](super::admit), untouched, and while somebody watches packets it takes none. Its passes are short
+//! loops over the whole burst; each asks the cache for what the next one reads.
+
+use std::ops::Range;
+
+use arrayvec::ArrayVec;
+use packet::decide::{Outcome, esp_for_us, never_sends};
+use packet::esp::encap::Inner as EncapInner;
+use packet::esp::template::InnerMarks;
+use packet::flow::Flow;
+use packet::headers::ethernet::Ethernet;
+use packet::headers::protocol;
+use packet::neighbour::NeighbourState;
+use packet::plain::{FlowKey, Origin, Plain};
+use packet::sad::{Child, SpiLookup};
+use packet::tables::{Interface, Role};
+use packet::{InterfaceId, MacAddr, PortId, VlanId, unfinished};
+
+use super::buffer::Buffer;
+use super::burst::{Arrival, BURST, Burst, Incoming, Outer, Past, Pieces};
+use super::flows::{Place, Remembered};
+use super::outbound::{Laying, clamp_segment};
+use super::pipeline::Pipeline;
+use super::transmit::Transmit;
+use crate::shared::{PortFacts, Tables};
+
+/// A plain packet from an inside interface.
+struct Card<'t, B> {
+    frame: B,
+    port: PortId,
+    interface: &'t Interface,
+    /// Offset of the IP header.
+    at: u16,
+    plain: Plain,
+    place: Place,
+    remembered: Option<Remembered>,
+}
+
+/// A plain packet on its way out in clear.
+pub(super) struct Ready<B> {
+    pub(super) packet: B,
+    /// Where in the buffer's data the packet lies.
+    pub(super) part: Range<usize>,
+    /// Where it came in.
+    pub(super) from: InterfaceId,
+    pub(super) plain: Plain,
+    /// The TCP MSS over IPv4 to clamp to; 0 for none.
+    pub(super) mss: u16,
+}
+
+/// The interface of the frame before, most often that of the next one.
+type Seen<'t> = Option<(PortId, Option<VlanId>, &'t Interface)>;
+
+impl<B: Buffer> Pipeline<B> {
+    /// Takes what it can of `arrivals`: ESP to be opened, inner packets to be sealed or sent.
+    pub(super) fn express<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        arrivals: &mut ArrayVec<Arrival<B>, BURST>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        if self.scribe.is_awake() {
+            return;
+        }
+        arrivals.iter().for_each(Arrival::prefetch);
+        let mut cards = ArrayVec::<Card<'t, B>, BURST>::new();
+        let mut incoming = ArrayVec::<Incoming<'t, B>, BURST>::new();
+        let mut rest = ArrayVec::<Arrival<B>, BURST>::new();
+        let mut seen = None;
+        for arrival in arrivals.drain(..) {
+            match arrival {
+                Arrival::Frame { port, frame } => {
+                    if let Some(frame) = self.sort(tables, port, frame, &mut seen, &mut cards, &mut incoming)
+                    {
+                        rest.push(Arrival::Frame { port, frame });
+                    }
+                }
+                other => rest.push(other),
+            }
+        }
+        self.open_express(tables, burst, &mut incoming);
+        self.seal_express(tables, burst, &mut cards, &mut rest, tx);
+        arrivals.extend(rest.drain(..));
+    }
+
+    /// Reads the headers of a frame; returns it if it is not for the express lane.
+    #[inline]
+    fn sort<'t>(
+        &mut self,
+        tables: &'t Tables,
+        port: PortId,
+        mut frame: B,
+        seen: &mut Seen<'t>,
+        cards: &mut ArrayVec<Card<'t, B>, BURST>,
+        incoming: &mut ArrayVec<Incoming<'t, B>, BURST>,
+    ) -> Option<B> {
+        let PortFacts { mac, offloads, .. } = &self.shared.ports[port.index()];
+        if !frame.make_contiguous() {
+            return Some(frame);
+        }
+        if frame.data().first_chunk() != Some(&mac.0) {
+            return Some(frame);
+        }
+        let Ok((ethernet, at)) = Ethernet::parse(frame.data()) else { return Some(frame) };
+        let Some(interface) = interface_of(tables, port, ethernet.vlan, seen) else { return Some(frame) };
+        if offloads.completes_checksums || frame.is_checksum_unfinished() {
+            complete(&mut frame.data_mut()[at..]);
+        }
+        let len = frame.len();
+        let bytes = &frame.data()[at..];
+        let checksum = frame.ipv4_checksum();
+        let Some(plain) = Plain::read(bytes, checksum, Origin::inside(interface.vrf)) else {
+            return Some(frame);
+        };
+        match interface.role {
+            Role::Inside => {
+                let place = self.flows.place(&plain.key);
+                #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
+                let at = at as u16;
+                cards.push(Card { frame, port, interface, at, plain, place, remembered: None });
+            }
+            Role::Outside => {
+                let (src, dst) = plain.key.addresses();
+                if never_sends(src) || !interface.has(dst) {
+                    return Some(frame);
+                }
+                let Some((esp, udp_port)) = esp_for_us(bytes, &plain) else { return Some(frame) };
+                if frame.keep(at..at + usize::from(plain.len())).is_err() {
+                    return Some(frame);
+                }
+                self.counters.rx(Some(interface.id), len);
+                tables.sad().place(esp.spi).inspect(|place| dpdk::prefetch(*place));
+                let outer = Outer { traffic_class: plain.traffic_class(), len: plain.len() };
+                let past = Past { deadline: self.early.deadline(self.now), largest: 0 };
+                incoming.push(Incoming { packet: frame, interface, outer, udp_port, esp, past });
+            }
+        }
+        None
+    }
+
+    /// Leads ESP packets to their SAs.
+    #[inline]
+    fn open_express<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        incoming: &mut ArrayVec<Incoming<'t, B>, BURST>,
+    ) {
+        for incoming in &*incoming {
+            if let SpiLookup::Sa(entry, sa) = tables.sad().lookup_inbound(incoming.esp.spi) {
+                dpdk::prefetch(sa);
+                entry.template.as_deref().inspect(|template| dpdk::prefetch(*template));
+            }
+        }
+        for incoming in incoming.drain(..) {
+            self.find_sa(tables, &mut burst.opening, incoming);
+        }
+    }
+
+    /// Follows what is remembered about packets from inside; what is not joins the rest.
+    #[inline]
+    fn seal_express<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        cards: &mut ArrayVec<Card<'t, B>, BURST>,
+        rest: &mut ArrayVec<Arrival<B>, BURST>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        for card in &mut *cards {
+            card.remembered = self.flows.lookup(card.place, &card.plain.key, tables.version());
+            if let Some(Remembered::Seal(spi)) = card.remembered {
+                tables.sad().place(spi.value()).inspect(|place| dpdk::prefetch(*place));
+            }
+        }
+        for card in &*cards {
+            if let Some(Remembered::Seal(spi)) = card.remembered
+                && let Some(child) = tables.child(spi)
+            {
+                dpdk::prefetch(child.sa);
+                dpdk::prefetch(child.template);
+            }
+        }
+        for card in cards.drain(..) {
+            match self.way_of(tables, card.remembered, &card.plain) {
+                Some(Express::Seal(child)) => self.seal_card(tables, burst, card, child, tx),
+                Some(Express::Forward(egress, mac)) => {
+                    let Card { frame, interface, at, plain, .. } = card;
+                    self.counters.rx(Some(interface.id), frame.len());
+                    let part = usize::from(at)..usize::from(at + plain.len());
+                    let ready = Ready { packet: frame, part, from: interface.id, plain, mss: 0 };
+                    self.forward_plain(ready, egress, mac, tx);
+                }
+                None => rest.push(Arrival::Frame { port: card.port, frame: card.frame }),
+            }
+        }
+    }
+
+    /// What is remembered, if this worker can follow it for this packet.
+    #[inline]
+    fn way_of<'t>(
+        &self,
+        tables: &'t Tables,
+        remembered: Option<Remembered>,
+        plain: &Plain,
+    ) -> Option<Express<'t>> {
+        if plain.hop_limit() <= 1 {
+            return None;
+        }
+        match remembered? {
+            Remembered::Seal(spi) => {
+                let child = tables.child(spi)?;
+                let ours = child.sa.owner() == self.index && plain.len() <= child.entry.inner_mtu;
+                ours.then_some(Express::Seal(child))
+            }
+            Remembered::Forward(interface, mac) => {
+                let interface = tables.interface(interface)?;
+                (plain.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
+            }
+        }
+    }
+
+    #[inline]
+    fn seal_card<'t>(
+        &mut self,
+        tables: &'t Tables,
+        burst: &mut Burst<'t, B>,
+        card: Card<'t, B>,
+        child: Child<'t, crypto::Key>,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Card { frame: mut packet, interface, at, plain, .. } = card;
+        self.counters.rx(Some(interface.id), packet.len());
+        let from = Some(interface.id);
+        // What `at` and `len` say was read from this very frame.
+        if packet.keep(usize::from(at)..usize::from(at + plain.len())).is_err() {
+            return self.drop(packet, from, packet::DropReason::FrameTruncated);
+        }
+        touch_up(packet.data_mut(), &plain, child.entry.mss);
+        let marks = InnerMarks { traffic_class: plain.traffic_class(), dont_fragment: plain.dont_fragment() };
+        let next_header = if plain.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
+        let inner = EncapInner { len: plain.len(), padded: plain.len(), next_header, marks };
+        let laying = Laying { packet, from, child, inner, pieces: Pieces::Policy };
+        self.lay_out(tables, &mut burst.onward, laying, tx);
+    }
+
+    /// The station that a decapsulated packet goes to in clear, if that is remembered and it can go there as it is.
+    #[inline]
+    pub(super) fn station_of<'t>(
+        &self,
+        tables: &'t Tables,
+        remembered: Option<Remembered>,
+        plain: &Plain,
+    ) -> Option<(&'t Interface, MacAddr)> {
+        match self.way_of(tables, remembered, plain)? {
+            Express::Forward(interface, mac) if !self.scribe.is_awake() => Some((interface, mac)),
+            Express::Forward(..) | Express::Seal(_) => None,
+        }
+    }
+
+    /// Sends a plain packet in clear.
+    #[inline]
+    pub(super) fn forward_plain(
+        &mut self,
+        ready: Ready<B>,
+        egress: &Interface,
+        mac: MacAddr,
+        tx: &mut impl Transmit<B>,
+    ) {
+        let Ready { mut packet, part, from, plain, mss } = ready;
+        if packet.keep(part).is_err() {
+            return self.drop(packet, Some(from), packet::DropReason::FrameTruncated);
+        }
+        touch_up(packet.data_mut(), &plain, mss);
+        self.frame(packet, Some(from), egress, mac, tx);
+    }
+
+    /// Remembers what was decided about a flow, where the next packet of it can do without asking.
+    #[inline]
+    pub(super) fn remember(
+        &mut self,
+        tables: &Tables,
+        flow: &Flow,
+        origin: Origin,
+        outcome: &Outcome<'_, crypto::Key>,
+    ) {
+        let what = match outcome {
+            Outcome::Encapsulate(child) => Remembered::Seal(child.entry.spi),
+            Outcome::Forward(egress) => match tables.neighbours.lookup(egress.interface.id, egress.neighbour)
+            {
+                Some(known) if known.state == NeighbourState::Reachable => {
+                    Remembered::Forward(egress.interface.id, known.mac)
+                }
+                _ => return,
+            },
+            _ => return,
+        };
+        if let Some(key) = FlowKey::of(flow, origin) {
+            self.flows.remember(key, tables.version(), what);
+        }
+    }
+}
+
+/// A remembered way that this worker can take.
+enum Express<'t> {
+    Seal(Child<'t, crypto::Key>),
+    Forward(&'t Interface, MacAddr),
+}
+
+#[inline]
+fn interface_of<'t>(
+    tables: &'t Tables,
+    port: PortId,
+    vlan: Option<VlanId>,
+    seen: &mut Seen<'t>,
+) -> Option<&'t Interface> {
+    match *seen {
+        Some((same_port, same_vlan, interface)) if same_port == port && same_vlan == vlan => Some(interface),
+        _ => {
+            let interface = tables.interface_on(port, vlan)?;
+            *seen = Some((port, vlan, interface));
+            Some(interface)
+        }
+    }
+}
+
+/// Finishes a checksum that the sender left to a device; without effect on one that is finished.
+#[cold]
+fn complete(packet: &mut [u8]) {
+    if let Ok(flow) = Flow::parse(packet) {
+        unfinished::complete(packet, &flow);
+    }
+}
+
+/// What each router on the way changes in a packet.
+#[inline]
+fn touch_up(packet: &mut [u8], plain: &Plain, mss: u16) {
+    packet::headers::decrement_hop_limit(packet);
+    if plain.protocol() == protocol::TCP {
+        clamp_segment(packet, plain.header_len(), plain.is_v4(), mss);
+    }
+}
