@@ -122,8 +122,7 @@ impl Cli {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     if cli.engines {
-        engines::print();
-        return Ok(());
+        return engines::print();
     }
     if cli.rate.is_asked() {
         let suites = cli.suite.iter().map(|suite| suite.suite()).collect::<Result<Vec<_>>>()?;

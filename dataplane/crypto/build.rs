@@ -5,7 +5,8 @@
 
 use std::{env, path::Path};
 
-const SHIM: &str = "shim/ipsec_mb.c";
+const SHIM: &str = "shim";
+const SOURCES: [&str; 3] = ["shim/keys.c", "shim/jobs.c", "shim/etm.c"];
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(ipsec_mb)");
@@ -22,7 +23,7 @@ fn main() {
         return;
     }
     let mut shim = cc::Build::new();
-    shim.file(SHIM).std("c11").opt_level(2).warnings(true);
+    shim.files(SOURCES).std("c11").opt_level(2).warnings(true);
     if let Some(include) = include {
         shim.include(include);
     }

@@ -9,12 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A manager (IMB_MGR). Used by one thread at a time. */
-typedef struct IMB_MGR emb_manager;
+/* Jobs of one call at most. */
+#define EMB_BATCH 64
 
-/* Schedules, opaque to Rust; both want 64-byte alignment and must not move. */
-typedef struct gcm_key_data emb_gcm_key;
-typedef struct emb_etm_key emb_etm_key;
+/* The library's manager and room for a batch. Used by one thread at a time. */
+typedef struct emb_manager emb_manager;
 
 /* Our own numbers: those of IKEv2 transforms. */
 enum emb_cipher {
@@ -23,38 +22,44 @@ enum emb_cipher {
         EMB_NULL = 11,
         EMB_AES_CBC = 12,
         EMB_AES_CTR = 13,
+        EMB_AES_GCM_8 = 18,
+        EMB_AES_GCM_12 = 19,
+        EMB_AES_GCM = 20,
+        EMB_AES_GMAC = 21,
         EMB_CHACHA20_POLY1305 = 28
 };
 enum emb_mac { EMB_NO_MAC = 0, EMB_MD5 = 1, EMB_SHA1 = 2, EMB_SHA256 = 12, EMB_SHA384 = 13, EMB_SHA512 = 14 };
 
-/* One AES-GCM packet, in place; or one AES-GMAC packet, whose data is authenticated only. */
-struct emb_gcm_job {
-        const emb_gcm_key *key;
-        uint8_t *data;
-        uint64_t len;
-        const uint8_t *nonce; /* 12 bytes */
-        const uint8_t *aad;
-        uint64_t aad_len;
-        uint8_t *tag;     /* 16 bytes, written in both directions */
-        uint64_t key_len; /* 16, 24 or 32 */
-        size_t owner;     /* Rust's */
+/* What a key is made of. */
+struct emb_material {
+        int cipher;
+        int mac; /* EMB_NO_MAC with an AEAD */
+        const uint8_t *key;
+        size_t key_len;
+        const uint8_t *mac_key; /* no longer than the hash's block */
+        size_t mac_key_len;
 };
 
-/* One cipher and MAC packet, in place; ChaCha20-Poly1305 is both. Offsets count from `data`. */
-struct emb_etm_job {
-        const emb_etm_key *key;
-        uint8_t *data;
-        uint64_t cipher_at;
-        uint64_t cipher_len; /* whole blocks, but for counter mode */
-        uint64_t mac_at;
-        uint64_t mac_len;
-        const uint8_t *aad; /* ChaCha20-Poly1305: authenticated before the rest */
-        uint64_t aad_len;
-        const uint8_t *iv;
-        uint8_t *tag; /* written in both directions */
-        uint64_t tag_len;
-        uint64_t done; /* set to 1 when complete */
-        size_t owner;  /* Rust's */
+/* What a job needs of its key: the first fields of a Rust structure. */
+struct emb_key {
+        const void *schedule; /* as emb_expand made it */
+        uint8_t call;         /* as emb_call says; 0 for a key of another engine */
+        uint8_t icv_len;      /* 8, 12, 16, 24 or 32 bytes */
+};
+
+enum emb_status { EMB_PENDING, EMB_OK, EMB_FAILED };
+
+/* One packet, in place. Offsets count from `buffer`, and Rust has checked them. */
+struct emb_job {
+        uint8_t *buffer;
+        const struct emb_key *key;
+        uint8_t nonce[16]; /* or the first block of CBC or counter mode */
+        uint8_t aad[12];   /* with a MAC: what is authenticated as if it followed the data */
+        uint16_t cipher_at;
+        uint16_t cipher_len; /* whole blocks of CBC */
+        uint16_t tag_at;
+        uint8_t aad_len; /* with a MAC: 0 or 4 */
+        uint8_t status;  /* a greater one than EMB_FAILED: not to be touched */
 };
 
 /* A manager for the best instruction set of this processor, or NULL. `*error` says why. */
@@ -65,25 +70,24 @@ void emb_manager_free(emb_manager *manager);
 const char *emb_version(void);
 const char *emb_arch(const emb_manager *manager);
 
-/* Whether Rust's idea of the two job structures has the right sizes. */
-int emb_job_sizes_match(size_t gcm, size_t etm);
+/* Whether Rust's idea of a job has the right size. */
+int emb_job_size_matches(size_t size);
 
-size_t emb_gcm_key_size(void);
-size_t emb_etm_key_size(void);
+/* Which functions do it: the `call` of a key. 0 if there is no such pair. */
+uint8_t emb_call(const struct emb_material *material);
 
-/* Expands 16, 24 or 32 bytes of AES key. */
-void emb_gcm_expand(emb_manager *manager, emb_gcm_key *out, const uint8_t *key, size_t len);
+/* Bytes of a schedule, which wants 64-byte alignment and must not move. */
+size_t emb_schedule_size(const emb_manager *manager, const struct emb_material *material);
 
-/* Expands a cipher key and a MAC key no longer than the hash's block; 0, or -1 if there is no such pair.
- * ChaCha20-Poly1305 goes with EMB_NO_MAC. */
-int emb_etm_expand(emb_manager *manager, emb_etm_key *out, int cipher, const uint8_t *key, size_t len, int mac,
-                   const uint8_t *mac_key, size_t mac_key_len);
+/* The cache lines of a schedule that a packet of a few hundred bytes needs, a bit each. */
+uint64_t emb_schedule_lines(const emb_manager *manager, const struct emb_material *material);
 
-/* Every job is complete on return. */
-void emb_gcm_seal(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
-void emb_gcm_open(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
-void emb_gmac_tag(emb_manager *manager, const struct emb_gcm_job *jobs, size_t count);
-void emb_etm_seal(emb_manager *manager, struct emb_etm_job *jobs, size_t count);
-void emb_etm_open(emb_manager *manager, struct emb_etm_job *jobs, size_t count);
+/* Expands key material for which there is a call into `out`, which is zeroed. */
+void emb_expand(emb_manager *manager, const struct emb_material *material, void *out);
+
+/* Do the pending jobs whose keys have a call, and set their status. Give the number of jobs that are not EMB_OK
+ * then. A job that fails may hold plaintext: its buffer is to be wiped. */
+size_t emb_seal(emb_manager *manager, struct emb_job *jobs, size_t count);
+size_t emb_open(emb_manager *manager, struct emb_job *jobs, size_t count);
 
 #endif

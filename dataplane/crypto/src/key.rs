@@ -1,6 +1,6 @@
 //! Expanded keys.
 
-use std::fmt;
+use std::{fmt, ptr::NonNull};
 
 use crate::{
     backend::BackendError,
@@ -22,23 +22,36 @@ pub struct KeyMaterial<'a> {
 ///
 /// The schedule sits in the memory given to [`Backend::expand`](crate::Backend::expand) and is
 /// zeroized when the key is dropped.
+#[repr(C)]
 pub struct Key {
-    pub(crate) suite: Suite,
-    /// The suite's, looked up once.
-    pub(crate) sizes: Sizes,
-    /// First part of the nonce of an AEAD or of counter mode.
-    pub(crate) salt: [u8; 4],
-    pub(crate) schedule: Schedule,
+    /// First, where the C shim finds it.
+    pub(crate) traits: Traits,
+    schedule: Schedule,
 }
 
-/// What each packet needs to know of the suite.
+/// What each packet needs to know of its key: `struct emb_key`, and what the shim does not read.
 #[derive(Clone, Copy)]
-pub(crate) struct Sizes {
-    pub(crate) iv_len: usize,
-    pub(crate) icv_len: usize,
-    pub(crate) block: usize,
+#[repr(C)]
+pub(crate) struct Traits {
+    start: NonNull<u8>,
+    /// The shim's number for what to do; 0 if it has nothing to do with the key.
+    call: u8,
+    pub(crate) icv_len: u8,
+    pub(crate) iv_len: u8,
+    /// What the encrypted part is a multiple of, less one.
+    block_mask: u8,
+    /// First part of the nonce of an AEAD or of counter mode, as it stands in memory.
+    pub(crate) salt: u32,
+    /// The cache lines of the schedule that a packet of a few hundred bytes needs, a bit each.
+    lines: u64,
     pub(crate) mode: Mode,
+    suite: Suite,
 }
+
+// SAFETY: `start` points into the schedule, which may go to any thread and be shared among them.
+unsafe impl Send for Key {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Key {}
 
 /// What the back-ends make of a key.
 pub(crate) enum Schedule {
@@ -46,7 +59,14 @@ pub(crate) enum Schedule {
     Portable(Boxed<portable::Schedule>),
     /// Opaque bytes laid out by the C shim.
     #[cfg(ipsec_mb)]
-    IpsecMb(Block),
+    IpsecMb {
+        /// The bytes.
+        block: Block,
+        /// The shim's number for what to do with them.
+        call: u8,
+        /// Its cache lines that most packets need.
+        lines: u64,
+    },
 }
 
 /// Why a key could not be expanded.
@@ -94,32 +114,47 @@ impl KeyMaterial<'_> {
 
 impl Key {
     pub(crate) fn new(suite: Suite, salt: [u8; 4], schedule: Schedule) -> Key {
-        let sizes = Sizes {
-            iv_len: suite.iv_len(),
-            icv_len: suite.icv_len(),
-            block: suite.block_len(),
-            mode: suite.cipher().mode(),
+        let (call, lines) = match &schedule {
+            Schedule::Portable(schedule) => (0, first_lines(schedule.block().len())),
+            #[cfg(ipsec_mb)]
+            Schedule::IpsecMb { call, lines, .. } => (*call, *lines),
         };
-        Key { suite, sizes, salt, schedule }
+        let byte = |len: usize| u8::try_from(len).expect("no suite has longer parts");
+        let traits = Traits {
+            start: schedule.block().start(),
+            call,
+            icv_len: byte(suite.icv_len()),
+            iv_len: byte(suite.iv_len()),
+            block_mask: byte(suite.block_len() - 1),
+            salt: u32::from_le_bytes(salt),
+            lines,
+            mode: suite.cipher().mode(),
+            suite,
+        };
+        Key { traits, schedule }
     }
 
     /// The suite this key is for.
     #[inline]
     #[must_use]
     pub fn suite(&self) -> Suite {
-        self.suite
+        self.traits.suite
     }
 
-    /// Asks the processor to fetch the start of the schedule; 4 to 8 packets ahead pays.
+    /// Asks the processor to fetch what a packet of a few hundred bytes needs of the schedule; 4 to 8 packets
+    /// ahead pays.
     #[inline]
     pub fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let start = self.block().start().as_ptr().cast::<i8>();
-            for line in 0..4 {
+            let start = self.traits.start.as_ptr().cast::<i8>();
+            let mut lines = self.traits.lines;
+            while lines != 0 {
+                let at = start.wrapping_add(64 * lines.trailing_zeros() as usize);
                 // SAFETY: a prefetch of any address only hints; SSE is part of x86-64.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line)) };
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+                lines &= lines - 1;
             }
         }
     }
@@ -127,16 +162,38 @@ impl Key {
     /// Bytes that the schedule takes of the key memory.
     #[must_use]
     pub fn memory_len(&self) -> usize {
-        self.block().len()
+        self.schedule.block().len()
     }
 
+    /// What its back-end made of it.
+    #[inline]
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+}
+
+impl Traits {
+    /// Whether the cipher takes so many bytes: whole blocks, and at least one.
+    #[inline]
+    pub(crate) fn takes(&self, len: u16) -> bool {
+        let mask = u16::from(self.block_mask);
+        len & mask == 0 && (mask == 0 || len != 0)
+    }
+}
+
+impl Schedule {
     fn block(&self) -> &Block {
-        match &self.schedule {
+        match self {
             Schedule::Portable(schedule) => schedule.block(),
             #[cfg(ipsec_mb)]
-            Schedule::IpsecMb(block) => block,
+            Schedule::IpsecMb { block, .. } => block,
         }
     }
+}
+
+/// The first lines of so many bytes, a bit each: eight at most.
+fn first_lines(len: usize) -> u64 {
+    (1 << len.div_ceil(64).min(8)) - 1
 }
 
 impl From<OutOfMemory> for KeyError {
@@ -156,6 +213,6 @@ impl fmt::Debug for KeyMaterial<'_> {
 impl fmt::Debug for Key {
     /// The suite and a length only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}, {} bytes)", self.suite, self.memory_len())
+        write!(f, "Key({}, {} bytes)", self.suite(), self.memory_len())
     }
 }

@@ -62,10 +62,10 @@ impl Context for PortableContext {
 fn run(jobs: &mut [Job<'_>], each: fn(&Schedule, &mut Job<'_>) -> Status) {
     for job in jobs.iter_mut().filter(|job| job.is_pending()) {
         let key: &Key = job.key;
-        let status = match &key.schedule {
+        let status = match key.schedule() {
             key::Schedule::Portable(schedule) => each(schedule, job),
             #[cfg(ipsec_mb)]
-            key::Schedule::IpsecMb(_) => Status::WrongBackend,
+            key::Schedule::IpsecMb { .. } => Status::WrongBackend,
         };
         job.finish(status);
     }

@@ -53,6 +53,7 @@ pub enum Cipher {
 
 /// How a cipher works, whatever its key length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Mode {
     /// No encryption.
     Null,

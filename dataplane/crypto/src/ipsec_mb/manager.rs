@@ -1,20 +1,18 @@
 //! A safe owner of the library's manager.
 
 use std::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{CStr, c_char},
     fmt,
     ptr::{self, NonNull},
 };
 
-use super::{
-    Call, call,
-    ffi::{self, EtmJob, GcmJob, RawManager},
-};
+use super::ffi::{self, Material, RawManager};
 use crate::{
     backend::BackendError,
-    key::KeyError,
+    job::Job,
+    key::{KeyError, KeyMaterial, Schedule},
     memory::{Block, KeyMemory},
-    suite::{Integrity, Suite},
+    suite::Suite,
 };
 
 /// An `IMB_MGR`, set up for this processor.
@@ -28,7 +26,7 @@ unsafe impl Send for Manager {}
 
 impl Manager {
     pub(super) fn new() -> Result<Manager, BackendError> {
-        if ffi::emb_job_sizes_match(size_of::<GcmJob>(), size_of::<EtmJob>()) == 0 {
+        if ffi::emb_job_size_matches(size_of::<Job<'_>>()) == 0 {
             return Err(BackendError::Setup("the shim was built for other structures".to_owned()));
         }
         let mut error = ptr::null();
@@ -46,82 +44,43 @@ impl Manager {
         unsafe { text(ffi::emb_arch(self.raw.as_ptr())) }
     }
 
-    /// Expands keys of the right lengths for `suite`.
+    /// Expands keys of the right lengths for `suite`; the salt is cut off.
     pub(super) fn expand(
         &mut self,
         suite: Suite,
-        encryption: &[u8],
-        authentication: &[u8],
+        keys: &KeyMaterial<'_>,
         memory: &KeyMemory,
-    ) -> Result<Block, KeyError> {
-        match call(suite.cipher()) {
-            Call::Gcm | Call::Gmac => self.expand_gcm(encryption, memory),
-            Call::Jobs => self.expand_etm(suite, encryption, authentication, memory),
+    ) -> Result<Schedule, KeyError> {
+        let material = Material::new(suite, keys);
+        let call = ffi::emb_call(&material);
+        if call == 0 {
+            return Err(BackendError::Setup(format!("it has no {suite}")).into());
         }
+        let raw = self.raw.as_ptr();
+        // SAFETY: the manager is live; the shim takes any material for which there is a call.
+        let (size, lines) =
+            unsafe { (ffi::emb_schedule_size(raw, &material), ffi::emb_schedule_lines(raw, &material)) };
+        let block = Block::new(size, 64, memory)?;
+        // SAFETY: the block is as large and aligned as the shim asks, zeroed, and never moves; the keys have
+        // the lengths of the material.
+        unsafe { ffi::emb_expand(raw, &material, block.start().as_ptr()) };
+        Ok(Schedule::IpsecMb { block, call, lines })
     }
 
-    fn expand_gcm(&mut self, key: &[u8], memory: &KeyMemory) -> Result<Block, KeyError> {
-        let block = Block::new(ffi::emb_gcm_key_size(), 64, memory)?;
-        // SAFETY: the block is as large and aligned as the shim asks; `key` has 16, 24 or 32 bytes.
-        unsafe { ffi::emb_gcm_expand(self.raw.as_ptr(), block.start().as_ptr(), key.as_ptr(), key.len()) };
-        Ok(block)
+    /// Encrypts and authenticates the pending jobs, at most [`BATCH`](ffi::BATCH). The number of jobs that are not
+    /// [`Ok`](crate::Status::Ok) then; the buffer of one that has failed is still to be wiped.
+    pub(super) fn seal(&mut self, jobs: &mut [Job<'_>]) -> usize {
+        assert!(jobs.len() <= ffi::BATCH, "the shim has no room for more");
+        // SAFETY: a job's spans lie in its buffer, which is borrowed mutably with it, unless it is not pending;
+        // a key with a call has a schedule that the shim made for that call.
+        unsafe { ffi::emb_seal(self.raw.as_ptr(), jobs.as_mut_ptr(), jobs.len()) }
     }
 
-    fn expand_etm(
-        &mut self,
-        suite: Suite,
-        key: &[u8],
-        mac_key: &[u8],
-        memory: &KeyMemory,
-    ) -> Result<Block, KeyError> {
-        let block = Block::new(ffi::emb_etm_key_size(), 64, memory)?;
-        let (cipher, _) = suite.cipher().transform();
-        // SAFETY: the block is as large and aligned as the shim asks and never moves; the shim reads
-        // both keys in the lengths given and refuses a length that it does not expect.
-        let refused = unsafe {
-            ffi::emb_etm_expand(
-                self.raw.as_ptr(),
-                block.start().as_ptr(),
-                c_int::from(cipher),
-                key.as_ptr(),
-                key.len(),
-                c_int::from(suite.integrity().map_or(0, Integrity::transform)),
-                mac_key.as_ptr(),
-                mac_key.len(),
-            )
-        };
-        match refused {
-            0 => Ok(block),
-            _ => Err(BackendError::Setup(format!("it has no {suite}")).into()),
-        }
-    }
-
-    /// Encrypts and computes tags.
-    ///
-    /// # Safety
-    ///
-    /// Every pointer of the jobs is valid for its length, and nothing else uses the bytes meanwhile.
-    pub(super) unsafe fn seal(&mut self, gcm: &[GcmJob], gmac: &[GcmJob], etm: &mut [EtmJob]) {
-        // SAFETY: the slices are what they say; their pointers are by this function's contract.
-        unsafe {
-            ffi::emb_gcm_seal(self.raw.as_ptr(), gcm.as_ptr(), gcm.len());
-            ffi::emb_gmac_tag(self.raw.as_ptr(), gmac.as_ptr(), gmac.len());
-            ffi::emb_etm_seal(self.raw.as_ptr(), etm.as_mut_ptr(), etm.len());
-        }
-    }
-
-    /// Computes tags and decrypts.
-    ///
-    /// # Safety
-    ///
-    /// As for [`seal`](Self::seal).
-    pub(super) unsafe fn open(&mut self, gcm: &[GcmJob], gmac: &[GcmJob], etm: &mut [EtmJob]) {
+    /// Checks tags and decrypts; otherwise as [`seal`](Self::seal).
+    pub(super) fn open(&mut self, jobs: &mut [Job<'_>]) -> usize {
+        assert!(jobs.len() <= ffi::BATCH, "the shim has no room for more");
         // SAFETY: as for `seal`.
-        unsafe {
-            ffi::emb_gcm_open(self.raw.as_ptr(), gcm.as_ptr(), gcm.len());
-            ffi::emb_gmac_tag(self.raw.as_ptr(), gmac.as_ptr(), gmac.len());
-            ffi::emb_etm_open(self.raw.as_ptr(), etm.as_mut_ptr(), etm.len());
-        }
+        unsafe { ffi::emb_open(self.raw.as_ptr(), jobs.as_mut_ptr(), jobs.len()) }
     }
 }
 

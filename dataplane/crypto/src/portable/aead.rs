@@ -83,9 +83,9 @@ fn init<A: KeyInit>(key: &[u8]) -> A {
 }
 
 fn seal<A: AeadInOut>(key: &A, job: &mut Job<'_>) -> Status {
-    let aad = job.aad;
+    let (aad, aad_len) = job.aad().bytes();
     let Some((nonce, data, tag)) = parts::<A>(job) else { return Status::BadLength };
-    match key.encrypt_inout_detached(&nonce, aad.as_slice(), data.into()) {
+    match key.encrypt_inout_detached(&nonce, &aad[..aad_len], data.into()) {
         Ok(made) => {
             tag.copy_from_slice(&made);
             Status::Ok
@@ -95,10 +95,10 @@ fn seal<A: AeadInOut>(key: &A, job: &mut Job<'_>) -> Status {
 }
 
 fn open<A: AeadInOut>(key: &A, job: &mut Job<'_>) -> Status {
-    let aad = job.aad;
+    let (aad, aad_len) = job.aad().bytes();
     let Some((nonce, data, tag)) = parts::<A>(job) else { return Status::BadLength };
     let Ok(tag) = aes_gcm::aead::Tag::<A>::try_from(&*tag) else { return Status::BadLength };
-    match key.decrypt_inout_detached(&nonce, aad.as_slice(), data.into(), &tag) {
+    match key.decrypt_inout_detached(&nonce, &aad[..aad_len], data.into(), &tag) {
         Ok(()) => Status::Ok,
         Err(_) => Status::AuthFailed,
     }
@@ -106,7 +106,8 @@ fn open<A: AeadInOut>(key: &A, job: &mut Job<'_>) -> Status {
 
 /// Nonce, encrypted part and tag.
 fn parts<'j, A: AeadInOut>(job: &'j mut Job<'_>) -> Option<(Nonce<A>, &'j mut [u8], &'j mut [u8])> {
-    let nonce = Nonce::<A>::try_from(&job.nonce[..12]).ok()?;
-    let (head, tail) = job.buffer.split_at_mut_checked(job.tag_at)?;
-    Some((nonce, head.get_mut(job.cipher.clone())?, tail.get_mut(..A::TagSize::USIZE)?))
+    let nonce = Nonce::<A>::try_from(&job.nonce()[..12]).ok()?;
+    let encrypted = job.encrypted();
+    let (data, tag) = job.parts();
+    Some((nonce, data.get_mut(encrypted)?, tag.get_mut(..A::TagSize::USIZE)?))
 }

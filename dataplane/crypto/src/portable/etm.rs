@@ -22,7 +22,6 @@ pub(crate) struct EtmKey {
     cipher: BlockKey,
     mode: Mode,
     mac: MacKey,
-    icv_len: usize,
 }
 
 /// Round keys, for both directions.
@@ -48,21 +47,21 @@ impl EtmKey {
             cipher: BlockKey::new(cipher, encryption),
             mode: cipher.mode(),
             mac: MacKey::new(mac, authentication),
-            icv_len: mac.icv_len(),
         }
     }
 
     pub(super) fn seal(&self, job: &mut Job<'_>) -> Status {
-        let esn_high = job.esn_high;
         self.crypt(Direction::Encrypt, job);
-        let (data, tail) = job.buffer.split_at_mut(job.tag_at);
-        self.mac.write(data, esn_bytes(&esn_high), &mut tail[..self.icv_len]);
+        let (esn_high, esn_len) = job.aad().bytes();
+        let (data, tag) = job.parts();
+        self.mac.write(data, &esn_high[..esn_len], tag);
         Status::Ok
     }
 
     pub(super) fn open(&self, job: &mut Job<'_>) -> Status {
-        let (data, tail) = job.buffer.split_at(job.tag_at);
-        if !self.mac.verify(data, esn_bytes(&job.esn_high), &tail[..self.icv_len]) {
+        let (esn_high, esn_len) = job.aad().bytes();
+        let (data, tag) = job.parts();
+        if !self.mac.verify(data, &esn_high[..esn_len], tag) {
             return Status::AuthFailed;
         }
         self.crypt(Direction::Decrypt, job);
@@ -72,17 +71,13 @@ impl EtmKey {
 
 impl EtmKey {
     fn crypt(&self, direction: Direction, job: &mut Job<'_>) {
-        let data = &mut job.buffer[job.cipher.clone()];
+        let (nonce, encrypted) = (job.nonce(), job.encrypted());
+        let data = &mut job.parts().0[encrypted];
         match self.mode {
-            Mode::Ctr => self.cipher.count(&job.nonce, data),
-            _ => self.cipher.chain(direction, &job.nonce, data),
+            Mode::Ctr => self.cipher.count(&nonce, data),
+            _ => self.cipher.chain(direction, &nonce, data),
         }
     }
-}
-
-/// The high half of an extended sequence number, which follows the data (RFC 4303 section 2.8).
-fn esn_bytes(high: &Option<[u8; 4]>) -> &[u8] {
-    high.as_ref().map_or(&[], |high| high)
 }
 
 impl BlockKey {

@@ -9,8 +9,6 @@ use subtle::ConstantTimeEq;
 
 use crate::job::{Job, Status};
 
-/// Bytes of tag.
-const TAG: usize = 16;
 /// Bytes of explicit IV, in front of the payload.
 const IV: usize = 8;
 /// SPI, extended sequence number and IV, in whole blocks.
@@ -44,23 +42,25 @@ impl GmacKey {
     }
 
     pub(super) fn seal(&self, job: &mut Job<'_>) -> Status {
-        let Some(made) = self.tag(job) else { return Status::BadLength };
-        job.buffer[job.tag_at..][..TAG].copy_from_slice(&made);
+        let made = self.tag(job);
+        job.parts().1.copy_from_slice(&made);
         Status::Ok
     }
 
     pub(super) fn open(&self, job: &mut Job<'_>) -> Status {
-        let Some(made) = self.tag(job) else { return Status::BadLength };
-        match job.buffer[job.tag_at..][..TAG].ct_eq(&made).into() {
+        let made = self.tag(job);
+        match job.parts().1.ct_eq(&made).into() {
             true => Status::Ok,
             false => Status::AuthFailed,
         }
     }
 
-    /// The tag of SPI, sequence number, IV and payload. `None` without room for an IV.
-    fn tag(&self, job: &Job<'_>) -> Option<Block> {
-        let aad = job.aad.as_slice();
-        let body = &job.buffer[job.cipher.start.checked_sub(IV)?..job.tag_at];
+    /// The tag of SPI, sequence number, IV and payload.
+    fn tag(&self, job: &mut Job<'_>) -> Block {
+        let (nonce, (aad, aad_len)) = (job.nonce(), job.aad().bytes());
+        let aad = &aad[..aad_len];
+        let start = job.encrypted().start - IV;
+        let body = &job.parts().0[start..];
         // 1. Whole blocks of what is in two places, then the rest of the packet.
         let mut head = [0; HEAD];
         let (joined, rest) = body.split_at(body.len().min(HEAD - aad.len()));
@@ -76,11 +76,11 @@ impl GmacKey {
         let mut tag = hash.finalize();
         // 3. Masked with the encrypted first counter.
         let mut mask = Block::default();
-        mask[..12].copy_from_slice(&job.nonce[..12]);
+        mask[..12].copy_from_slice(&nonce[..12]);
         mask[15] = 1;
         self.cipher.encrypt(&mut mask);
         tag.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-        Some(tag)
+        tag
     }
 }
 
