@@ -11,7 +11,7 @@ use packet::tables::{Egress, Interface};
 use packet::{InterfaceId, PortId, VrfId};
 
 use super::early::EarlyPacket;
-use crate::shared::{FromAgent, Handoff};
+use crate::shared::{FromAgent, Handoff, Tables};
 
 /// Packets in one burst.
 pub const BURST: usize = 64;
@@ -48,11 +48,9 @@ impl From<&Flow> for Outer {
     }
 }
 
-/// An ESP packet on its way through decryption.
+/// What is known of an ESP packet on its way through decryption.
 #[derive(Debug)]
-pub(super) struct Opening<'t, B> {
-    /// Starts at the outer IP header.
-    pub(super) packet: B,
+pub(super) struct Opening<'t> {
     pub(super) interface: &'t Interface,
     pub(super) outer: Outer,
     /// The outer UDP source port.
@@ -159,20 +157,44 @@ impl Way<'_> {
 pub(super) struct Onward<'t, B> {
     pub(super) sealing: ArrayVec<Sealing<'t, B>, BURST>,
     pub(super) sending: ArrayVec<Sending<'t, B>, BURST>,
+    /// The interface that the packet before left by, most often that of the next one.
+    pub(super) egress: Option<&'t Interface>,
+}
+
+impl<'t, B> Onward<'t, B> {
+    /// The interface by which packets are to leave.
+    #[inline]
+    pub(super) fn interface(&mut self, tables: &'t Tables, id: InterfaceId) -> Option<&'t Interface> {
+        match self.egress {
+            Some(same) if same.id == id => Some(same),
+            _ => {
+                self.egress = tables.interface(id);
+                self.egress
+            }
+        }
+    }
+}
+
+/// ESP packets, each of which starts at the outer IP header, and beside them what is known of them: that stays where
+/// it is while the packets go on.
+#[derive(Debug)]
+pub(super) struct Openings<'t, B> {
+    pub(super) packets: ArrayVec<B, BURST>,
+    pub(super) cards: ArrayVec<Opening<'t>, BURST>,
 }
 
 /// All arrays of one burst.
 #[derive(Debug)]
 pub(super) struct Burst<'t, B> {
-    pub(super) opening: ArrayVec<Opening<'t, B>, BURST>,
+    pub(super) opening: Openings<'t, B>,
     pub(super) onward: Onward<'t, B>,
 }
 
 impl<B> Burst<'_, B> {
     pub(super) fn new() -> Self {
         Self {
-            opening: ArrayVec::new(),
-            onward: Onward { sealing: ArrayVec::new(), sending: ArrayVec::new() },
+            opening: Openings { packets: ArrayVec::new(), cards: ArrayVec::new() },
+            onward: Onward { sealing: ArrayVec::new(), sending: ArrayVec::new(), egress: None },
         }
     }
 }

@@ -20,16 +20,15 @@ use packet::tables::{Interface, Role};
 use packet::{InterfaceId, MacAddr, PortId, VlanId, unfinished};
 
 use super::buffer::Buffer;
-use super::burst::{Arrival, BURST, Burst, Incoming, Outer, Past, Pieces};
+use super::burst::{Arrival, BURST, Burst, Incoming, Onward, Outer, Past, Pieces};
 use super::flows::{Place, Remembered};
 use super::outbound::{Laying, clamp_segment};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
 use crate::shared::{PortFacts, Tables};
 
-/// A plain packet from an inside interface.
-struct Card<'t, B> {
-    frame: B,
+/// What is known of a plain packet from an inside interface.
+struct Card<'t> {
     port: PortId,
     interface: &'t Interface,
     /// Offset of the IP header.
@@ -37,6 +36,13 @@ struct Card<'t, B> {
     plain: Plain,
     place: Place,
     remembered: Option<Remembered>,
+    express: Option<Express<'t>>,
+}
+
+/// Plain packets from inside, and beside them what is known of them.
+struct Cards<'t, B> {
+    frames: ArrayVec<B, BURST>,
+    cards: ArrayVec<Card<'t>, BURST>,
 }
 
 /// A plain packet on its way out in clear.
@@ -46,7 +52,6 @@ pub(super) struct Ready<B> {
     pub(super) part: Range<usize>,
     /// Where it came in.
     pub(super) from: InterfaceId,
-    pub(super) plain: Plain,
     /// The TCP MSS over IPv4 to clamp to; 0 for none.
     pub(super) mss: u16,
 }
@@ -67,7 +72,7 @@ impl<B: Buffer> Pipeline<B> {
             return;
         }
         arrivals.iter().for_each(Arrival::prefetch);
-        let mut cards = ArrayVec::<Card<'t, B>, BURST>::new();
+        let mut cards = Cards { frames: ArrayVec::new(), cards: ArrayVec::new() };
         let mut incoming = ArrayVec::<Incoming<'t, B>, BURST>::new();
         let mut rest = ArrayVec::<Arrival<B>, BURST>::new();
         let mut seen = None;
@@ -95,7 +100,7 @@ impl<B: Buffer> Pipeline<B> {
         port: PortId,
         mut frame: B,
         seen: &mut Seen<'t>,
-        cards: &mut ArrayVec<Card<'t, B>, BURST>,
+        cards: &mut Cards<'t, B>,
         incoming: &mut ArrayVec<Incoming<'t, B>, BURST>,
     ) -> Option<B> {
         let PortFacts { mac, offloads, .. } = &self.shared.ports[port.index()];
@@ -121,7 +126,8 @@ impl<B: Buffer> Pipeline<B> {
                 let place = self.flows.place(&plain.key);
                 #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
                 let at = at as u16;
-                cards.push(Card { frame, port, interface, at, plain, place, remembered: None });
+                cards.frames.push(frame);
+                cards.cards.push(Card { port, interface, at, plain, place, remembered: None, express: None });
             }
             Role::Outside => {
                 let (src, dst) = plain.key.addresses();
@@ -150,14 +156,17 @@ impl<B: Buffer> Pipeline<B> {
         burst: &mut Burst<'t, B>,
         incoming: &mut ArrayVec<Incoming<'t, B>, BURST>,
     ) {
+        let mut found = ArrayVec::<_, BURST>::new();
         for incoming in &*incoming {
-            if let SpiLookup::Sa(entry, sa) = tables.sad().lookup_inbound(incoming.esp.spi) {
-                dpdk::prefetch(sa);
+            let sa = tables.sad().lookup_inbound(incoming.esp.spi);
+            if let SpiLookup::Sa(entry, sa) = &sa {
+                dpdk::prefetch(*sa);
                 entry.template.as_deref().inspect(|template| dpdk::prefetch(*template));
             }
+            found.push(sa);
         }
-        for incoming in incoming.drain(..) {
-            self.find_sa(tables, &mut burst.opening, incoming);
+        for (incoming, found) in incoming.drain(..).zip(found.drain(..)) {
+            self.lead(found, &mut burst.opening, incoming);
         }
     }
 
@@ -167,59 +176,36 @@ impl<B: Buffer> Pipeline<B> {
         &mut self,
         tables: &'t Tables,
         burst: &mut Burst<'t, B>,
-        cards: &mut ArrayVec<Card<'t, B>, BURST>,
+        cards: &mut Cards<'t, B>,
         rest: &mut ArrayVec<Arrival<B>, BURST>,
         tx: &mut impl Transmit<B>,
     ) {
+        let Cards { frames, cards } = cards;
         for card in &mut *cards {
             card.remembered = self.flows.lookup(card.place, &card.plain.key, tables.version());
             if let Some(Remembered::Seal(spi)) = card.remembered {
                 tables.sad().place(spi.value()).inspect(|place| dpdk::prefetch(*place));
             }
         }
-        for card in &*cards {
-            if let Some(Remembered::Seal(spi)) = card.remembered
-                && let Some(child) = tables.child(spi)
-            {
+        for card in &mut *cards {
+            card.express = way_of(tables, &mut burst.onward, card.remembered, &card.plain);
+            if let Some(Express::Seal(child)) = card.express {
                 dpdk::prefetch(child.sa);
                 dpdk::prefetch(child.template);
             }
         }
-        for card in cards.drain(..) {
-            match self.way_of(tables, card.remembered, &card.plain) {
-                Some(Express::Seal(child)) => self.seal_card(tables, burst, card, child, tx),
-                Some(Express::Forward(egress, mac)) => {
-                    let Card { frame, interface, at, plain, .. } = card;
-                    self.counters.rx(Some(interface.id), frame.len());
-                    let part = usize::from(at)..usize::from(at + plain.len());
-                    let ready = Ready { packet: frame, part, from: interface.id, plain, mss: 0 };
-                    self.forward_plain(ready, egress, mac, tx);
+        for (frame, card) in frames.drain(..).zip(&*cards) {
+            match card.express {
+                Some(Express::Seal(child)) if child.sa.owner() == self.index => {
+                    self.seal_card(tables, burst, frame, card, child, tx);
                 }
-                None => rest.push(Arrival::Frame { port: card.port, frame: card.frame }),
-            }
-        }
-    }
-
-    /// What is remembered, if this worker can follow it for this packet.
-    #[inline]
-    fn way_of<'t>(
-        &self,
-        tables: &'t Tables,
-        remembered: Option<Remembered>,
-        plain: &Plain,
-    ) -> Option<Express<'t>> {
-        if plain.hop_limit() <= 1 {
-            return None;
-        }
-        match remembered? {
-            Remembered::Seal(spi) => {
-                let child = tables.child(spi)?;
-                let ours = child.sa.owner() == self.index && plain.len() <= child.entry.inner_mtu;
-                ours.then_some(Express::Seal(child))
-            }
-            Remembered::Forward(interface, mac) => {
-                let interface = tables.interface(interface)?;
-                (plain.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
+                Some(Express::Forward(egress, mac)) => {
+                    self.counters.rx(Some(card.interface.id), frame.len());
+                    let part = usize::from(card.at)..usize::from(card.at + card.plain.len());
+                    let ready = Ready { packet: frame, part, from: card.interface.id, mss: 0 };
+                    self.forward_plain(ready, &card.plain, egress, mac, tx);
+                }
+                _ => rest.push(Arrival::Frame { port: card.port, frame }),
             }
         }
     }
@@ -229,18 +215,19 @@ impl<B: Buffer> Pipeline<B> {
         &mut self,
         tables: &'t Tables,
         burst: &mut Burst<'t, B>,
-        card: Card<'t, B>,
+        mut packet: B,
+        card: &Card<'t>,
         child: Child<'t, crypto::Key>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Card { frame: mut packet, interface, at, plain, .. } = card;
+        let Card { interface, at, plain, .. } = card;
         self.counters.rx(Some(interface.id), packet.len());
         let from = Some(interface.id);
         // What `at` and `len` say was read from this very frame.
-        if packet.keep(usize::from(at)..usize::from(at + plain.len())).is_err() {
+        if packet.keep(usize::from(*at)..usize::from(at + plain.len())).is_err() {
             return self.drop(packet, from, packet::DropReason::FrameTruncated);
         }
-        touch_up(packet.data_mut(), &plain, child.entry.mss);
+        touch_up(packet.data_mut(), plain, child.entry.mss);
         let marks = InnerMarks { traffic_class: plain.traffic_class(), dont_fragment: plain.dont_fragment() };
         let next_header = if plain.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
         let inner = EncapInner { len: plain.len(), padded: plain.len(), next_header, marks };
@@ -253,10 +240,11 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn station_of<'t>(
         &self,
         tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
         remembered: Option<Remembered>,
         plain: &Plain,
     ) -> Option<(&'t Interface, MacAddr)> {
-        match self.way_of(tables, remembered, plain)? {
+        match way_of(tables, onward, remembered, plain)? {
             Express::Forward(interface, mac) if !self.scribe.is_awake() => Some((interface, mac)),
             Express::Forward(..) | Express::Seal(_) => None,
         }
@@ -267,15 +255,16 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn forward_plain(
         &mut self,
         ready: Ready<B>,
+        plain: &Plain,
         egress: &Interface,
         mac: MacAddr,
         tx: &mut impl Transmit<B>,
     ) {
-        let Ready { mut packet, part, from, plain, mss } = ready;
+        let Ready { mut packet, part, from, mss } = ready;
         if packet.keep(part).is_err() {
             return self.drop(packet, Some(from), packet::DropReason::FrameTruncated);
         }
-        touch_up(packet.data_mut(), &plain, mss);
+        touch_up(packet.data_mut(), plain, mss);
         self.frame(packet, Some(from), egress, mac, tx);
     }
 
@@ -305,7 +294,31 @@ impl<B: Buffer> Pipeline<B> {
     }
 }
 
-/// A remembered way that this worker can take.
+/// What is remembered, if it can be followed for this packet.
+#[inline]
+fn way_of<'t, B>(
+    tables: &'t Tables,
+    onward: &mut Onward<'t, B>,
+    remembered: Option<Remembered>,
+    plain: &Plain,
+) -> Option<Express<'t>> {
+    if plain.hop_limit() <= 1 {
+        return None;
+    }
+    match remembered? {
+        Remembered::Seal(spi) => {
+            let child = tables.child(spi)?;
+            (plain.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
+        }
+        Remembered::Forward(interface, mac) => {
+            let interface = onward.interface(tables, interface)?;
+            (plain.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
+        }
+    }
+}
+
+/// A remembered way.
+#[derive(Clone, Copy)]
 enum Express<'t> {
     Seal(Child<'t, crypto::Key>),
     Forward(&'t Interface, MacAddr),

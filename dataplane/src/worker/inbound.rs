@@ -13,7 +13,7 @@ use packet::sad::{Charge, InboundSa, SadEntry, SpiLookup};
 use packet::{DropReason, TunnelId};
 
 use super::buffer::Buffer;
-use super::burst::{BURST, Incoming, Inner, Onward, Opening};
+use super::burst::{BURST, Incoming, Inner, Onward, Opening, Openings};
 use super::early::EarlyPacket;
 use super::express::Ready;
 use super::flows::{Place, Remembered};
@@ -28,11 +28,23 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn find_sa<'t>(
         &mut self,
         tables: &'t Tables,
-        opening: &mut ArrayVec<Opening<'t, B>, BURST>,
+        opening: &mut Openings<'t, B>,
+        incoming: Incoming<'t, B>,
+    ) {
+        let found = tables.sad().lookup_inbound(incoming.esp.spi);
+        self.lead(found, opening, incoming);
+    }
+
+    /// As [`Pipeline::find_sa`], where it was found already.
+    #[inline]
+    pub(super) fn lead<'t>(
+        &mut self,
+        found: SpiLookup<'t, crypto::Key>,
+        opening: &mut Openings<'t, B>,
         incoming: Incoming<'t, B>,
     ) {
         let from = Some(incoming.interface.id);
-        match tables.sad().lookup_inbound(incoming.esp.spi) {
+        match found {
             SpiLookup::Sa(_, sa) if sa.owner() != self.index => {
                 let work = HandoffWork::Open { largest: incoming.past.largest };
                 self.hand_over(sa.owner(), incoming.packet, from, work);
@@ -45,8 +57,8 @@ impl<B: Buffer> Pipeline<B> {
                         let Incoming { packet, interface, outer, udp_port, past, .. } = incoming;
                         self.scribe.note(&packet, || Step::Sa { spi: entry.spi, seq });
                         let largest = past.largest;
-                        opening.push(Opening {
-                            packet,
+                        opening.packets.push(packet);
+                        opening.cards.push(Opening {
                             interface,
                             outer,
                             udp_port,
@@ -99,25 +111,28 @@ impl<B: Buffer> Pipeline<B> {
     pub(super) fn open<'t>(
         &mut self,
         tables: &'t Tables,
-        opening: &mut ArrayVec<Opening<'t, B>, BURST>,
+        opening: &mut Openings<'t, B>,
         onward: &mut Onward<'t, B>,
         tx: &mut impl Transmit<B>,
     ) {
-        if opening.is_empty() {
+        let Openings { packets, cards } = opening;
+        if packets.is_empty() {
             return;
         }
         // 1. The burst's cryptography in one call.
         let mut jobs = ArrayVec::<Job<'_>, BURST>::new();
-        jobs.extend(opening.iter_mut().map(Opening::job));
+        jobs.extend(packets.iter_mut().zip(&*cards).map(|(packet, opened)| opened.job(packet)));
         self.crypto.open(&mut jobs);
         let mut statuses = ArrayVec::<Status, BURST>::new();
         statuses.extend(jobs.iter().map(Job::status));
         drop(jobs);
         // 2. Whether they are the peer's, and what they carry.
         let mut carried = ArrayVec::<_, BURST>::new();
-        for (opened, status) in opening.iter_mut().zip(statuses.drain(..)) {
-            let payload = self.authenticate(opened, status);
-            carried.push(payload.map(|payload| self.look_inside(opened, payload)));
+        for ((packet, opened), status) in packets.iter().zip(&*cards).zip(&statuses) {
+            carried.push(match self.authenticate(packet.data(), opened, *status) {
+                Ok(payload) => Ok(self.look_inside(packet.data(), opened, payload)),
+                Err(reason) => Err(reason),
+            });
         }
         // 3. What is remembered about that: asked for the whole burst before any of it is decided about, so that
         //    the packets of a flow take the same lane, in their order.
@@ -127,18 +142,24 @@ impl<B: Buffer> Pipeline<B> {
                 plain.and_then(|(place, plain)| self.flows.lookup(*place, &plain.key, tables.version()));
         }
         // 4. Where it goes.
-        for (opened, carried) in opening.drain(..).zip(carried.drain(..)) {
+        for ((packet, opened), carried) in packets.drain(..).zip(&*cards).zip(&carried) {
             match carried {
-                Ok(carried) => self.admit_opened(tables, onward, opened, carried, tx),
-                Err(reason) => self.drop_opened(opened, reason),
+                Ok(carried) => self.admit_opened(tables, onward, packet, opened, carried, tx),
+                Err(reason) => self.drop_opened(packet, opened, *reason),
             }
         }
+        cards.clear();
     }
 
     /// Everything after decryption that concerns the SA and not what it carries: the tag, replay once more,
     /// the padding.
     #[inline]
-    fn authenticate(&mut self, opened: &mut Opening<'_, B>, status: Status) -> Result<Payload, DropReason> {
+    fn authenticate(
+        &mut self,
+        packet: &[u8],
+        opened: &Opening<'_>,
+        status: Status,
+    ) -> Result<Payload, DropReason> {
         // 1. The tag. The buffer of a failed job holds no plaintext.
         match status {
             Status::Ok => {}
@@ -152,16 +173,16 @@ impl<B: Buffer> Pipeline<B> {
             self.tell(Notice::FirstUse { spi: opened.entry.spi });
         }
         if verdict == Verdict::Advanced {
-            self.note_peer(opened);
+            self.note_peer(packet, opened);
         }
         // 3. Padding and next header.
-        decap::strip(opened.packet.data(), &opened.spans)
+        decap::strip(packet, &opened.spans)
     }
 
     /// Reads the inner headers, if they are plain, and asks the cache for what was decided about such packets.
     #[inline]
-    fn look_inside(&self, opened: &Opening<'_, B>, payload: Payload) -> Carried {
-        let inner = &opened.packet.data()[usize::from(payload.start)..usize::from(payload.end)];
+    fn look_inside(&self, packet: &[u8], opened: &Opening<'_>, payload: Payload) -> Carried {
+        let inner = &packet[usize::from(payload.start)..usize::from(payload.end)];
         let plain = Plain::read(inner, None, Origin::sa(opened.entry.spi));
         Carried { payload, plain: plain.map(|plain| (self.flows.place(&plain.key), plain)), remembered: None }
     }
@@ -172,30 +193,30 @@ impl<B: Buffer> Pipeline<B> {
         &mut self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
-        mut opened: Opening<'t, B>,
-        carried: Carried,
+        mut packet: B,
+        opened: &Opening<'t>,
+        carried: &Carried,
         tx: &mut impl Transmit<B>,
     ) {
         let Carried { payload, plain, remembered } = carried;
         if let Some((_, plain)) = plain
-            && let Some((interface, mac)) = self.station_of(tables, remembered, &plain)
+            && let Some((interface, mac)) = self.station_of(tables, onward, *remembered, plain)
         {
-            match self.check_carried(tables, &mut opened, payload, &plain) {
+            match self.check_carried(tables, &mut packet, opened, *payload, plain) {
                 Ok(()) => {
-                    let Opening { packet, interface: from, entry, .. } = opened;
                     let part = usize::from(payload.start)..usize::from(payload.start + plain.len());
-                    let ready = Ready { packet, part, from: from.id, plain, mss: entry.mss };
-                    self.forward_plain(ready, interface, mac, tx);
+                    let ready = Ready { packet, part, from: opened.interface.id, mss: opened.entry.mss };
+                    self.forward_plain(ready, plain, interface, mac, tx);
                 }
-                Err(reason) => self.drop_opened(opened, reason),
+                Err(reason) => self.drop_opened(packet, opened, reason),
             }
             return;
         }
-        let Opening { packet, outer, entry, .. } = &mut opened;
-        let inner = decap::inspect(packet.data_mut(), payload, outer.traffic_class, &entry.selectors);
-        match inner.and_then(|inner| self.charge_opened(tables, &opened, inner.flow.len).map(|()| inner)) {
-            Ok(inner) => self.decide_opened(tables, onward, opened, &inner, tx),
-            Err(reason) => self.drop_opened(opened, reason),
+        let Opening { outer, entry, .. } = opened;
+        let inner = decap::inspect(packet.data_mut(), *payload, outer.traffic_class, &entry.selectors);
+        match inner.and_then(|inner| self.charge_opened(tables, opened, inner.flow.len).map(|()| inner)) {
+            Ok(inner) => self.decide_opened(tables, onward, packet, opened, &inner, tx),
+            Err(reason) => self.drop_opened(packet, opened, reason),
         }
     }
 
@@ -204,29 +225,25 @@ impl<B: Buffer> Pipeline<B> {
     fn check_carried(
         &mut self,
         tables: &Tables,
-        opened: &mut Opening<'_, B>,
+        packet: &mut B,
+        opened: &Opening<'_>,
         payload: Payload,
         plain: &Plain,
     ) -> Result<(), DropReason> {
-        let inner = &mut opened.packet.data_mut()[usize::from(payload.start)..usize::from(payload.end)];
+        let inner = &mut packet.data_mut()[usize::from(payload.start)..usize::from(payload.end)];
         decap::carry_congestion(inner, plain.traffic_class(), opened.outer.traffic_class)?;
         self.charge_opened(tables, opened, plain.len())
     }
 
     #[cold]
-    fn drop_opened(&mut self, opened: Opening<'_, B>, reason: DropReason) {
+    fn drop_opened(&mut self, packet: B, opened: &Opening<'_>, reason: DropReason) {
         opened.count(reason);
-        self.drop(opened.packet, Some(opened.interface.id), reason);
+        self.drop(packet, Some(opened.interface.id), reason);
     }
 
     /// Charges the connection and the SA for an authentic packet: not before, or a forger could use them up.
     #[inline]
-    fn charge_opened(
-        &mut self,
-        tables: &Tables,
-        opened: &Opening<'_, B>,
-        len: u16,
-    ) -> Result<(), DropReason> {
+    fn charge_opened(&mut self, tables: &Tables, opened: &Opening<'_>, len: u16) -> Result<(), DropReason> {
         let Opening { entry, sa, .. } = opened;
         let (spi, direction) = (entry.spi, Direction::Inbound);
         self.police(tables, entry.tunnel, direction, len)?;
@@ -262,16 +279,16 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Tells when the newest authentic packet came from another address (RFC 7296 section 2.23).
     #[inline]
-    fn note_peer(&mut self, opened: &Opening<'_, B>) {
+    fn note_peer(&mut self, packet: &[u8], opened: &Opening<'_>) {
         let Some(template) = &opened.entry.template else { return };
-        if !template.is_from_peer(opened.packet.data(), opened.udp_port) {
-            self.tell_moved(opened);
+        if !template.is_from_peer(packet, opened.udp_port) {
+            self.tell_moved(packet, opened);
         }
     }
 
     #[cold]
-    fn tell_moved(&mut self, opened: &Opening<'_, B>) {
-        let Ok(Flow { src: remote, .. }) = Flow::parse_received(opened.packet.data(), Some(true)) else {
+    fn tell_moved(&mut self, packet: &[u8], opened: &Opening<'_>) {
+        let Ok(Flow { src: remote, .. }) = Flow::parse_received(packet, Some(true)) else {
             return;
         };
         let (spi, port) = (opened.entry.spi, opened.udp_port.unwrap_or(0));
@@ -286,11 +303,12 @@ impl<B: Buffer> Pipeline<B> {
         &mut self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
-        opened: Opening<'t, B>,
+        mut packet: B,
+        opened: &Opening<'t>,
         inner: &Opened,
         tx: &mut impl Transmit<B>,
     ) {
-        let Opening { mut packet, interface, entry, outer, largest, .. } = opened;
+        let Opening { interface, entry, outer, largest, .. } = opened;
         let from = Some(interface.id);
         let start = usize::from(inner.offset);
         if packet.keep(start..start + usize::from(inner.flow.len)).is_err() {
@@ -306,7 +324,7 @@ impl<B: Buffer> Pipeline<B> {
         // Each packet of the probe's target is looked at: none of its flows is remembered.
         let is_probed = tunnel.probe == Some(flow.src);
         if is_probed {
-            self.note_answer(tunnel.id, packet.data(), &flow, outer.len, largest);
+            self.note_answer(tunnel.id, packet.data(), &flow, outer.len, *largest);
         }
         // What the peer's side may send must also fit our way back to it.
         clamp_mss(packet.data_mut(), &flow, entry.mss);
@@ -349,12 +367,12 @@ fn check<B: Buffer>(
     Ok((spans, seq))
 }
 
-impl<B: Buffer> Opening<'_, B> {
+impl Opening<'_> {
     #[inline]
-    fn job(&mut self) -> Job<'_> {
+    fn job<'a, B: Buffer>(&'a self, packet: &'a mut B) -> Job<'a> {
         let esp = usize::from(self.spans.esp)..usize::from(self.spans.end);
         let esn_high = self.sa.config.esn.then(|| self.seq.high());
-        Job::decap(&self.sa.config.key, &mut self.packet.data_mut()[esp], esn_high)
+        Job::decap(&self.sa.config.key, &mut packet.data_mut()[esp], esn_high)
     }
 
     /// Counts a drop after decryption beside its SA.

@@ -30,7 +30,7 @@ impl<B: Buffer> Pipeline<B> {
         if onward.sealing.is_empty() {
             return;
         }
-        let Onward { sealing, sending } = onward;
+        let Onward { sealing, sending, .. } = onward;
         // 1. The burst's cryptography in one call.
         let mut jobs = ArrayVec::<Job<'_>, BURST>::new();
         jobs.extend(sealing.iter_mut().map(Sealing::job));
@@ -95,7 +95,7 @@ impl<B: Buffer> Pipeline<B> {
         let Laying { mut packet, from, child, inner, pieces } = laying;
         child.sa.config.key.prefetch();
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::Out, from);
-        match self.write_headers(tables, &mut packet, child, inner, pieces) {
+        match self.write_headers(tables, onward, &mut packet, child, inner, pieces) {
             Ok(Written { seq, egress, outer, esp }) => {
                 onward.sealing.push(Sealing { packet, child, egress, from, pieces, seq, outer, esp });
             }
@@ -108,6 +108,7 @@ impl<B: Buffer> Pipeline<B> {
     fn write_headers<'t>(
         &mut self,
         tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
         packet: &mut B,
         child: Child<'t, Key>,
         mut inner: EncapInner,
@@ -123,8 +124,11 @@ impl<B: Buffer> Pipeline<B> {
         self.charge(&child, inner.len)?;
         let seq = self.issue(&child)?;
         // 2. Where it leaves, if that is known: one Ethernet header less to be put in front later.
-        let egress =
-            if pieces == Pieces::Many || self.scribe.is_awake() { None } else { egress_of(tables, child) };
+        let egress = if pieces == Pieces::Many || self.scribe.is_awake() {
+            None
+        } else {
+            egress_of(tables, onward, child)
+        };
         let ethernet = egress.and_then(|(interface, mac)| self.ethernet(interface, mac, template.is_v4()));
         let outer = ethernet.as_ref().map_or(0, Ethernet::header_len);
         // 3. Room for all of it, then outer header, ESP header, IV, trailer.
@@ -216,9 +220,13 @@ fn largest_sealed(child: Child<'_, Key>) -> u16 {
 
 /// Where the SA's packets leave, if the neighbour is known: remembered for as long as the snapshot is the same.
 #[inline]
-fn egress_of<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Option<(&'t Interface, MacAddr)> {
+fn egress_of<'t, B>(
+    tables: &'t Tables,
+    onward: &mut Onward<'t, B>,
+    child: Child<'t, Key>,
+) -> Option<(&'t Interface, MacAddr)> {
     match child.sa.cached_egress(tables.version()) {
-        Some(CachedEgress { interface, mac }) => Some((tables.interface(interface)?, mac)),
+        Some(CachedEgress { interface, mac }) => Some((onward.interface(tables, interface)?, mac)),
         None => resolve_egress(tables, child),
     }
 }

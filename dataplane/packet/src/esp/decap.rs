@@ -143,13 +143,12 @@ const _: () = assert!(ESP_TRAILER_LEN == ESP_TRAILER_LEN_U16 as usize);
 /// True if the last `pad_len` bytes are 1, 2, 3 and so on; there are so many.
 #[inline]
 fn ends_in_padding(rest: &[u8], pad_len: u8) -> bool {
-    match rest.last_chunk::<16>() {
-        // All that block ciphers need, without a loop.
-        Some(last) if pad_len < 16 => {
+    match rest.last_chunk::<8>() {
+        // What a counter mode needs, in one load.
+        Some(last) if pad_len < 8 => {
             let bits = 8 * u32::from(pad_len);
-            let expected =
-                u128::from_le_bytes(*PADDING.first_chunk().unwrap_or(&[0; 16])) & !(u128::MAX << bits);
-            u128::from_le_bytes(*last) >> 1 >> (127 - bits) == expected
+            let expected = 0x0807_0605_0403_0201 & !(u64::MAX << bits);
+            u64::from_le_bytes(*last) >> 1 >> (63 - bits) == expected
         }
         _ => rest.ends_with(&PADDING[..usize::from(pad_len)]),
     }
