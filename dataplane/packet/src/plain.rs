@@ -92,14 +92,13 @@ impl FlowKey {
         (v6(a, b), v6(c, d))
     }
 
-    /// A hash that an outsider who does not know `seed` cannot choose collisions for at will.
-    #[inline]
+    /// Where to look for a flow; `seed` keeps outsiders from choosing flows that get in each other's way.
+    #[inline(always)]
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
         let [a, b, c, d, e, f] = self.0;
-        let upper = fold(a ^ seed, c ^ 0x9e37_79b9_7f4a_7c15);
-        let addresses = fold(b ^ upper ^ seed, d ^ 0xbf58_476d_1ce4_e5b9);
-        fold(e ^ addresses, f ^ seed ^ 0x94d0_49bb_1331_11eb)
+        let addresses = fold(b ^ c.rotate_left(23) ^ seed, d.rotate_left(32) ^ a ^ 0x9e37_79b9_7f4a_7c15);
+        fold(e ^ addresses, f.rotate_left(11) ^ seed ^ 0xbf58_476d_1ce4_e5b9)
     }
 }
 

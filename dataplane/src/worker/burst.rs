@@ -8,7 +8,7 @@ use packet::esp::{EspSpans, SeqNo};
 use packet::flow::Flow;
 use packet::sad::{Child, InboundSa, SadEntry};
 use packet::tables::{Egress, Interface};
-use packet::{InterfaceId, PortId, VrfId};
+use packet::{InterfaceId, PortId, Spi, VrfId};
 
 use super::early::EarlyPacket;
 use crate::shared::{FromAgent, Handoff, Tables};
@@ -158,7 +158,9 @@ pub(super) struct Onward<'t, B> {
     pub(super) sealing: ArrayVec<Sealing<'t, B>, BURST>,
     pub(super) sending: ArrayVec<Sending<'t, B>, BURST>,
     /// The interface that the packet before left by, most often that of the next one.
-    pub(super) egress: Option<&'t Interface>,
+    egress: Option<&'t Interface>,
+    /// The SA of the packet before, likewise.
+    child: Option<Child<'t, Key>>,
 }
 
 impl<'t, B> Onward<'t, B> {
@@ -170,6 +172,18 @@ impl<'t, B> Onward<'t, B> {
             _ => {
                 self.egress = tables.interface(id);
                 self.egress
+            }
+        }
+    }
+
+    /// The sending half of the SA pair `spi`.
+    #[inline]
+    pub(super) fn child(&mut self, tables: &'t Tables, spi: Spi) -> Option<Child<'t, Key>> {
+        match self.child {
+            Some(same) if same.entry.spi == spi => Some(same),
+            _ => {
+                self.child = tables.child(spi);
+                self.child
             }
         }
     }
@@ -194,7 +208,7 @@ impl<B> Burst<'_, B> {
     pub(super) fn new() -> Self {
         Self {
             opening: Openings { packets: ArrayVec::new(), cards: ArrayVec::new() },
-            onward: Onward { sealing: ArrayVec::new(), sending: ArrayVec::new(), egress: None },
+            onward: Onward { sealing: ArrayVec::new(), sending: ArrayVec::new(), egress: None, child: None },
         }
     }
 }

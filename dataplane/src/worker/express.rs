@@ -158,11 +158,12 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let mut found = ArrayVec::<_, BURST>::new();
         for incoming in &*incoming {
-            let sa = tables.sad().lookup_inbound(incoming.esp.spi);
-            if let SpiLookup::Sa(entry, sa) = &sa {
-                dpdk::prefetch(*sa);
-                entry.template.as_deref().inspect(|template| dpdk::prefetch(*template));
-            }
+            let sa = match found.last() {
+                Some(SpiLookup::Sa(entry, sa)) if entry.spi.value() == incoming.esp.spi => {
+                    SpiLookup::Sa(entry, sa)
+                }
+                _ => look_up(tables, incoming.esp.spi),
+            };
             found.push(sa);
         }
         for (incoming, found) in incoming.drain(..).zip(found.drain(..)) {
@@ -181,15 +182,21 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         let Cards { frames, cards } = cards;
+        let mut before = None;
         for card in &mut *cards {
             card.remembered = self.flows.lookup(card.place, &card.plain.key, tables.version());
-            if let Some(Remembered::Seal(spi)) = card.remembered {
+            if let Some(Remembered::Seal(spi)) = card.remembered
+                && before.replace(spi) != Some(spi)
+            {
                 tables.sad().place(spi.value()).inspect(|place| dpdk::prefetch(*place));
             }
         }
+        let mut before = None;
         for card in &mut *cards {
             card.express = way_of(tables, &mut burst.onward, card.remembered, &card.plain);
-            if let Some(Express::Seal(child)) = card.express {
+            if let Some(Express::Seal(child)) = card.express
+                && before.replace(child.entry.spi) != Some(child.entry.spi)
+            {
                 dpdk::prefetch(child.sa);
                 dpdk::prefetch(child.template);
             }
@@ -307,7 +314,7 @@ fn way_of<'t, B>(
     }
     match remembered? {
         Remembered::Seal(spi) => {
-            let child = tables.child(spi)?;
+            let child = onward.child(tables, spi)?;
             (plain.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
         }
         Remembered::Forward(interface, mac) => {
@@ -322,6 +329,17 @@ fn way_of<'t, B>(
 enum Express<'t> {
     Seal(Child<'t, crypto::Key>),
     Forward(&'t Interface, MacAddr),
+}
+
+/// Finds an SA, and asks the cache for what its packets need.
+#[inline]
+fn look_up(tables: &Tables, spi: u32) -> SpiLookup<'_, crypto::Key> {
+    let found = tables.sad().lookup_inbound(spi);
+    if let SpiLookup::Sa(entry, sa) = &found {
+        dpdk::prefetch(*sa);
+        entry.template.as_deref().inspect(|template| dpdk::prefetch(*template));
+    }
+    found
 }
 
 #[inline]

@@ -1,6 +1,7 @@
 //! Inbound ESP (RFC 4303 section 3.4): find the SA, check replay, decrypt, check again, decide.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ptr;
 
 use arrayvec::ArrayVec;
 use crypto::{Job, Status};
@@ -50,7 +51,9 @@ impl<B: Buffer> Pipeline<B> {
                 self.hand_over(sa.owner(), incoming.packet, from, work);
             }
             SpiLookup::Sa(entry, sa) => {
-                sa.config.key.prefetch();
+                if opening.cards.last().is_none_or(|before| !ptr::eq(before.sa, sa)) {
+                    sa.config.key.prefetch();
+                }
                 self.scribe.shoot(&incoming.packet, Point::PostCrypto, Heading::In, from);
                 match check(&incoming, entry, sa) {
                     Ok((spans, seq)) => {

@@ -1,5 +1,7 @@
 //! Outbound ESP (RFC 4303 section 3.3): number, lay out, encrypt, route the outer packet.
 
+use std::ptr;
+
 use arrayvec::ArrayVec;
 use crypto::{Job, Key, Status};
 use packet::esp::SeqNo;
@@ -93,7 +95,9 @@ impl<B: Buffer> Pipeline<B> {
             self.seal(tables, onward, tx);
         }
         let Laying { mut packet, from, child, inner, pieces } = laying;
-        child.sa.config.key.prefetch();
+        if onward.sealing.last().is_none_or(|before| !ptr::eq(before.child.sa, child.sa)) {
+            child.sa.config.key.prefetch();
+        }
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::Out, from);
         match self.write_headers(tables, onward, &mut packet, child, inner, pieces) {
             Ok(Written { seq, egress, outer, esp }) => {

@@ -94,6 +94,7 @@ impl Ethernet {
     /// Writes the header to the start of `out`, which must hold [`Ethernet::header_len`] bytes.
     #[inline]
     pub fn emit(&self, out: &mut [u8]) {
+        let out = &mut out[..self.header_len()];
         let ethertype = self.ethertype.to_wire().to_be_bytes();
         out[..6].copy_from_slice(&self.dst.0);
         out[6..12].copy_from_slice(&self.src.0);
