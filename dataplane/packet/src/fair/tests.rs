@@ -11,6 +11,8 @@ const TURNS: u64 = 2;
 const TICKS_PER_MS: u64 = TURNS;
 /// How long most tests run: six half-lives.
 const MILLIS: u64 = 100;
+/// When a run begins, ticks: the first key is changed at once then, and no other before the end.
+const START: u64 = 1100 * TICKS_PER_MS;
 
 /// The account of a sender's n-th packet.
 type Sends = fn(u64) -> Account;
@@ -69,7 +71,7 @@ fn run(fair: &mut FairShare, senders: &[Sender], millis: u64) -> Vec<(u64, u64)>
             random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             batch.swap(at, usize::try_from(random >> 33).unwrap_or(0) % (at + 1));
         }
-        fair.begin(1000 * TICKS_PER_MS + turn);
+        fair.begin(START + turn);
         for &index in &batch {
             let sender = &senders[index];
             fair.offer(&(sender.account)(totals[index].0), sender.len);
@@ -219,7 +221,7 @@ proptest::proptest! {
             .map(|((rate, len), account)| Sender { account, per_turn: f64::from(*rate) * scale, len: *len })
             .collect();
         let mut fair = FairShare::new(seed, TICKS_PER_MS);
-        fair.begin(1000 * TICKS_PER_MS);
+        fair.begin(START);
         let mut buckets: Vec<_> = senders.iter().map(|sender| fair.bucket(&(sender.account)(0)).0).collect();
         buckets.sort_unstable();
         buckets.dedup();
