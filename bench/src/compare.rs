@@ -44,7 +44,7 @@ pub(crate) fn measure(
             let clock = CpuClock::start();
             let ours = rig.sustain(spec, Duration::from_secs(SECONDS as u64))?;
             share = clock.share().max(share);
-            let theirs = secgw.sustain(spec.suite, direction, &captures.file(direction), SECONDS)?;
+            let theirs = secgw.sustain(spec.suite, direction, &captures.file(direction, 0), SECONDS)?;
             taken.push(Round { ours, theirs, wire: wire.sustain(WIRE_TIME)? });
         }
         let drops = rig.drops();

@@ -1,6 +1,7 @@
 //! The devices that a worker is measured between: one plays a capture file for ever, one swallows everything.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{self, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,27 +26,32 @@ const PACKETS: usize = 4096;
 /// Packets taken at a time, as a worker and ipsec-secgw do.
 const RX_BURST: usize = 32;
 
-/// The packets of one suite, size and number of SAs, as files for both directions.
+/// The packets of one suite, size and number of SAs, as a file for each worker in both directions.
 pub(crate) struct Captures {
     folder: TempDir,
+    workers: u16,
+    /// In each file.
     pub(crate) packets: usize,
 }
 
 impl Captures {
     pub(crate) fn write(machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Self> {
-        let captures =
-            Self { folder: tempfile::tempdir()?, packets: spec.count.next_power_of_two().max(PACKETS) };
-        let frames = Path::new(machine, spec, size)?.record(machine, captures.packets)?;
-        write(&captures.file(Direction::Encap), &frames.plain)?;
-        write(&captures.file(Direction::Decap), &frames.sealed)?;
+        let each = spec.count.div_ceil(usize::from(spec.workers));
+        let packets = each.next_power_of_two().max(PACKETS);
+        let captures = Self { folder: tempfile::tempdir()?, workers: spec.workers, packets };
+        for worker in 0..spec.workers {
+            let frames = Path::new(machine, spec, size, worker)?.record(packets)?;
+            write(&captures.file(Direction::Encap, worker), &frames.plain)?;
+            write(&captures.file(Direction::Decap, worker), &frames.sealed)?;
+        }
         Ok(captures)
     }
 
-    /// What is played to the gateway in this direction.
-    pub(crate) fn file(&self, direction: Direction) -> PathBuf {
+    /// What is played to a worker in this direction.
+    pub(crate) fn file(&self, direction: Direction, worker: u16) -> PathBuf {
         self.folder.path().join(match direction {
-            Direction::Encap => "plain.pcap",
-            Direction::Decap => "sealed.pcap",
+            Direction::Encap => format!("plain{worker}.pcap"),
+            Direction::Decap => format!("sealed{worker}.pcap"),
         })
     }
 }
@@ -64,20 +70,25 @@ thread_local! {
     static DEVICES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Both devices, by port, with a queue pair for one worker.
+/// Both devices, by port, with a queue pair for each worker.
 pub(crate) fn open(machine: &Machine, direction: Direction, captures: &Captures) -> Result<OpenPorts> {
     let number = DEVICES.replace(DEVICES.get() + 1);
-    let player = format!("net_pcap{number},rx_pcap={},infinite_rx=1", captures.file(direction).display());
+    let mut player = format!("net_pcap{number}");
+    for worker in 0..captures.workers {
+        write!(player, ",rx_pcap={}", captures.file(direction, worker).display())?;
+    }
+    player.push_str(",infinite_rx=1");
     let sink = format!("net_null{number},no-rx=1");
     let devices = match direction {
         Direction::Encap => [sink, player],
         Direction::Decap => [player, sink],
     };
     let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
-    open.queues.push(WorkerQueues { rx: Vec::new(), tx: Vec::new() });
+    let workers = usize::from(captures.workers);
+    open.queues.resize_with(workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
     for (name, device) in ["wan", "lan"].into_iter().zip(devices) {
         let port = Port::open(&machine.eal, &device.parse()?).with_context(|| device.clone())?;
-        ports::start(port, &port_config(name, device), 1, &machine.pool, false, &mut open)?;
+        ports::start(port, &port_config(name, device), workers, &machine.pool, false, &mut open)?;
     }
     Ok(open)
 }

@@ -1,5 +1,6 @@
 //! What is measured with: EAL, packet buffers, a gateway's pipeline without ports, and clocks.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use arrayvec::ArrayVec;
 use crypto::Selection;
-use dpdk::{Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig};
+use dpdk::{Eal, EalConfig, Lcore, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig};
 use esplanade_dataplane::config::{Config, LimitConfig};
 use esplanade_dataplane::shared::{Offloads, PortFacts, Shared, Tables};
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
@@ -19,8 +20,8 @@ use shm::counters::{CountersReader, CountersWriter};
 use crate::gateway::OUR_MAC;
 use crate::traffic::float;
 
-/// Packet buffers: a capture in memory, and every queue of the virtual devices.
-const BUFFERS: u32 = 32_767;
+/// Packet buffers of a worker: a capture in memory, and every queue of the virtual devices.
+const BUFFERS: u32 = 32_768;
 /// Interface slots of the counters page.
 const SLOTS: usize = 4;
 /// SA lines of the counters page, which the agent writes.
@@ -31,12 +32,15 @@ pub(crate) struct Machine {
     pub(crate) eal: Eal,
     pub(crate) pool: Mempool,
     pub(crate) engine: Selection,
+    /// Lcores without work.
+    idle: RefCell<Vec<Lcore>>,
 }
 
 impl Machine {
     /// Starts EAL with hugepages where there are some.
     pub(crate) fn start(preference: crypto::Preference, workers: usize) -> Result<Self> {
-        let config = MempoolConfig { mbufs: BUFFERS, data_bytes: 2176, cache: 256 };
+        let mbufs = BUFFERS * u32::try_from(workers.next_power_of_two())? - 1;
+        let config = MempoolConfig { mbufs, data_bytes: 2176, cache: 256 };
         let eal = Eal::init(&EalConfig {
             lcores: LcorePlan::automatic(workers),
             memory: MemoryMode::Auto,
@@ -44,31 +48,57 @@ impl Machine {
             ..EalConfig::default()
         })?;
         let pool = Mempool::new(&eal, "bench", &config)?;
-        Ok(Self { eal, pool, engine: crypto::select(preference)? })
+        Ok(Self { eal, pool, engine: crypto::select(preference)?, idle: RefCell::default() })
+    }
+
+    /// So many lcores, or what there is.
+    pub(crate) fn lcores(&self, count: usize) -> Vec<Lcore> {
+        let mut idle = self.idle.borrow_mut();
+        idle.extend(self.eal.take_workers());
+        let count = count.min(idle.len());
+        idle.drain(..count).collect()
+    }
+
+    /// One that has done its work.
+    pub(crate) fn give_back(&self, lcore: Lcore) {
+        self.idle.borrow_mut().push(lcore);
     }
 
     /// The stages of one worker, and its counters.
     pub(crate) fn pipeline(&self, shared: &Arc<Shared>) -> Result<(Pipeline<Mbuf>, CountersReader)> {
-        let page = CountersWriter::create(&counters::spec(1, SLOTS, SA_LINES, Vec::new()))?;
-        let reader = CountersReader::map(&page.fd()?)?;
-        let pipeline = Pipeline::new(PipelineParts {
-            index: 0,
-            shared: Arc::clone(shared),
-            crypto: self.engine.backend.context()?,
-            counters: WorkerCounters::new(&page, 0, SLOTS),
-            early_packets: 64,
-            reassembly_datagrams: 16,
-            spare: Shared::spare,
-        });
-        Ok((pipeline, reader))
+        let (mut pipelines, reader) = self.pipelines(shared, 1)?;
+        Ok((pipelines.swap_remove(0), reader))
     }
 
-    /// A packet buffer with `bytes` in it.
-    pub(crate) fn packet(&self, bytes: &[u8]) -> Result<Mbuf> {
-        let mut packet = self.pool.alloc()?;
-        packet.extend_from_slice(bytes)?;
-        Ok(packet)
+    /// The stages of several workers, and their counters.
+    pub(crate) fn pipelines(
+        &self,
+        shared: &Arc<Shared>,
+        workers: u16,
+    ) -> Result<(Vec<Pipeline<Mbuf>>, CountersReader)> {
+        let count = usize::from(workers);
+        let page = CountersWriter::create(&counters::spec(count, SLOTS, SA_LINES, Vec::new()))?;
+        let reader = CountersReader::map(&page.fd()?)?;
+        let pipeline = |index: u16| {
+            Ok(Pipeline::new(PipelineParts {
+                index,
+                shared: Arc::clone(shared),
+                crypto: self.engine.backend.context()?,
+                counters: WorkerCounters::new(&page, usize::from(index), SLOTS),
+                early_packets: 64,
+                reassembly_datagrams: 16,
+                spare: Shared::spare,
+            }))
+        };
+        Ok(((0..workers).map(pipeline).collect::<Result<_>>()?, reader))
     }
+}
+
+/// A packet buffer with `bytes` in it.
+pub(crate) fn packet(pool: Mempool, bytes: &[u8]) -> Result<Mbuf> {
+    let mut packet = pool.alloc()?;
+    packet.extend_from_slice(bytes)?;
+    Ok(packet)
 }
 
 /// The limits of a configuration that sets none.

@@ -11,6 +11,7 @@ mod rate;
 mod report;
 mod secgw;
 mod table;
+mod team;
 mod traffic;
 mod worker;
 
@@ -51,6 +52,9 @@ struct Cli {
     /// Numbers of SAs, used at random
     #[arg(long, value_delimiter = ',', default_value = "1")]
     sas: Vec<usize>,
+    /// Numbers of workers, each with SAs of its own; beside one of them alone where there are CPUs to spare
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u16).range(1..=16))]
+    workers: Vec<u16>,
     /// Without receiving and transmitting, or the whole worker between two devices
     #[arg(long, value_delimiter = ',', default_value = "path,worker")]
     scope: Vec<Scope>,
@@ -104,7 +108,7 @@ impl Cli {
     fn measure(&self, machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Vec<Measurement>> {
         if self.compare {
             ensure!(Secgw::has(spec.suite), "--compare: ipsec-secgw does not have {}", spec.suite);
-            ensure!(spec.count == 1, "--compare is for one SA");
+            ensure!(spec.count == 1 && spec.workers == 1, "--compare is for one SA and one worker");
             let secgw = Secgw { program: self.secgw.clone() };
             return compare::measure(machine, &secgw, spec, size, self.rounds);
         }
@@ -129,13 +133,22 @@ fn main() -> Result<()> {
         return cli.rate.run(&suites, &cli.sizes, cli.json);
     }
     ensure!(cli.sas.iter().all(|sas| (1..=MAX_SAS).contains(sas)), "--sas: each from 1 to {MAX_SAS}");
-    let machine = Machine::start(crypto::Preference::Auto, 1)?;
+    let most = cli.workers.iter().copied().max().unwrap_or(1);
+    let machine = Machine::start(crypto::Preference::Auto, usize::from(most))?;
+    if most > 1 && machine.eal.shares_cpus() {
+        eprintln!(
+            "{most} workers and the agent need {} CPUs, of which this machine has not so many to spare: \
+             no ratio to one worker",
+            most + 1
+        );
+    }
     let mut rows = Vec::new();
     for suite in &cli.suite {
-        for &count in &cli.sas {
-            let memory = gateway::key_memory(count)?;
+        for (&count, &workers) in cli.sas.iter().flat_map(|sas| cli.workers.iter().map(move |n| (sas, n))) {
+            let count = count.max(usize::from(workers));
+            let memory = gateway::key_memory(count * usize::from(workers))?;
             let engine = &*machine.engine.backend;
-            let spec = SaSpec { suite: suite.suite()?, count, workers: 1, engine, memory: &memory };
+            let spec = SaSpec { suite: suite.suite()?, count, workers, engine, memory: &memory };
             for &size in &cli.sizes {
                 rows.extend(cli.measure(&machine, &spec, size)?);
             }

@@ -50,6 +50,9 @@ pub(crate) struct Measurement {
     /// Share of its CPU that the worker got, 0 to 1.
     pub(crate) cpu_share: f64,
     pub(crate) drops: Drops,
+    /// Several workers: how many times the rate of one alone; none where they share CPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) times_one_worker: Option<f64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) comparison: Option<Comparison>,
 }
@@ -88,8 +91,9 @@ impl Ratio {
 }
 
 impl Measurement {
+    /// What `cost` on each worker comes to.
     pub(crate) fn new(direction: Direction, spec: &SaSpec<'_>, size: Size, scope: Scope, cost: Cost) -> Self {
-        let rate = tsc_hz() / cost.tsc;
+        let rate = tsc_hz() * f64::from(spec.workers) / cost.tsc;
         let bytes = size.bytes();
         Self {
             direction,
@@ -105,6 +109,7 @@ impl Measurement {
             core_cycles_per_packet: cost.core,
             cpu_share: 1.0,
             drops: Drops::new(),
+            times_one_worker: None,
             comparison: None,
         }
     }
@@ -113,7 +118,15 @@ impl Measurement {
         Self { cpu_share, ..self }
     }
 
-    pub(crate) fn with_drops(self, drops: Drops) -> Self {
-        Self { drops, ..self }
+    pub(crate) fn with_drops(self, drops: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+        let mut sum = self.drops;
+        for (reason, count) in drops {
+            *sum.entry(reason).or_default() += count;
+        }
+        Self { drops: sum, ..self }
+    }
+
+    pub(crate) fn with_times_one(self, times_one_worker: Option<f64>) -> Self {
+        Self { times_one_worker, ..self }
     }
 }

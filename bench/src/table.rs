@@ -16,13 +16,21 @@ const COLUMNS: [Column; 11] = [
     ("bytes", bytes, "of the inner IP packets; imix: 64, 570 and 1,400 as 7 to 4 to 1"),
     ("SAs", |row| row.sas.to_string(), ""),
     ("workers", |row| row.workers.to_string(), ""),
-    ("t", |row| format!("{:.1}", row.tsc_per_packet), "TSC cycles a packet"),
+    ("t", |row| format!("{:.1}", row.tsc_per_packet), "TSC cycles a packet, on each worker"),
     ("c", |row| or_dash(row.core_cycles_per_packet, 1), "core cycles a packet"),
     ("Mpps", |row| format!("{:.3}", row.mpps), ""),
     ("Gbit/s", |row| format!("{:.2}", row.gbit_per_s), "of inner IP packets"),
     ("CPU", |row| format!("{:.2}", row.cpu_share), "share of its CPU that the thread got"),
 ];
 
+/// Of several workers.
+const SCALED: Column = (
+    "x one",
+    |row| row.times_one_worker.map_or_else(String::new, |times| format!("{times:.2}")),
+    "rate of all workers to that of one of them alone",
+);
+
+/// Of a comparison.
 const COMPARED: [Column; 4] = [
     ("peer t", |row| compared(row, |with| format!("{:.1}", with.peer_tsc_per_packet)), "the peer's"),
     (
@@ -40,8 +48,10 @@ const COMPARED: [Column; 4] = [
 
 /// The rows as a table, and under it what its columns mean.
 pub(crate) fn render(rows: &[Measurement]) -> Result<String, fmt::Error> {
-    let with_peer = rows.iter().any(|row| row.comparison.is_some());
-    let columns: Vec<_> = COLUMNS.iter().chain(COMPARED.iter().filter(|_| with_peer)).collect();
+    let scaled = rows.iter().any(|row| row.times_one_worker.is_some());
+    let compared = rows.iter().any(|row| row.comparison.is_some());
+    let columns = COLUMNS.iter().chain([&SCALED].into_iter().filter(|_| scaled));
+    let columns: Vec<_> = columns.chain(COMPARED.iter().filter(|_| compared)).collect();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(columns.iter().map(|(title, ..)| *title));
     for row in rows {

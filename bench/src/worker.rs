@@ -1,6 +1,7 @@
 //! Scope `worker`: the whole worker between two devices, from a capture file that is played for ever to a
 //! device that swallows everything.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,14 +9,15 @@ use anyhow::{Context, Result, ensure};
 use dpdk::Port;
 use esplanade_dataplane::config::RxMode;
 use esplanade_dataplane::shared::{Shared, Tables};
-use esplanade_dataplane::worker::Worker;
+use esplanade_dataplane::worker::{Pipeline, Worker};
 use shm::counters::CountersReader;
 
 use crate::cycles::{CoreClock, Cost};
 use crate::devices::{self, Captures};
 use crate::gateway::{OUR_MAC, SaSpec, Side, renew, tables};
-use crate::machine::{CpuClock, Drops, Machine, drops, limits, thread_time, tsc_hz};
+use crate::machine::{Drops, Machine, drops, limits, thread_time, tsc_hz};
 use crate::report::{Direction, Measurement, Scope};
+use crate::team::{self, Work};
 use crate::traffic::{Size, float};
 
 /// Both directions of one suite, size and number of SAs.
@@ -29,33 +31,56 @@ pub(crate) fn measure(
     let mut rows = Vec::new();
     for direction in Direction::BOTH {
         let mut rig = Rig::new(machine, spec, direction, &captures)?;
-        let clock = CpuClock::start();
-        let mut runs = Vec::with_capacity(passes);
-        for pass in 0..passes + passes / 10 {
-            let cost = rig.pass()?;
-            // The first tenth warms up.
-            if pass >= passes / 10 {
-                runs.push(cost);
-            }
-            rig.rewind(spec)?;
-        }
-        let row = Measurement::new(direction, spec, size, Scope::Worker, Cost::lowest_tenth(&runs));
-        rows.push(row.with_cpu_share(clock.share()).with_drops(rig.drops()));
+        let players = mem::take(&mut rig.players);
+        let measured = team::measure(machine, players, passes, || rig.rewind(spec))?;
+        let row = Measurement::new(direction, spec, size, Scope::Worker, measured.costs[0])
+            .with_cpu_share(measured.cpu_share)
+            .with_drops(rig.drops())
+            .with_times_one(measured.times_one.map(|times| times[0]));
+        rows.push(row);
     }
     Ok(rows)
 }
 
-/// A worker on its two devices.
+/// Workers on their two devices.
 pub(crate) struct Rig {
     side: Side,
-    packets: usize,
     shared: Arc<Shared>,
     tables: Tables,
-    worker: Worker,
+    players: Vec<Player>,
     reader: CountersReader,
-    core: CoreClock,
-    /// They close after the worker's queues.
+    /// They close after the workers' queues.
     _ports: Vec<Port>,
+}
+
+/// A worker that plays its capture.
+struct Player {
+    worker: Worker,
+    packets: usize,
+    /// Of the thread it runs on, from its first pass on.
+    core: Option<CoreClock>,
+}
+
+impl Player {
+    /// Plays the capture once.
+    fn play(&mut self) -> Result<Cost> {
+        let clock = self.core.get_or_insert_with(CoreClock::start);
+        let core = clock.now();
+        let before = dpdk::tsc();
+        let mut taken = 0;
+        while taken < self.packets {
+            taken += self.worker.turn();
+        }
+        let cycles = dpdk::tsc() - before;
+        ensure!(taken == self.packets, "a burst crossed the end of the capture");
+        Ok(Cost::of(taken, cycles, (core, clock.now())))
+    }
+}
+
+impl Work for Player {
+    fn pass(&mut self) -> Result<Vec<Cost>> {
+        Ok(vec![self.play()?])
+    }
 }
 
 impl Rig {
@@ -75,26 +100,17 @@ impl Rig {
             Direction::Decap => Side::Branches,
         };
         let tables = tables(side, spec)?;
-        let shared = Shared::new(open.facts, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
+        let workers = usize::from(spec.workers);
+        let shared = Shared::new(open.facts, workers, &limits()?, tables.clone(), dpdk::tsc_hz());
         let shared = Arc::new(shared.with_pool(machine.pool));
-        let (pipeline, reader) = machine.pipeline(&shared)?;
-        let queues = open.queues.pop().context("the worker's queues")?;
-        let worker = Worker::new(Arc::clone(&shared), pipeline.with_endless_source(), queues, RxMode::Poll)?;
-        let (packets, core) = (captures.packets, CoreClock::start());
-        Ok(Self { side, packets, shared, tables, worker, reader, core, _ports: open.ports })
-    }
-
-    /// Plays the capture once.
-    fn pass(&mut self) -> Result<Cost> {
-        let core = self.core.now();
-        let before = dpdk::tsc();
-        let mut taken = 0;
-        while taken < self.packets {
-            taken += self.worker.turn();
-        }
-        let cycles = dpdk::tsc() - before;
-        ensure!(taken == self.packets, "a burst crossed the end of the capture");
-        Ok(Cost::of(taken, cycles, (core, self.core.now())))
+        let (pipelines, reader) = machine.pipelines(&shared, spec.workers)?;
+        let player = |(pipeline, queues): (Pipeline<_>, _)| {
+            let pipeline = pipeline.with_endless_source();
+            let worker = Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Poll)?;
+            Ok(Player { worker, packets: captures.packets, core: None })
+        };
+        let players = pipelines.into_iter().zip(open.queues).map(player).collect::<Result<_>>()?;
+        Ok(Self { side, shared, tables, players, reader, _ports: open.ports })
     }
 
     /// The packets come again: what was received once would be replays.
@@ -108,19 +124,20 @@ impl Rig {
         Ok(())
     }
 
-    /// Plays the capture for that long; returns the cycles of CPU time that a packet took.
+    /// The first worker plays its capture for that long; returns the cycles of CPU time that a packet took.
     pub(crate) fn sustain(&mut self, spec: &SaSpec<'_>, time: Duration) -> Result<Cost> {
         let end = Instant::now() + time;
-        let (mut cpu, mut core, mut passes) = (Duration::ZERO, Some(0.0), 0);
+        let (mut cpu, mut core, mut passes, mut packets) = (Duration::ZERO, Some(0.0), 0, 0);
         while Instant::now() < end {
+            let player = self.players.first_mut().context("a worker")?;
             let before = thread_time();
-            let cost = self.pass()?;
+            let cost = player.play()?;
             cpu += thread_time() - before;
             core = core.zip(cost.core).map(|(sum, core)| sum + core);
-            passes += 1;
+            (passes, packets) = (passes + 1, packets + player.packets);
             self.rewind(spec)?;
         }
-        let tsc = cpu.as_secs_f64() * tsc_hz() / float(passes * self.packets);
+        let tsc = cpu.as_secs_f64() * tsc_hz() / float(packets);
         Ok(Cost { tsc, core: core.map(|sum| sum / float(passes)) })
     }
 
