@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use indicatif::ProgressBar;
 
 use crate::cycles::Cost;
 use crate::devices::{Captures, Wire};
@@ -32,6 +33,7 @@ pub(crate) fn measure(
     spec: &SaSpec<'_>,
     size: Size,
     rounds: usize,
+    bar: &ProgressBar,
 ) -> Result<Vec<Measurement>> {
     let captures = Captures::write(machine, spec, size)?;
     let mut rows = Vec::new();
@@ -46,6 +48,7 @@ pub(crate) fn measure(
             share = clock.share().max(share);
             let theirs = secgw.sustain(spec.suite, direction, &captures.file(direction, 0), SECONDS)?;
             taken.push(Round { ours, theirs, wire: wire.sustain(WIRE_TIME)? });
+            bar.inc(1);
         }
         let drops = rig.drops();
         ensure!(drops.is_empty(), "packets were dropped: {drops:?}");

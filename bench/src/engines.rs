@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use anyhow::Result;
-use crypto::{Backend, Context, Job, Key, KeyMaterial, KeyMemory, Preference, Status, Suite, select};
+use crypto::{Backend, Context, Job, Key, KeyMaterial, KeyMemory, Preference, Status, Suite, heap, select};
 
 use crate::gateway::key_memory;
 
@@ -34,8 +34,8 @@ pub(crate) fn print() -> Result<()> {
             let memory = key_memory(MANY)?;
             let keys = expand(&*engine.backend, suite, &memory)?;
             for len in [64, 256, 1400] {
-                let [seal, open] = measure(&*engine.backend, &keys[..1], len)?;
-                let [seal_many, open_many] = measure(&*engine.backend, &keys, len)?;
+                let [seal, open] = measure(&*engine.backend, &keys[..1], len, RUNS)?;
+                let [seal_many, open_many] = measure(&*engine.backend, &keys, len, RUNS)?;
                 println!(
                     "{:<44} {len:>6} {seal:>8.0} {open:>8.0} {seal_many:>13.0} {open_many:>13.0} {:>9}",
                     format!("{} {suite}", engine.backend.name()),
@@ -125,17 +125,26 @@ impl<'k> Batches<'k> {
     }
 }
 
+/// One suite with one key, cycles a packet to seal and to open, from so many runs.
+pub(crate) fn raw(engine: &dyn Backend, suite: Suite, len: usize, runs: usize) -> Result<[f64; 2]> {
+    let material = KeyMaterial {
+        encryption: &vec![1; suite.encryption_key_len()],
+        authentication: &vec![2; suite.authentication_key_len()],
+    };
+    measure(engine, &[engine.expand(suite, &material, &heap())?], len, runs)
+}
+
 /// The lowest tenth of seal and open, cycles a packet.
-fn measure(engine: &dyn Backend, keys: &[Key], len: usize) -> Result<[f64; 2]> {
+fn measure(engine: &dyn Backend, keys: &[Key], len: usize, runs: usize) -> Result<[f64; 2]> {
     let mut batches = Batches::new(engine, keys, len)?;
-    let seal = lowest(|| batches.seal());
-    Ok([seal, lowest(|| batches.open())])
+    let seal = lowest(runs, || batches.seal());
+    Ok([seal, lowest(runs, || batches.open())])
 }
 
 /// The lowest tenth of runs of a few batches each, cycles a packet.
-fn lowest(mut batch: impl FnMut() -> u64) -> f64 {
-    let mut runs: Vec<u64> = (0..RUNS).map(|_| (0..BATCHES_PER_RUN).map(|_| batch()).sum()).collect();
+fn lowest(runs: usize, mut batch: impl FnMut() -> u64) -> f64 {
+    let mut runs: Vec<u64> = (0..runs.max(1)).map(|_| (0..BATCHES_PER_RUN).map(|_| batch()).sum()).collect();
     runs.sort_unstable();
     let packets = f64::from(u32::try_from(BATCH * BATCHES_PER_RUN).expect("few"));
-    f64::from(u32::try_from(runs[RUNS / 10]).expect("a short run")) / packets
+    f64::from(u32::try_from(runs[runs.len() / 10]).expect("a short run")) / packets
 }

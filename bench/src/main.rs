@@ -1,5 +1,6 @@
 //! `esplanade-bench`: what a packet costs, and how many there may be a second.
 
+mod baseline;
 mod compare;
 mod cycles;
 mod devices;
@@ -7,6 +8,8 @@ mod engines;
 mod gateway;
 mod machine;
 mod path;
+mod plot;
+mod progress;
 mod rate;
 mod report;
 mod secgw;
@@ -21,10 +24,12 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::ArgPredicate;
 use clap::{Parser, ValueEnum};
 use crypto::Suite;
+use indicatif::ProgressBar;
 
+use crate::baseline::Baseline;
 use crate::gateway::{MAX_SAS, SaSpec};
 use crate::machine::Machine;
-use crate::report::{Measurement, Scope};
+use crate::report::{Direction, Measurement, RawCost, Scope};
 use crate::secgw::Secgw;
 use crate::traffic::Size;
 
@@ -33,7 +38,9 @@ use crate::traffic::Size;
 /// Examples:
 ///   esplanade bench --suite aes128gcm --sizes 256,1400
 ///   esplanade bench --sas 1,1000,10000 --json
-///   esplanade bench --compare --rounds 9
+///   esplanade bench --workers 1,2 --scope worker
+///   esplanade bench --compare --svg cycles.svg --json >before.json
+///   esplanade bench --compare --baseline before.json
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
@@ -78,6 +85,13 @@ struct Cli {
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Fail where a ratio is worse by more than 5 % than in this file, which --json wrote: the ratio to the peer,
+    /// or without a peer to the cryptography alone
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Plot cycles by size into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,12 +119,42 @@ impl SuiteName {
 }
 
 impl Cli {
-    fn measure(&self, machine: &Machine, spec: &SaSpec<'_>, size: Size) -> Result<Vec<Measurement>> {
+    /// All rows; a bar shows how far it is.
+    fn rows(&self, machine: &Machine) -> Result<Vec<Measurement>> {
+        let specs = self.suite.len() * self.sas.len() * self.workers.len();
+        let steps = if self.compare { self.rounds * Direction::BOTH.len() } else { self.scope.len() };
+        let bar = progress::bar(specs * self.sizes.len() * steps);
+        let mut rows = Vec::new();
+        for suite in &self.suite {
+            let pairs =
+                self.sas.iter().flat_map(|sas| self.workers.iter().map(move |workers| (sas, workers)));
+            for (&count, &workers) in pairs {
+                let count = count.max(usize::from(workers));
+                let memory = gateway::key_memory(count * usize::from(workers))?;
+                let engine = &*machine.engine.backend;
+                let spec = SaSpec { suite: suite.suite()?, count, workers, engine, memory: &memory };
+                for &size in &self.sizes {
+                    bar.set_message(format!("{} {size}", spec.suite));
+                    let raw = RawCost::measure(machine, spec.suite, size, self.runs)?;
+                    let measured = self.measure(machine, &spec, size, &bar)?;
+                    rows.extend(measured.into_iter().map(|row| row.with_raw(&raw)));
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(rows)
+    }
+
+    fn measure(
+        &self,
+        machine: &Machine,
+        spec: &SaSpec<'_>,
+        size: Size,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Measurement>> {
         if self.compare {
-            ensure!(Secgw::has(spec.suite), "--compare: ipsec-secgw does not have {}", spec.suite);
-            ensure!(spec.count == 1 && spec.workers == 1, "--compare is for one SA and one worker");
             let secgw = Secgw { program: self.secgw.clone() };
-            return compare::measure(machine, &secgw, spec, size, self.rounds);
+            return compare::measure(machine, &secgw, spec, size, self.rounds, bar);
         }
         let mut rows = Vec::new();
         for scope in &self.scope {
@@ -118,8 +162,36 @@ impl Cli {
                 Scope::Path => path::measure(machine, spec, size, self.runs)?,
                 Scope::Worker => worker::measure(machine, spec, size, self.runs)?,
             });
+            bar.inc(1);
         }
         Ok(rows)
+    }
+
+    /// What must be known before minutes are spent.
+    fn check(&self) -> Result<()> {
+        ensure!(self.sas.iter().all(|sas| (1..=MAX_SAS).contains(sas)), "--sas: each from 1 to {MAX_SAS}");
+        if self.compare {
+            for suite in &self.suite {
+                let suite = suite.suite()?;
+                ensure!(Secgw::has(suite), "--compare: ipsec-secgw does not have {suite}");
+            }
+            ensure!(self.sas == [1] && self.workers == [1], "--compare is for one SA and one worker");
+            ensure!(self.rounds > 0, "--compare: at least one round");
+        }
+        Ok(())
+    }
+
+    /// The rows as a table or as JSON, and the plot.
+    fn show(&self, engine: &str, rows: &[Measurement]) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::json!({ "engine": engine, "results": rows }));
+        } else {
+            println!("{engine}\n{}", table::render(rows)?);
+        }
+        if let Some(path) = &self.svg {
+            plot::write(path, rows).with_context(|| format!("--svg {}", path.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -132,7 +204,8 @@ fn main() -> Result<()> {
         let suites = cli.suite.iter().map(|suite| suite.suite()).collect::<Result<Vec<_>>>()?;
         return cli.rate.run(&suites, &cli.sizes, cli.json);
     }
-    ensure!(cli.sas.iter().all(|sas| (1..=MAX_SAS).contains(sas)), "--sas: each from 1 to {MAX_SAS}");
+    cli.check()?;
+    let baseline = cli.baseline.as_deref().map(Baseline::read).transpose()?;
     let most = cli.workers.iter().copied().max().unwrap_or(1);
     let machine = Machine::start(crypto::Preference::Auto, usize::from(most))?;
     if most > 1 && machine.eal.shares_cpus() {
@@ -142,22 +215,10 @@ fn main() -> Result<()> {
             most + 1
         );
     }
-    let mut rows = Vec::new();
-    for suite in &cli.suite {
-        for (&count, &workers) in cli.sas.iter().flat_map(|sas| cli.workers.iter().map(move |n| (sas, n))) {
-            let count = count.max(usize::from(workers));
-            let memory = gateway::key_memory(count * usize::from(workers))?;
-            let engine = &*machine.engine.backend;
-            let spec = SaSpec { suite: suite.suite()?, count, workers, engine, memory: &memory };
-            for &size in &cli.sizes {
-                rows.extend(cli.measure(&machine, &spec, size)?);
-            }
-        }
-    }
-    if cli.json {
-        println!("{}", serde_json::json!({ "engine": machine.engine.description, "results": rows }));
-    } else {
-        println!("{}\n{}", machine.engine.description, table::render(&rows)?);
+    let rows = cli.rows(&machine)?;
+    cli.show(&machine.engine.description, &rows)?;
+    if let Some(baseline) = baseline {
+        eprintln!("{}", baseline.judge(&rows)?);
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! What was measured: the rows of the table and of the JSON.
 
-use serde::Serialize;
+use anyhow::Result;
+use crypto::Suite;
+use serde::{Deserialize, Serialize};
 
 use crate::cycles::Cost;
+use crate::engines;
 use crate::gateway::SaSpec;
-use crate::machine::{Drops, tsc_hz};
+use crate::machine::{Drops, Machine, tsc_hz};
 use crate::traffic::{Size, float};
 
 /// Into the tunnel, or out of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
     Encap,
@@ -20,7 +23,7 @@ impl Direction {
 }
 
 /// What of a worker was measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
     /// The stages, without receiving and transmitting.
@@ -47,6 +50,10 @@ pub(crate) struct Measurement {
     pub(crate) tsc_per_packet: f64,
     /// None where the machine counts no cycles.
     pub(crate) core_cycles_per_packet: Option<f64>,
+    /// Of the cryptography alone, in the same run.
+    pub(crate) raw_tsc_per_packet: f64,
+    /// Our cycles to those of the cryptography alone.
+    pub(crate) ratio_raw: f64,
     /// Share of its CPU that the worker got, 0 to 1.
     pub(crate) cpu_share: f64,
     pub(crate) drops: Drops,
@@ -55,6 +62,28 @@ pub(crate) struct Measurement {
     pub(crate) times_one_worker: Option<f64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) comparison: Option<Comparison>,
+}
+
+/// TSC cycles that the cryptography of a packet takes alone, in warm caches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawCost {
+    pub(crate) seal: f64,
+    pub(crate) open: f64,
+}
+
+impl RawCost {
+    /// The mean over the lengths of a mixture, from so many runs of each.
+    pub(crate) fn measure(machine: &Machine, suite: Suite, size: Size, runs: usize) -> Result<Self> {
+        let lengths = size.lengths();
+        let packets = float(lengths.values().sum());
+        let mut sum = Self { seal: 0.0, open: 0.0 };
+        for (bytes, share) in lengths {
+            let share = float(share) / packets;
+            let [seal, open] = engines::raw(&*machine.engine.backend, suite, bytes, runs)?;
+            sum = Self { seal: sum.seal + seal * share, open: sum.open + open * share };
+        }
+        Ok(sum)
+    }
 }
 
 /// The same packets through another gateway.
@@ -107,11 +136,21 @@ impl Measurement {
             gbit_per_s: rate * float(bytes) * 8.0 / 1e9,
             tsc_per_packet: cost.tsc,
             core_cycles_per_packet: cost.core,
+            raw_tsc_per_packet: f64::NAN,
+            ratio_raw: f64::NAN,
             cpu_share: 1.0,
             drops: Drops::new(),
             times_one_worker: None,
             comparison: None,
         }
+    }
+
+    pub(crate) fn with_raw(self, raw: &RawCost) -> Self {
+        let raw_tsc_per_packet = match self.direction {
+            Direction::Encap => raw.seal,
+            Direction::Decap => raw.open,
+        };
+        Self { raw_tsc_per_packet, ratio_raw: self.tsc_per_packet / raw_tsc_per_packet, ..self }
     }
 
     pub(crate) fn with_cpu_share(self, cpu_share: f64) -> Self {
@@ -128,5 +167,47 @@ impl Measurement {
 
     pub(crate) fn with_times_one(self, times_one_worker: Option<f64>) -> Self {
         Self { times_one_worker, ..self }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row at `tsc` cycles, where the cryptography alone takes 50.
+    pub(crate) fn row(tsc: f64, ratio_to_peer: Option<f64>) -> Measurement {
+        let comparison = ratio_to_peer.map(|ratio| Comparison {
+            peer: "ipsec-secgw",
+            peer_tsc_per_packet: tsc / ratio,
+            io_tsc_per_packet: 30.0,
+            ratio: Ratio::of([ratio].into_iter()),
+            ratio_tsc_less_io: ratio,
+        });
+        Measurement {
+            direction: Direction::Encap,
+            suite: "AES-GCM-16-128".to_owned(),
+            bytes: 256,
+            imix: false,
+            sas: 1,
+            workers: 1,
+            scope: Scope::Worker,
+            mpps: 10.0,
+            gbit_per_s: 20.0,
+            tsc_per_packet: tsc,
+            core_cycles_per_packet: None,
+            raw_tsc_per_packet: f64::NAN,
+            ratio_raw: f64::NAN,
+            cpu_share: 1.0,
+            drops: Drops::new(),
+            times_one_worker: None,
+            comparison,
+        }
+        .with_raw(&RawCost { seal: 50.0, open: 50.0 })
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_with_its_spread() {
+        let ratio = Ratio::of([0.7, 0.5, 0.6].into_iter());
+        assert_eq!((ratio.lowest, ratio.median, ratio.highest), (0.5, 0.6, 0.7));
     }
 }

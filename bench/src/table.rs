@@ -9,7 +9,7 @@ use crate::report::{Comparison, Measurement};
 /// A column: its title, what it has of a row, and what the title means.
 type Column = (&'static str, fn(&Measurement) -> String, &'static str);
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     ("scope", |row| lowercase(row.scope), "path: without receiving and transmitting; worker: whole"),
     ("direction", |row| lowercase(row.direction), ""),
     ("suite", |row| row.suite.clone(), ""),
@@ -18,6 +18,11 @@ const COLUMNS: [Column; 11] = [
     ("workers", |row| row.workers.to_string(), ""),
     ("t", |row| format!("{:.1}", row.tsc_per_packet), "TSC cycles a packet, on each worker"),
     ("c", |row| or_dash(row.core_cycles_per_packet, 1), "core cycles a packet"),
+    (
+        "raw t",
+        |row| format!("{:.1}", row.raw_tsc_per_packet),
+        "TSC cycles of the cryptography alone, in warm caches",
+    ),
     ("Mpps", |row| format!("{:.3}", row.mpps), ""),
     ("Gbit/s", |row| format!("{:.2}", row.gbit_per_s), "of inner IP packets"),
     ("CPU", |row| format!("{:.2}", row.cpu_share), "share of its CPU that the thread got"),

@@ -1,5 +1,6 @@
 //! The packets: UDP from the host behind the head to a host of each branch.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
@@ -46,6 +47,14 @@ impl Size {
         match self {
             Self::Fixed(_) => 1,
             Self::Imix => IMIX.iter().map(|(_, share)| share).sum(),
+        }
+    }
+
+    /// How many packets of each length come before they repeat.
+    pub(crate) fn lengths(self) -> BTreeMap<usize, usize> {
+        match self {
+            Self::Fixed(bytes) => BTreeMap::from([(bytes, 1)]),
+            Self::Imix => BTreeMap::from(IMIX),
         }
     }
 
