@@ -80,7 +80,10 @@ impl Running {
         let mut samples = Vec::new();
         while samples.len() < WARM_UP + seconds + 1 {
             let Some(line) = lines.next() else {
-                bail!("ipsec-secgw ended: {}", said.join("\n"));
+                bail!(
+                    "ipsec-secgw ended (`cargo xtask bench --compare` builds it, --secgw names it): {}",
+                    said.join("\n")
+                );
             };
             let line = line?;
             if let Some(sent) = figure(&line, "Total packets sent:") {

@@ -121,7 +121,10 @@ enum Command {
     Terminate(actions::Target),
     /// Measure cycles per packet and packet rates of the data plane on this machine
     ///
-    /// Example:  sudo esplanade bench --suite aes128gcm --sizes 256,1400
+    /// Examples:
+    ///   sudo esplanade bench --suite aes128gcm --sizes 256,1400
+    ///   sudo esplanade bench --json >before.json
+    ///   sudo esplanade bench --baseline before.json
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Bench(bench::Options),
     /// Check a configuration without running anything

@@ -17,11 +17,16 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         deps::ensure(&[deps::COMPARE])?;
         args.extend(["--secgw".to_owned(), secgw()?.to_string_lossy().into_owned()]);
     }
-    say("building the benchmark (release)");
-    must(&mut command("cargo", &["build", "--release", "--locked", "-p", "bench"]))?;
-    let program = target_dir().join("release/esplanade-bench").to_string_lossy().into_owned();
+    let program = build()?.to_string_lossy().into_owned();
     // Its standard output is its result: it must not be mixed with this command's own.
     Ok(deps::privileged(&program, &args).status()?.success())
+}
+
+/// Builds the benchmark in release mode; returns the program, which `esplanade bench` runs from beside itself.
+pub(crate) fn build() -> Result<PathBuf> {
+    say("building the benchmark (release)");
+    must(&mut command("cargo", &["build", "--release", "--locked", "-p", "bench"]))?;
+    Ok(target_dir().join("release/esplanade-bench"))
 }
 
 /// Builds DPDK's example gateway ipsec-secgw; returns the program.

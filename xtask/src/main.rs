@@ -56,7 +56,8 @@ enum Task {
     ///
     /// Examples:
     ///   cargo xtask bench --suite aes128gcm --sizes 256,1400 --json
-    ///   cargo xtask bench --compare
+    ///   cargo xtask bench --compare --svg cycles.svg
+    ///   cargo xtask bench --workers 1,2 --sas 1,1000,10000
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Bench {
         /// Arguments of `esplanade bench`
@@ -67,7 +68,7 @@ enum Task {
     Check,
     /// Install the Debian packages that building, running and testing need
     Deps,
-    /// Build the three programs in release mode
+    /// Build the programs in release mode, the benchmark too
     Build,
     /// Build and test the DPDK crates against DPDK 24.11 in a Debian 13 root (needs root; about two minutes)
     Debian13,
@@ -111,7 +112,8 @@ fn execute(task: Task) -> anyhow::Result<bool> {
         Task::Deps => deps::ensure(&[deps::BUILD, deps::RUN, deps::TEST]).map(|()| true),
         Task::Build => {
             deps::ensure(&[deps::BUILD])?;
-            build::release().map(|_| true)
+            build::release()?;
+            bench::build().map(|_| true)
         }
         Task::Debian13 => debian13::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
