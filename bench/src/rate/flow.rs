@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use esplanade_dataplane::worker::{Arrival, BURST};
 
 use crate::gateway::{LAN, OUR_MAC, WAN};
-use crate::machine::{Bench, Machine, drops};
+use crate::machine::{Bench, Machine, drops, packet};
 use crate::report::Direction;
 use crate::traffic::Size;
 
@@ -77,7 +77,7 @@ impl Flow {
         while frames.len() < most && frames.bytes.len() < SEALED_BYTES {
             let mut arrivals = ArrayVec::<_, BURST>::new();
             for n in frames.len()..frames.len() + BURST / 2 {
-                let frame = machine.packet(&numbered(plain.of(n), n)?)?;
+                let frame = packet(machine.pool, &numbered(plain.of(n), n)?)?;
                 arrivals.push(Arrival::Frame { port: LAN, frame });
             }
             peer.burst(&mut arrivals);
