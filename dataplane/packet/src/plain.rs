@@ -79,17 +79,18 @@ impl FlowKey {
         Self([src[0], src[1], dst[0], dst[1], transport(protocol, ports), origin.0])
     }
 
-    /// Source and destination.
-    #[inline]
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "IPv4 addresses fill half a word")]
-    pub fn addresses(&self) -> (IpAddr, IpAddr) {
-        let [a, b, c, d, transport, _] = self.0;
-        if transport & IS_V4 != 0 {
-            return (Ipv4Addr::from_bits(b as u32).into(), Ipv4Addr::from_bits(d as u32).into());
+    /// The key of the packet that starts `bytes`, which `facts` was read from.
+    #[inline(always)]
+    fn read(bytes: &[u8], facts: Facts, origin: Origin) -> Option<Self> {
+        let (start, end) = (facts.header_len(), facts.len());
+        let ports = ports(facts.protocol(), bytes.get(usize::from(start)..usize::from(end))?);
+        if facts.is_v4() {
+            let [.., a, b, c, d, e, f, g, h] = *bytes.first_chunk::<20>()?;
+            let (src, dst) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+            return Some(Self::v4(src, dst, facts.protocol(), ports, origin));
         }
-        let v6 = |upper, lower| Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into();
-        (v6(a, b), v6(c, d))
+        let (src, dst) = bytes.get(8..40)?.split_first_chunk::<16>()?;
+        Some(Self::v6(halves(*src), halves(*dst.first_chunk()?), facts.protocol(), ports, origin))
     }
 
     /// Where to look for a flow; `seed` keeps outsiders from choosing flows that get in each other's way.
@@ -128,55 +129,67 @@ fn is_plain_v6(next_header: u8) -> bool {
     next_header != protocol::ICMPV6 && !ipv6::is_extension(next_header)
 }
 
-/// The headers of a plain packet. What is not of the key is one word, so that a copy never waits for the parts of
-/// what was just written.
+/// The fixed part of the IP header of a plain packet, in one word, so that a copy never waits for the parts of what was
+/// just written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Plain {
-    /// What the decision depends on.
-    pub key: FlowKey,
-    /// Length, header length, TOS, TTL, protocol and DF.
-    facts: u64,
-}
+pub struct Facts(u64);
 
-impl Plain {
+impl Facts {
     /// Reads the packet that starts `bytes`; `None` if it is not plain or not sound: [`Flow`] tells more.
     ///
     /// `ipv4_checksum` is what a device found of the checksum of an IPv4 header.
     #[inline(always)]
     #[must_use]
-    pub fn read(bytes: &[u8], ipv4_checksum: Option<bool>, origin: Origin) -> Option<Self> {
+    pub fn read(bytes: &[u8], ipv4_checksum: Option<bool>) -> Option<Self> {
         match bytes.first()? {
-            0x45 => Self::read_v4(bytes, ipv4_checksum, origin),
-            first if first >> 4 == 6 => Self::read_v6(bytes, origin),
+            0x45 => Self::read_v4(bytes, ipv4_checksum),
+            first if first >> 4 == 6 => Self::read_v6(bytes),
             _ => None,
         }
     }
 
     #[inline(always)]
-    fn read_v4(bytes: &[u8], checksum: Option<bool>, origin: Origin) -> Option<Self> {
+    fn read_v4(bytes: &[u8], checksum: Option<bool>) -> Option<Self> {
         let header = bytes.first_chunk::<{ ipv4::MIN_HEADER_LEN }>()?;
-        let [_, tos, l0, l1, _, _, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+        let [_, tos, l0, l1, _, _, f0, f1, ttl, protocol, ..] = *header;
         let (len, flags) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([f0, f1]));
-        let payload = bytes.get(..usize::from(len))?.get(ipv4::MIN_HEADER_LEN..)?;
-        if flags & ipv4::FRAGMENT_MASK != 0 || !checksum.unwrap_or_else(|| checksum::is_right(header)) {
+        let sound = (ipv4::MIN_HEADER_LEN..=bytes.len()).contains(&usize::from(len));
+        if !sound
+            || flags & ipv4::FRAGMENT_MASK != 0
+            || !checksum.unwrap_or_else(|| checksum::is_right(header))
+        {
             return None;
         }
-        let (src, dst) = (u32::from_be_bytes([s0, s1, s2, s3]), u32::from_be_bytes([d0, d1, d2, d3]));
-        let key = FlowKey::v4(src, dst, protocol, ports(protocol, payload), origin);
-        Some(Self { key, facts: facts(len, 20, [tos, ttl, protocol], flags & ipv4::DF != 0) })
+        Some(Self::new(len, 20, [tos, ttl, protocol], flags & ipv4::DF != 0))
     }
 
-    #[inline(never)]
-    fn read_v6(bytes: &[u8], origin: Origin) -> Option<Self> {
-        let (header, rest) = bytes.split_first_chunk::<{ ipv6::HEADER_LEN }>()?;
-        let [b0, b1, _, _, l0, l1, next_header, hop_limit, addresses @ ..] = header;
-        let payload_len = u16::from_be_bytes([*l0, *l1]);
-        let payload = rest.get(..usize::from(payload_len))?;
-        let len = payload_len.checked_add(40).filter(|_| is_plain_v6(*next_header))?;
-        let (src, dst) = addresses.split_first_chunk::<16>()?;
-        let (src, dst) = (halves(*src), halves(*dst.first_chunk()?));
-        let key = FlowKey::v6(src, dst, *next_header, ports(*next_header, payload), origin);
-        Some(Self { key, facts: facts(len, 40, [b0 << 4 | b1 >> 4, *hop_limit, *next_header], true) })
+    #[inline]
+    fn read_v6(bytes: &[u8]) -> Option<Self> {
+        let [b0, b1, _, _, l0, l1, next_header, hop_limit, ..] =
+            *bytes.first_chunk::<{ ipv6::HEADER_LEN }>()?;
+        let len = u16::from_be_bytes([l0, l1]).checked_add(40)?;
+        if usize::from(len) > bytes.len() || !is_plain_v6(next_header) {
+            return None;
+        }
+        Some(Self::new(len, 40, [b0 << 4 | b1 >> 4, hop_limit, next_header], true))
+    }
+
+    #[inline]
+    fn new(len: u16, header_len: u8, [class, hop_limit, protocol]: [u8; 3], dont_fragment: bool) -> Self {
+        let upper = u64::from(u32::from_le_bytes([hop_limit, protocol, dont_fragment.into(), 0]));
+        Self(upper << 32 | u64::from(class) << 24 | u64::from(header_len) << 16 | u64::from(len))
+    }
+
+    /// Source and destination of the packet that starts `bytes`, which this was read from.
+    #[inline]
+    #[must_use]
+    pub fn addresses(&self, bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+        if self.is_v4() {
+            let [.., a, b, c, d, e, f, g, h] = *bytes.first_chunk::<20>()?;
+            return Some((Ipv4Addr::new(a, b, c, d).into(), Ipv4Addr::new(e, f, g, h).into()));
+        }
+        let (src, dst) = bytes.get(8..40)?.split_first_chunk::<16>()?;
+        Some((Ipv6Addr::from(*src).into(), Ipv6Addr::from(*dst.first_chunk()?).into()))
     }
 
     /// Total length of the IP packet, bytes.
@@ -185,7 +198,7 @@ impl Plain {
     #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits")]
     #[expect(clippy::len_without_is_empty, reason = "at least a header")]
     pub fn len(&self) -> u16 {
-        self.facts as u16
+        self.0 as u16
     }
 
     /// Length of the IP header, bytes: 20 or 40.
@@ -233,14 +246,28 @@ impl Plain {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "one byte")]
     fn byte(&self, at: u32) -> u8 {
-        (self.facts >> (8 * at)) as u8
+        (self.0 >> (8 * at)) as u8
     }
 }
 
-#[inline]
-fn facts(len: u16, header_len: u8, [class, hop_limit, protocol]: [u8; 3], dont_fragment: bool) -> u64 {
-    let upper = u64::from(u32::from_le_bytes([hop_limit, protocol, dont_fragment.into(), 0]));
-    upper << 32 | u64::from(class) << 24 | u64::from(header_len) << 16 | u64::from(len)
+/// The headers of a plain packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plain {
+    /// What the decision depends on.
+    pub key: FlowKey,
+    /// What else there is to know.
+    pub facts: Facts,
+}
+
+impl Plain {
+    /// Reads the packet that starts `bytes`, as [`Facts::read`] does.
+    #[inline(always)]
+    #[must_use]
+    pub fn read(bytes: &[u8], ipv4_checksum: Option<bool>, origin: Origin) -> Option<Self> {
+        let facts = Facts::read(bytes, ipv4_checksum)?;
+        let key = FlowKey::read(bytes, facts, origin)?;
+        Some(Self { key, facts })
+    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 use packet::decide::{Outcome, esp_for_us, never_sends};
+use packet::esp::decap::EspPacket;
 use packet::esp::encap::Inner as EncapInner;
 use packet::esp::template::InnerMarks;
 use packet::flow::Flow;
 use packet::headers::ethernet::Ethernet;
 use packet::headers::protocol;
 use packet::neighbour::NeighbourState;
-use packet::plain::{FlowKey, Origin, Plain};
+use packet::plain::{Facts, FlowKey, Origin, Plain};
 use packet::sad::{Child, SpiLookup};
 use packet::tables::{Interface, Role};
 use packet::{InterfaceId, MacAddr, PortId, VlanId, unfinished};
@@ -118,11 +119,11 @@ impl<B: Buffer> Pipeline<B> {
         let len = frame.len();
         let bytes = &frame.data()[at..];
         let checksum = frame.ipv4_checksum();
-        let Some(plain) = Plain::read(bytes, checksum, Origin::inside(interface.vrf)) else {
-            return Some(frame);
-        };
         match interface.role {
             Role::Inside => {
+                let Some(plain) = Plain::read(bytes, checksum, Origin::inside(interface.vrf)) else {
+                    return Some(frame);
+                };
                 let place = self.flows.place(&plain.key);
                 #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
                 let at = at as u16;
@@ -130,17 +131,15 @@ impl<B: Buffer> Pipeline<B> {
                 cards.cards.push(Card { port, interface, at, plain, place, remembered: None, express: None });
             }
             Role::Outside => {
-                let (src, dst) = plain.key.addresses();
-                if never_sends(src) || !interface.has(dst) {
+                let Some((facts, esp, udp_port)) = read_esp(interface, bytes, checksum) else {
                     return Some(frame);
-                }
-                let Some((esp, udp_port)) = esp_for_us(bytes, &plain) else { return Some(frame) };
-                if frame.keep(at..at + usize::from(plain.len())).is_err() {
+                };
+                if frame.keep(at..at + usize::from(facts.len())).is_err() {
                     return Some(frame);
                 }
                 self.counters.rx(Some(interface.id), len);
                 tables.sad().place(esp.spi).inspect(|place| dpdk::prefetch(*place));
-                let outer = Outer { traffic_class: plain.traffic_class(), len: plain.len() };
+                let outer = Outer { traffic_class: facts.traffic_class(), len: facts.len() };
                 let past = Past { deadline: self.early.deadline(self.now), largest: 0 };
                 incoming.push(Incoming { packet: frame, interface, outer, udp_port, esp, past });
             }
@@ -208,7 +207,7 @@ impl<B: Buffer> Pipeline<B> {
                 }
                 Some(Express::Forward(egress, mac)) => {
                     self.counters.rx(Some(card.interface.id), frame.len());
-                    let part = usize::from(card.at)..usize::from(card.at + card.plain.len());
+                    let part = usize::from(card.at)..usize::from(card.at + card.plain.facts.len());
                     let ready = Ready { packet: frame, part, from: card.interface.id, mss: 0 };
                     self.forward_plain(ready, &card.plain, egress, mac, tx);
                 }
@@ -231,13 +230,16 @@ impl<B: Buffer> Pipeline<B> {
         self.counters.rx(Some(interface.id), packet.len());
         let from = Some(interface.id);
         // What `at` and `len` say was read from this very frame.
-        if packet.keep(usize::from(*at)..usize::from(at + plain.len())).is_err() {
+        if packet.keep(usize::from(*at)..usize::from(at + plain.facts.len())).is_err() {
             return self.drop(packet, from, packet::DropReason::FrameTruncated);
         }
         touch_up(packet.data_mut(), plain, child.entry.mss);
-        let marks = InnerMarks { traffic_class: plain.traffic_class(), dont_fragment: plain.dont_fragment() };
-        let next_header = if plain.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
-        let inner = EncapInner { len: plain.len(), padded: plain.len(), next_header, marks };
+        let marks = InnerMarks {
+            traffic_class: plain.facts.traffic_class(),
+            dont_fragment: plain.facts.dont_fragment(),
+        };
+        let next_header = if plain.facts.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
+        let inner = EncapInner { len: plain.facts.len(), padded: plain.facts.len(), next_header, marks };
         let laying = Laying { packet, from, child, inner, pieces: Pieces::Policy };
         self.lay_out(tables, &mut burst.onward, laying, tx);
     }
@@ -309,17 +311,17 @@ fn way_of<'t, B>(
     remembered: Option<Remembered>,
     plain: &Plain,
 ) -> Option<Express<'t>> {
-    if plain.hop_limit() <= 1 {
+    if plain.facts.hop_limit() <= 1 {
         return None;
     }
     match remembered? {
         Remembered::Seal(spi) => {
             let child = onward.child(tables, spi)?;
-            (plain.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
+            (plain.facts.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
         }
         Remembered::Forward(interface, mac) => {
             let interface = onward.interface(tables, interface)?;
-            (plain.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
+            (plain.facts.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
         }
     }
 }
@@ -329,6 +331,22 @@ fn way_of<'t, B>(
 enum Express<'t> {
     Seal(Child<'t, crypto::Key>),
     Forward(&'t Interface, MacAddr),
+}
+
+/// The ESP packet in a plain packet to an address of the interface, and its outer UDP source port if it has one.
+#[inline]
+fn read_esp(
+    interface: &Interface,
+    bytes: &[u8],
+    checksum: Option<bool>,
+) -> Option<(Facts, EspPacket, Option<u16>)> {
+    let facts = Facts::read(bytes, checksum)?;
+    let (src, dst) = facts.addresses(bytes)?;
+    if never_sends(src) || !interface.has(dst) {
+        return None;
+    }
+    let (esp, udp_port) = esp_for_us(bytes, facts)?;
+    Some((facts, esp, udp_port))
 }
 
 /// Finds an SA, and asks the cache for what its packets need.
@@ -371,7 +389,7 @@ fn complete(packet: &mut [u8]) {
 #[inline]
 fn touch_up(packet: &mut [u8], plain: &Plain, mss: u16) {
     packet::headers::decrement_hop_limit(packet);
-    if plain.protocol() == protocol::TCP {
-        clamp_segment(packet, plain.header_len(), plain.is_v4(), mss);
+    if plain.facts.protocol() == protocol::TCP {
+        clamp_segment(packet, plain.facts.header_len(), plain.facts.is_v4(), mss);
     }
 }

@@ -207,7 +207,7 @@ impl<B: Buffer> Pipeline<B> {
         {
             match self.check_carried(tables, &mut packet, opened, *payload, plain) {
                 Ok(()) => {
-                    let part = usize::from(payload.start)..usize::from(payload.start + plain.len());
+                    let part = usize::from(payload.start)..usize::from(payload.start + plain.facts.len());
                     let ready = Ready { packet, part, from: opened.interface.id, mss: opened.entry.mss };
                     self.forward_plain(ready, plain, interface, mac, tx);
                 }
@@ -234,8 +234,8 @@ impl<B: Buffer> Pipeline<B> {
         plain: &Plain,
     ) -> Result<(), DropReason> {
         let inner = &mut packet.data_mut()[usize::from(payload.start)..usize::from(payload.end)];
-        decap::carry_congestion(inner, plain.traffic_class(), opened.outer.traffic_class)?;
-        self.charge_opened(tables, opened, plain.len())
+        decap::carry_congestion(inner, plain.facts.traffic_class(), opened.outer.traffic_class)?;
+        self.charge_opened(tables, opened, plain.facts.len())
     }
 
     #[cold]

@@ -6,7 +6,7 @@ use crate::drop_reason::DropReason;
 use crate::esp::decap::EspPacket;
 use crate::flow::Flow;
 use crate::headers::{protocol, udp};
-use crate::plain::Plain;
+use crate::plain::Facts;
 use crate::tables::{Interface, Tables};
 
 /// The IKE port without and with NAT traversal (RFC 7296 section 2.23).
@@ -141,9 +141,9 @@ fn nat_traversal<'t, K>(
 /// [`classify_outside`] would find them; `None` for whatever else it is.
 #[inline]
 #[must_use]
-pub fn esp_for_us(packet: &[u8], plain: &Plain) -> Option<(EspPacket, Option<u16>)> {
-    let (start, end) = (plain.header_len(), plain.len());
-    match plain.protocol() {
+pub fn esp_for_us(packet: &[u8], facts: Facts) -> Option<(EspPacket, Option<u16>)> {
+    let (start, end) = (facts.header_len(), facts.len());
+    match facts.protocol() {
         protocol::ESP => Some((EspPacket::parse(packet, start, end).ok()?, None)),
         protocol::UDP => {
             let udp = udp::UdpView::parse(packet.get(usize::from(start)..usize::from(end))?).ok()?;

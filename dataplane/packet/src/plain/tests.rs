@@ -3,10 +3,10 @@ use proptest::prelude::*;
 
 const ORIGIN: Origin = Origin(7);
 
-type Facts = (FlowKey, [u16; 2], [u8; 3], [bool; 2]);
+type Read = (FlowKey, [u16; 2], [u8; 3], [bool; 2]);
 
 /// What [`Flow`] makes of the packet, where it is plain.
-fn by_flow(packet: &[u8], checksum: Option<bool>) -> Option<Facts> {
+fn by_flow(packet: &[u8], checksum: Option<bool>) -> Option<Read> {
     let flow = Flow::parse_received(packet, checksum).ok()?;
     Some((
         FlowKey::of(&flow, ORIGIN)?,
@@ -16,13 +16,13 @@ fn by_flow(packet: &[u8], checksum: Option<bool>) -> Option<Facts> {
     ))
 }
 
-fn plainly(packet: &[u8], checksum: Option<bool>) -> Option<Facts> {
-    let plain = Plain::read(packet, checksum, ORIGIN)?;
+fn plainly(packet: &[u8], checksum: Option<bool>) -> Option<Read> {
+    let Plain { key, facts } = Plain::read(packet, checksum, ORIGIN)?;
     Some((
-        plain.key,
-        [plain.len(), plain.header_len()],
-        [plain.traffic_class(), plain.hop_limit(), plain.protocol()],
-        [plain.dont_fragment(), plain.is_v4()],
+        key,
+        [facts.len(), facts.header_len()],
+        [facts.traffic_class(), facts.hop_limit(), facts.protocol()],
+        [facts.dont_fragment(), facts.is_v4()],
     ))
 }
 
@@ -65,9 +65,9 @@ proptest! {
     }
 
     #[test]
-    fn the_key_tells_the_addresses(packet in packets()) {
-        if let (Some(plain), Ok(flow)) = (Plain::read(&packet, Some(true), ORIGIN), Flow::parse_received(&packet, Some(true))) {
-            prop_assert_eq!(plain.key.addresses(), (flow.src, flow.dst));
+    fn the_addresses_are_those_of_the_packet(packet in packets()) {
+        if let (Some(facts), Ok(flow)) = (Facts::read(&packet, Some(true)), Flow::parse_received(&packet, Some(true))) {
+            prop_assert_eq!(facts.addresses(&packet), Some((flow.src, flow.dst)));
         }
     }
 
