@@ -71,6 +71,15 @@ pub enum CryptoBackend {
     Portable,
 }
 
+/// What becomes of the process when a worker does not come round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StuckWorker {
+    /// It ends, to be started anew.
+    Abort,
+    /// It goes on without that worker.
+    Report,
+}
+
 /// One device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortConfig {
@@ -137,6 +146,8 @@ pub struct Config {
     pub hugepages: Hugepages,
     /// Crypto engine.
     pub crypto_backend: CryptoBackend,
+    /// See [`StuckWorker`].
+    pub stuck_worker: StuckWorker,
     /// Where control connects.
     pub socket: PathBuf,
     /// Users that may open a control session beside our own.
@@ -184,6 +195,7 @@ impl Config {
                 rx_mode: s.word_optional("rx-mode", RxMode::NAMES),
                 hugepages: s.word("hugepages", &[("auto", Hugepages::Auto), ("no", Hugepages::No)]),
                 crypto_backend: s.word("crypto-backend", BACKENDS),
+                stuck_worker: s.word("stuck-worker", STUCK_WORKER),
                 socket: s.path("socket", "/run/esplanade/dataplane.sock"),
                 control_uids: s.integers("control-uids", 0..=u32::MAX - 1),
                 sad_slots: s.integer("sad-slots", 256..=1 << 20, 16_384),
@@ -203,6 +215,9 @@ const BACKENDS: &[(&str, CryptoBackend)] = &[
     ("ipsec-mb", CryptoBackend::IpsecMb),
     ("portable", CryptoBackend::Portable),
 ];
+
+const STUCK_WORKER: &[(&str, StuckWorker)] =
+    &[("abort", StuckWorker::Abort), ("report", StuckWorker::Report)];
 
 fn ports(s: &mut Section<'_, '_>) -> Vec<PortConfig> {
     let mut names = HashSet::new();

@@ -14,7 +14,7 @@ pub use message::{
     Arrival, Capture, Explain, Explained, Filter, InterfaceName, Journey, Network, Packet, PassedOver, Point,
     Question, Record, Stage, Step, Verdict,
 };
-pub use runtime::{Bucket, PortQueue, Runtime, Seat, StageTime};
+pub use runtime::{Bucket, PortQueue, Runtime, Seat, Silent, StageTime};
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

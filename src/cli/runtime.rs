@@ -88,8 +88,11 @@ fn text(workers: &[Runtime]) -> String {
 
 fn worker(r: &Runtime) -> String {
     let mut out = heading(r);
-    let elapsed = r.busy_ticks + r.idle_ticks;
     // Writing to a String cannot fail: the results are ignored throughout.
+    if let Some(silent) = &r.silent {
+        let _ = writeln!(out, "  STUCK for {:.1} s: {}", float(silent.millis) / 1e3, silent.why);
+    }
+    let elapsed = r.busy_ticks + r.idle_ticks;
     let _ = writeln!(
         out,
         "  busy {:.1} %, {:.0} packets/s, {:.0} cycles a packet ({})",

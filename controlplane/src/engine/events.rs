@@ -39,6 +39,12 @@ impl Engine {
                     tracing::info!(port = port.name.as_str(), "link is {up}");
                 }
             }
+            Event::WorkerSilent(e) if e.silent => {
+                tracing::error!(worker = e.worker, "a worker of the data plane does not come round");
+            }
+            Event::WorkerSilent(e) => {
+                tracing::info!(worker = e.worker, "the worker of the data plane comes round again");
+            }
             Event::PathFound(e) => self.path_found(e),
             Event::InvalidSpi(e) => {
                 tracing::info!(src = %e.src, spi = format!("{:08x}", e.spi), "ESP with an SPI that is not ours");

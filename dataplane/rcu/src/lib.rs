@@ -58,7 +58,7 @@
 //! # A worker that is stuck
 //!
 //! It keeps its slot, and with it every value retired since: memory grows, none in use is freed.
-//! [`Domain::laggards`] names such workers and for how long; the agent then aborts the process.
+//! [`Domain::laggards`] names such workers; the agent reports them, and aborts the process.
 //!
 //! # Model
 //!

@@ -4,8 +4,6 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p rcu --test model --target-dir target/loom`
 #![cfg(loom)]
 
-use std::time::Duration;
-
 use loom::{cell::UnsafeCell, model::Builder, sync::Arc, thread};
 use rcu::{Domain, RcuCell, Ticket, Worker};
 
@@ -180,9 +178,9 @@ fn a_watchdog_beside_the_publisher() {
             let world = Arc::clone(&world);
             move || two_bursts(&world, &mut worker)
         });
-        world.domain.laggards(Duration::ZERO);
+        world.domain.laggards();
         publish(&world, 2);
-        world.domain.laggards(Duration::from_secs(1));
+        world.domain.laggards();
         world.domain.reclaim();
         reader.join().expect("the worker");
     });

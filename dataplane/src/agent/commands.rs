@@ -33,7 +33,7 @@ enum Effect {
 impl<E: Environment> Agent<E> {
     pub(super) fn take_commands(&mut self, now: Duration) -> usize {
         for count in 0..BURST {
-            if !self.control.is_receptive() {
+            if !self.control.is_receptive() || self.is_backed_up() {
                 return count;
             }
             let Some(command) = self.control.receive_command() else { return count };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dpdk::{Mbuf, Mempool};
 use packet::{PortId, VrfId};
 
+use super::thread::ThreadState;
 use super::tun::{HostAddresses, TunDevices};
 use crate::worker::buffer::Buffer;
 
@@ -39,6 +40,9 @@ pub trait Environment {
 
     /// A buffer that holds a copy of `bytes`; `None` when there is none left, or it is too small.
     fn packet(&mut self, bytes: &[u8]) -> Option<Self::Packet>;
+
+    /// What a thread of this process does; `None` if that cannot be seen.
+    fn thread(&self, thread: i32) -> Option<ThreadState>;
 
     /// The link of a port, as last seen: must not wait.
     fn link(&mut self, port: PortId) -> Link;
@@ -125,6 +129,10 @@ impl Environment for DpdkEnvironment {
         let mut packet = self.pool.alloc().ok()?;
         packet.extend_from_slice(bytes).ok()?;
         Some(packet)
+    }
+
+    fn thread(&self, thread: i32) -> Option<ThreadState> {
+        ThreadState::read(thread)
     }
 
     fn link(&mut self, port: PortId) -> Link {

@@ -65,6 +65,7 @@ figures! {
     Transactions = "transactions", "Transactions committed.";
     TransactionsRejected = "transactions_rejected", "Transactions and requests refused.";
     Snapshots = "snapshots", "Versions of the tables published.";
+    SilentWorkers = "silent_workers", "Workers that do not come round now; the data plane's log and show runtime say why.";
     Retired = "snapshots_retired", "Old versions of the tables that a worker may still use.";
 }
 

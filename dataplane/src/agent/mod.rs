@@ -35,6 +35,7 @@ mod rate;
 mod sas;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod transaction;
 mod tun;
 mod watchdog;
@@ -48,7 +49,7 @@ use crypto::{Backend, Key, KeyMemory};
 use packet::sad::{OutboundSa, SadEntry};
 use packet::tables::{Change, ChangeError};
 use packet::{InterfaceId, Spi};
-use rcu::{Laggard, Ticket};
+use rcu::Ticket;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use shm::counters::{CountersWriter, InterfaceDescription};
 use shm::inspect::MAX_INSPECTORS;
@@ -57,9 +58,11 @@ use shm::session::{Listener, ListenerEvent};
 
 pub use environment::{DpdkEnvironment, Environment, Link, LinkProbe, Programs, boot_time};
 pub use figures::{AgentFigure, texts as figure_texts};
+pub use thread::{Activity, ThreadState};
 pub use tun::{HostAddresses, TunDevices};
+pub use watchdog::Silence;
 
-use crate::config::Config;
+use crate::config::{Config, StuckWorker};
 use crate::shared::{AgentWork, FromAgent, Shared, Tables};
 use crate::worker::counters::WorkerCounters;
 use control::Control;
@@ -83,6 +86,8 @@ use watchdog::Watchdog;
 const NAP: Duration = Duration::from_micros(500);
 /// Packets held for neighbours in all.
 const HOLD_TOTAL: usize = 512;
+/// Old versions of the tables that may wait for a worker; beyond, changes gather until it comes round.
+const MAX_RETIRED: usize = 1024;
 
 /// What an agent is made of.
 pub struct AgentParts<E: Environment> {
@@ -116,8 +121,13 @@ impl<E: Environment> std::fmt::Debug for AgentParts<E> {
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// A worker is stuck; the process must be aborted, since nothing can be taken from that worker.
-    #[error("worker {} has not come round for {:?}", .0.worker, .0.lag)]
-    WorkerStuck(Laggard),
+    #[error("worker {worker} is stuck: {silence}")]
+    WorkerStuck {
+        /// Which one.
+        worker: usize,
+        /// What it does.
+        silence: Silence,
+    },
 }
 
 /// What happens when every worker sees a snapshot.
@@ -163,6 +173,7 @@ pub struct Agent<E: Environment> {
     /// Log lines that a stranger can cause.
     complaints: TokenBucket,
     watchdog: Watchdog,
+    stuck_worker: StuckWorker,
     schedule: Schedule,
     /// Addresses that neighbours were told of.
     announced: BTreeSet<(InterfaceId, IpAddr)>,
@@ -230,6 +241,7 @@ impl<E: Environment> Agent<E> {
             icmp: TokenBucket::new(icmp, icmp.max(1), now),
             complaints: TokenBucket::new(1, 5, now),
             watchdog: Watchdog::default(),
+            stuck_worker: config.stuck_worker,
             schedule: Schedule::default(),
             announced: BTreeSet::new(),
             described: BTreeMap::new(),
@@ -323,9 +335,14 @@ impl<E: Environment> Agent<E> {
         Ok(())
     }
 
+    /// True while a worker that does not come round keeps so many old versions that no new one is published.
+    fn is_backed_up(&self) -> bool {
+        self.changed && self.shared.domain.pending() >= MAX_RETIRED
+    }
+
     /// Shows the workers what changed in this turn.
     fn publish(&mut self) {
-        if !std::mem::take(&mut self.changed) {
+        if self.is_backed_up() || !std::mem::take(&mut self.changed) {
             return;
         }
         self.tables.commit();
@@ -388,9 +405,11 @@ impl<E: Environment> Agent<E> {
     /// Hands queued packets to the first worker, which has a transmit queue of every port.
     fn send_outgoing(&mut self) -> usize {
         let Some(mailbox) = self.shared.mailboxes.first() else { return 0 };
-        let count = self.outgoing.len();
+        // Without the newest tables, a packet whose neighbour was found just now would come back.
+        let unready = |work| matches!(work, AgentWork::Neighbour { .. });
+        let (count, backed_up) = (self.outgoing.len(), self.is_backed_up());
         for outgoing in self.outgoing.drain(..) {
-            if mailbox.from_agent.push(outgoing).is_err() {
+            if backed_up && unready(outgoing.work) || mailbox.from_agent.push(outgoing).is_err() {
                 Figures(&self.page).add(AgentFigure::FramesLost, 1);
             }
         }

@@ -10,7 +10,7 @@ use shm::message::{Label, PortLink, SaTotals};
 
 use super::environment::Environment;
 use super::figures::AgentFigure;
-use super::watchdog::{self, Health};
+use super::watchdog;
 use super::{Agent, AgentError, convert, keepalive, probing, sas};
 use crate::shared::AgentWork;
 use crate::worker::counters::slot_of;
@@ -53,10 +53,8 @@ impl<E: Environment> Agent<E> {
             self.free(spi);
             work += 1;
         }
-        if due(&mut self.schedule.watchdog, watchdog::INTERVAL, now)
-            && let Health::Stuck(laggard) = self.watchdog.check(&self.shared.domain, now)
-        {
-            return Err(AgentError::WorkerStuck(laggard));
+        if due(&mut self.schedule.watchdog, watchdog::INTERVAL, now) {
+            self.watch_workers()?;
         }
         if due(&mut self.schedule.probes, probing::INTERVAL, now) {
             self.run_probes(now);

@@ -49,7 +49,7 @@ limits = { handoff = "many" }
             "gw.toml:3: dataplane.workers = 0: allowed is 1 to 64",
             "gw.toml:4: dataplane.rx-mode = \"fast\": allowed is \"poll\" or \"adaptive\" or \"interrupt\"",
             "gw.toml:5: dataplane.colour = colour: allowed is one of the keys port, workers, rx-mode, hugepages, \
-             crypto-backend, socket, control-uids, sad-slots, cpus, memory-mib, neighbour, limits",
+             crypto-backend, stuck-worker, socket, control-uids, sad-slots, cpus, memory-mib, neighbour, limits",
             "gw.toml:6: dataplane.port[0].name = \"w n\": allowed is 1 to 31 of letters, digits, '-', '_' and '.'",
             "gw.toml:7: dataplane.port[1].mtu = 99: allowed is 576 to 9216",
             "gw.toml:7: dataplane.port[1].device = \"net_tap0,iface=x\": allowed is a device that no other port uses",

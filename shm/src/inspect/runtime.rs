@@ -48,6 +48,17 @@ pub struct Runtime {
     pub overloaded: u64,
     /// Times it slept for want of packets.
     pub sleeps: u64,
+    /// It does not come round now.
+    pub silent: Option<Silent>,
+}
+
+/// A worker that does not come round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silent {
+    /// For so long at least, milliseconds.
+    pub millis: u64,
+    /// What it does, for people.
+    pub why: String,
 }
 
 /// Where a worker runs.

@@ -108,6 +108,15 @@ record! {
     }
 }
 
+record! {
+    /// A worker of the data plane does not come round, or does again.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct WorkerSilent as WorkerSilentWire[3] {
+        pub worker: u16,
+        pub silent: bool,
+    }
+}
+
 ring_messages! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Event[64] {
@@ -119,5 +128,6 @@ ring_messages! {
         PortLink(PortLink) = 6,
         InvalidSpi(InvalidSpi) = 7,
         PathFound(PathFound) = 8,
+        WorkerSilent(WorkerSilent) = 9,
     }
 }

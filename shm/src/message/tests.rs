@@ -410,6 +410,7 @@ fn event() -> impl Strategy<Value = Event> {
             spi
         }
         .into()),
+        any::<(u16, bool)>().prop_map(|(worker, silent)| WorkerSilent { worker, silent }.into()),
         (any::<u32>(), path()).prop_map(|(id, path)| PathFound { tunnel: TunnelId(id), path }.into()),
     ]
 }

@@ -1,6 +1,6 @@
 //! `esplanade show runtime`: what a worker counts of itself, and what is known of it.
 
-use shm::inspect::{Bucket, PortQueue, Runtime, Seat, StageTime};
+use shm::inspect::{Bucket, PortQueue, Runtime, Seat, Silent, StageTime};
 
 use crate::agent::Agent;
 use crate::agent::environment::Environment;
@@ -37,6 +37,10 @@ impl<E: Environment> Agent<E> {
             taken_over: figure(Figure::TakenOver),
             overloaded: figure(Figure::Overloaded),
             sleeps: figure(Figure::Sleeps),
+            silent: self.watchdog.silence_of(worker.into()).map(|(time, why)| Silent {
+                millis: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+                why: why.to_string(),
+            }),
         })
     }
 

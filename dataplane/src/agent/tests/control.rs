@@ -209,14 +209,6 @@ fn lists_come_in_pages() {
 }
 
 #[test]
-fn a_stuck_worker_ends_the_agent() {
-    let mut bench = Bench::new();
-    bench.agent.turn().unwrap();
-    bench.now.set(bench.now.get() + Duration::from_secs(20));
-    assert!(matches!(bench.agent.turn(), Err(AgentError::WorkerStuck(laggard)) if laggard.worker == 0));
-}
-
-#[test]
 fn a_policer_is_put_and_told_of_until_it_is_deleted() {
     let (mut bench, mut control) = Bench::configured();
     let spi = bench.install(&mut control, native());

@@ -6,6 +6,7 @@ mod hosts;
 mod inspect;
 mod packets;
 mod probing;
+mod stuck;
 mod watch;
 
 use std::cell::Cell;
@@ -97,6 +98,10 @@ impl Environment for World {
 
     fn packet(&mut self, bytes: &[u8]) -> Option<HeapBuffer> {
         Some(HeapBuffer::new(bytes))
+    }
+
+    fn thread(&self, _: i32) -> Option<ThreadState> {
+        None
     }
 
     fn link(&mut self, _: PortId) -> Link {
