@@ -8,6 +8,9 @@
 //!                               └─ exception ──► agent, held, handed over or dropped
 //! ```
 //!
+//! Most packets are plain ones of flows that were decided about before: the express lane takes
+//! them from the receive queues to `open` and `seal` past the decision, which it remembers.
+//!
 //! A burst of up to [`BURST`] packets walks through these stages over arrays of fixed size. Nothing here
 //! allocates, locks, logs or calls the kernel (but to sleep, or to wake a worker that sleeps in interrupt
 //! mode). Every packet that comes in is forwarded, left to the agent or dropped under one reason; [`Balance`]
