@@ -47,7 +47,7 @@ struct Cli {
     /// Suites
     #[arg(long, value_delimiter = ',', default_value = "aes128gcm,aes128cbc-sha1")]
     suite: Vec<SuiteName>,
-    /// Bytes of the inner IP packets, or imix; a comparison is of 64, 256 and 1400 if nothing is said
+    /// Bytes of the inner IP packets, or imix [default: 64,256,512,1400,imix; with --compare 64,256,1400]
     #[arg(
         long,
         value_delimiter = ',',
