@@ -1,7 +1,7 @@
 //! What the engines cost alone, for one suite of every kind.
 //!
 //! `esplanade bench --engines`. Cycles of the time-stamp counter a packet, in batches of 32 whose buffers are warm:
-//! all of one SA, and each of another one of many, whose keys are asked for a batch ahead as a worker does. The
+//! all of one SA, and each of another one of many, whose keys are asked for at its start as a worker does. The
 //! lowest tenth of many short runs, since neighbours steal time.
 
 use std::hint::black_box;
@@ -87,20 +87,21 @@ impl<'k> Batches<'k> {
         Ok(Self { context, keys, at: 0, buffers, sealed })
     }
 
-    /// The keys of the batch after so many. A step without common factor visits each.
-    fn batch(&self, ahead: usize) -> [&'k Key; BATCH] {
-        std::array::from_fn(|n| &self.keys[(self.at + ahead * BATCH + n) * STEP % self.keys.len()])
+    /// The keys of the next batch. A step without common factor visits each.
+    fn batch(&self) -> [&'k Key; BATCH] {
+        std::array::from_fn(|n| &self.keys[(self.at + n) * STEP % self.keys.len()])
     }
 
-    /// Cycles of one batch, in which the keys of the next are asked for.
+    /// Cycles of one batch; its keys are asked for first.
     fn run(
         &mut self,
+        prefetch: impl Fn(&Key),
         job: impl for<'a> Fn(&'a Key, &'a mut [u8]) -> Job<'a>,
         call: impl Fn(&mut dyn Context, &mut [Job<'_>]),
     ) -> u64 {
-        let (keys, next) = (self.batch(0), self.batch(1));
+        let keys = self.batch();
         let before = dpdk::tsc();
-        next.iter().for_each(|key| key.prefetch());
+        keys.iter().for_each(|key| prefetch(key));
         let mut pairs = keys.iter().zip(&mut self.buffers);
         let mut jobs: [Job<'_>; BATCH] = std::array::from_fn(|_| {
             let (key, buffer) = pairs.next().expect("a packet");
@@ -113,7 +114,11 @@ impl<'k> Batches<'k> {
     }
 
     fn seal(&mut self) -> u64 {
-        self.run(|key, esp| Job::encap(key, esp, None), |context, jobs| context.seal(jobs))
+        self.run(
+            Key::prefetch_to_seal,
+            |key, esp| Job::encap(key, esp, None),
+            |context, jobs| context.seal(jobs),
+        )
     }
 
     /// What was opened cannot be opened again: the packets are put there before the time counts.
@@ -121,7 +126,11 @@ impl<'k> Batches<'k> {
         for (n, buffer) in self.buffers.iter_mut().enumerate() {
             buffer.copy_from_slice(&self.sealed[(self.at + n) * STEP % self.keys.len()]);
         }
-        self.run(|key, esp| Job::decap(key, esp, None), |context, jobs| context.open(jobs))
+        self.run(
+            Key::prefetch_to_open,
+            |key, esp| Job::decap(key, esp, None),
+            |context, jobs| context.open(jobs),
+        )
     }
 }
 

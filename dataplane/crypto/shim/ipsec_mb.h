@@ -79,8 +79,12 @@ uint8_t emb_call(const struct emb_material *material);
 /* Bytes of a schedule, which wants 64-byte alignment and must not move. */
 size_t emb_schedule_size(const emb_manager *manager, const struct emb_material *material);
 
-/* The cache lines of a schedule that a packet of a few hundred bytes needs, a bit each. */
-uint64_t emb_schedule_lines(const emb_manager *manager, const struct emb_material *material);
+/* The cache lines of a schedule that sealing or opening a packet of a few hundred bytes needs, a bit each. */
+struct emb_lines {
+        uint64_t seal;
+        uint64_t open;
+};
+struct emb_lines emb_schedule_lines(const emb_manager *manager, const struct emb_material *material);
 
 /* Expands key material for which there is a call into `out`, which is zeroed. */
 void emb_expand(emb_manager *manager, const struct emb_material *material, void *out);

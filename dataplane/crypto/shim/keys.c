@@ -254,18 +254,36 @@ static uint64_t lines(size_t at, size_t len)
 
 /* Powers of H stand in descending order, so that a short packet needs the end of their table; where they come with
  * a second table of as many products, it needs the end of both. */
-uint64_t emb_schedule_lines(const emb_manager *manager, const struct emb_material *material)
+static uint64_t gcm_lines(const struct emb_material *material, size_t size)
 {
-        size_t size = emb_schedule_size(manager, material), table = size - GCM_ROUND_KEYS, used = 16 * 16;
+        size_t used = 16 * 16;
+        uint64_t mask;
 
-        if (emb_call(material) >= CALL_JOB || size <= 8 * LINE)
+        if (size <= 8 * LINE)
                 return lines(0, size);
+        mask = lines(0, cipher_size(material)) | lines(size - used, used);
 #if IMB_VERSION_NUM >= 0x20000
-        return lines(0, cipher_size(material)) | lines(size - used, used) | lines(size - table / 2 - used, used);
-#else
-        (void) table;
-        return lines(0, cipher_size(material)) | lines(size - used, used);
+        mask |= lines((size + GCM_ROUND_KEYS) / 2 - used, used);
 #endif
+        return mask;
+}
+
+struct emb_lines emb_schedule_lines(const emb_manager *manager, const struct emb_material *material)
+{
+        struct etm_schedule layout;
+        struct emb_lines mask;
+
+        if (emb_call(material) < CALL_JOB) {
+                mask.seal = gcm_lines(material, emb_schedule_size(manager, material));
+                mask.open = mask.seal;
+                return mask;
+        }
+        layout = etm_layout(material);
+        mask.seal = lines(0, layout.decrypt == layout.encrypt ? layout.size : layout.decrypt);
+        mask.open = layout.decrypt == layout.encrypt
+                            ? mask.seal
+                            : lines(0, sizeof(layout)) | lines(layout.inner, layout.size - layout.inner);
+        return mask;
 }
 
 static void expand_aes(IMB_MGR *library, const struct emb_material *material, uint8_t *encrypt, uint8_t *decrypt)

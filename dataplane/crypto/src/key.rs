@@ -42,10 +42,17 @@ pub(crate) struct Traits {
     block_mask: u8,
     /// First part of the nonce of an AEAD or of counter mode, as it stands in memory.
     pub(crate) salt: u32,
-    /// The cache lines of the schedule that a packet of a few hundred bytes needs, a bit each.
-    lines: u64,
+    lines: Lines,
     pub(crate) mode: Mode,
     suite: Suite,
+}
+
+/// The cache lines of a schedule that a packet of a few hundred bytes needs, a bit each.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Lines {
+    seal: u64,
+    open: u64,
 }
 
 // SAFETY: `start` points into the schedule, which may go to any thread and be shared among them.
@@ -65,7 +72,7 @@ pub(crate) enum Schedule {
         /// The shim's number for what to do with them.
         call: u8,
         /// Its cache lines that most packets need.
-        lines: u64,
+        lines: Lines,
     },
 }
 
@@ -115,7 +122,7 @@ impl KeyMaterial<'_> {
 impl Key {
     pub(crate) fn new(suite: Suite, salt: [u8; 4], schedule: Schedule) -> Key {
         let (call, lines) = match &schedule {
-            Schedule::Portable(schedule) => (0, first_lines(schedule.block().len())),
+            Schedule::Portable(schedule) => (0, Lines::first(schedule.block().len())),
             #[cfg(ipsec_mb)]
             Schedule::IpsecMb { call, lines, .. } => (*call, *lines),
         };
@@ -141,23 +148,34 @@ impl Key {
         self.traits.suite
     }
 
-    /// Asks the processor to fetch what a packet of a few hundred bytes needs of the schedule; 4 to 8 packets
-    /// ahead pays.
+    /// Asks the processor to fetch what sealing a packet of a few hundred bytes needs of the schedule; 4 to 8
+    /// packets ahead pays.
     #[inline]
-    pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let start = self.traits.start.as_ptr().cast::<i8>();
-            let mut lines = self.traits.lines;
-            while lines != 0 {
-                let at = start.wrapping_add(64 * lines.trailing_zeros() as usize);
-                // SAFETY: a prefetch of any address only hints; SSE is part of x86-64.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
-                lines &= lines - 1;
-            }
+    pub fn prefetch_to_seal(&self) {
+        self.prefetch(self.traits.lines.seal);
+    }
+
+    /// As [`prefetch_to_seal`](Self::prefetch_to_seal), for opening.
+    #[inline]
+    pub fn prefetch_to_open(&self) {
+        self.prefetch(self.traits.lines.open);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    fn prefetch(&self, mut lines: u64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let start = self.traits.start.as_ptr().cast::<i8>();
+        while lines != 0 {
+            let at = start.wrapping_add(64 * lines.trailing_zeros() as usize);
+            // SAFETY: a prefetch of any address only hints; SSE is part of x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+            lines &= lines - 1;
         }
     }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn prefetch(&self, _lines: u64) {}
 
     /// Bytes that the schedule takes of the key memory.
     #[must_use]
@@ -191,9 +209,12 @@ impl Schedule {
     }
 }
 
-/// The first lines of so many bytes, a bit each: eight at most.
-fn first_lines(len: usize) -> u64 {
-    (1 << len.div_ceil(64).min(8)) - 1
+impl Lines {
+    /// The first of so many bytes: eight at most.
+    fn first(len: usize) -> Lines {
+        let lines = (1 << len.div_ceil(64).min(8)) - 1;
+        Lines { seal: lines, open: lines }
+    }
 }
 
 impl From<OutOfMemory> for KeyError {

@@ -52,7 +52,7 @@ impl<B: Buffer> Pipeline<B> {
             }
             SpiLookup::Sa(entry, sa) => {
                 if opening.cards.last().is_none_or(|before| !ptr::eq(before.sa, sa)) {
-                    sa.config.key.prefetch();
+                    sa.config.key.prefetch_to_open();
                 }
                 self.scribe.shoot(&incoming.packet, Point::PostCrypto, Heading::In, from);
                 match check(&incoming, entry, sa) {

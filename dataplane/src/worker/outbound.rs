@@ -96,7 +96,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         let Laying { mut packet, from, child, inner, pieces } = laying;
         if onward.sealing.last().is_none_or(|before| !ptr::eq(before.child.sa, child.sa)) {
-            child.sa.config.key.prefetch();
+            child.sa.config.key.prefetch_to_seal();
         }
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::Out, from);
         match self.write_headers(tables, onward, &mut packet, child, inner, pieces) {

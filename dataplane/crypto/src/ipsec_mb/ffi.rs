@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use crate::{
     job::Job,
-    key::KeyMaterial,
+    key::{KeyMaterial, Lines},
     suite::{Integrity, Suite},
 };
 
@@ -51,7 +51,7 @@ unsafe extern "C" {
     pub(super) safe fn emb_job_size_matches(size: usize) -> c_int;
     pub(super) safe fn emb_call(material: &Material) -> u8;
     pub(super) fn emb_schedule_size(manager: *const RawManager, material: &Material) -> usize;
-    pub(super) fn emb_schedule_lines(manager: *const RawManager, material: &Material) -> u64;
+    pub(super) fn emb_schedule_lines(manager: *const RawManager, material: &Material) -> Lines;
     pub(super) fn emb_expand(manager: *mut RawManager, material: &Material, out: *mut u8);
     pub(super) fn emb_seal(manager: *mut RawManager, jobs: *mut Job<'_>, count: usize) -> usize;
     pub(super) fn emb_open(manager: *mut RawManager, jobs: *mut Job<'_>, count: usize) -> usize;
