@@ -8,34 +8,19 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
+use common::SLOTS;
 use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of};
 use common::golden::{Golden, bytes, load};
+use common::rig::{Rig, World, collect, inject};
 use common::setup::{ChildSa, SECOND, tables};
-use common::{SLOTS, limits, page};
-use dpdk::{
-    Eal, EalConfig, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig, Port, RingPeer, RingPortConfig,
-};
-use esplanade_dataplane::config::{PortConfig, RxMode};
 use esplanade_dataplane::journey::{Lens, Photo, Point, Step};
-use esplanade_dataplane::ports::{self, OpenPorts};
-use esplanade_dataplane::shared::{Shared, Tables};
-use esplanade_dataplane::worker::counters::{Figure, Row, WorkerCounters};
-use esplanade_dataplane::worker::{Balance, Pipeline, PipelineParts, Worker, WorkerQueues};
-use packet::MacAddr;
+use esplanade_dataplane::worker::Balance;
+use esplanade_dataplane::worker::counters::{Figure, Row};
 use shm::counters::CountersReader;
 
 #[test]
 fn packets_in_packets_out() {
-    let eal = Eal::init(&EalConfig {
-        lcores: LcorePlan::automatic(2),
-        memory: MemoryMode::Ordinary,
-        memory_mib: 64,
-        ..EalConfig::default()
-    })
-    .expect("EAL");
-    let pool = Mempool::new(&eal, "ring_test", &MempoolConfig { mbufs: 4095, ..MempoolConfig::default() });
-    let world = World { eal, pool: pool.expect("a pool") };
+    let world = World::start("ring_test", 4095);
     for (name, workers, owner) in [("one", 1, 0), ("two", 2, 0), ("other", 2, 1)] {
         seals_what_scapy_seals(&world, name, workers, owner);
         opens_what_scapy_sealed(&world, name, workers, owner);
@@ -43,70 +28,6 @@ fn packets_in_packets_out() {
     many_packets_from_both_queues(&world);
     threads_start_forward_and_stop(&world);
     assert_eq!(world.pool.in_use(), 0, "a leak");
-}
-
-struct World {
-    eal: Eal,
-    pool: Mempool,
-}
-
-/// A gateway on two ring ports.
-struct Rig {
-    shared: Arc<Shared>,
-    workers: Vec<Worker>,
-    reader: CountersReader,
-    wan: Vec<RingPeer>,
-    lan: Vec<RingPeer>,
-    pool: Mempool,
-    open: OpenPorts,
-}
-
-impl Rig {
-    fn new(world: &World, name: &str, workers: usize, tables: Tables, engine: &dyn crypto::Backend) -> Self {
-        let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
-        open.queues.resize_with(workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
-        let mut peers = Vec::new();
-        for side in ["wan", "lan"] {
-            let config = RingPortConfig { queues: u16::try_from(workers).expect("few"), depth: 1024 };
-            let (port, ring) =
-                Port::ring(&world.eal, &format!("{name}_{side}"), config).expect("a ring port");
-            ports::start(port, &port_config(side), workers, &world.pool, false, &mut open).expect("started");
-            peers.push(ring);
-        }
-        let (lan, wan) = (peers.pop().expect("two"), peers.pop().expect("two"));
-        let shared = Shared::new(open.facts.clone(), workers, &limits(), tables, dpdk::tsc_hz());
-        let shared = Arc::new(shared.with_pool(world.pool));
-        let (page, reader) = page(workers);
-        let worker = |(index, queues): (u16, WorkerQueues)| {
-            let pipeline = Pipeline::new(PipelineParts {
-                index,
-                shared: Arc::clone(&shared),
-                crypto: engine.context().expect("a context"),
-                counters: WorkerCounters::new(&page, index.into(), SLOTS),
-                early_packets: 16,
-                reassembly_datagrams: 16,
-                spare: Shared::spare,
-            });
-            Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Adaptive).expect("a slot")
-        };
-        let workers = (0u16..).zip(open.queues.drain(..)).map(worker).collect();
-        Self { shared, workers, reader, wan, lan, pool: world.pool, open }
-    }
-
-    /// Frames to a port, from its neighbour.
-    fn mac(&self, port: usize) -> MacAddr {
-        self.open.facts[port].mac
-    }
-
-    /// Every worker in turn until all are idle.
-    fn settle(&mut self) {
-        while self.workers.iter_mut().map(Worker::turn).sum::<usize>() > 0 {}
-    }
-
-    fn assert_balanced(&self) {
-        let balance = Balance::read(&self.reader, self.workers.len());
-        assert_eq!((balance.missing(), balance.in_handoff), (0, 0), "{balance:?}");
-    }
 }
 
 /// Whatever a worker says of its time is about the same turns and packets as its other counters.
@@ -127,39 +48,6 @@ fn assert_times_add_up(reader: &CountersReader, workers: usize) {
         let gaps_and_sleeps = sum(Row::Gaps) + figure(Figure::Sleeps);
         assert!((between..=between + 1).contains(&gaps_and_sleeps), "{between} {gaps_and_sleeps}");
     }
-}
-
-fn port_config(name: &str) -> PortConfig {
-    PortConfig {
-        name: name.to_owned(),
-        device: "net_ring0".to_owned(),
-        rx_descriptors: 512,
-        tx_descriptors: 512,
-        promiscuous: false,
-        mtu: 1500,
-    }
-}
-
-fn inject(peer: &mut RingPeer, pool: &Mempool, frames: &[Vec<u8>]) {
-    for chunk in frames.chunks(32) {
-        let mut burst = ArrayVec::<Mbuf, 32>::new();
-        for frame in chunk {
-            let mut mbuf = pool.alloc().expect("a buffer");
-            mbuf.extend_from_slice(frame).expect("it fits");
-            burst.push(mbuf);
-        }
-        assert_eq!(peer.inject(&mut burst), chunk.len(), "the ring has room");
-    }
-}
-
-fn collect(peer: &mut RingPeer) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let mut burst = ArrayVec::<Mbuf, 32>::new();
-    while peer.collect(&mut burst) > 0 {
-        assert!(burst.iter().all(|mbuf| mbuf.mark() == 0), "a packet leaves without a mark");
-        frames.extend(burst.drain(..).map(|mbuf| mbuf.data().to_vec()));
-    }
-    frames
 }
 
 fn gcm(golden: &&Golden) -> bool {

@@ -4,6 +4,7 @@
 pub mod frames;
 pub mod golden;
 pub mod journey;
+pub mod rig;
 pub mod setup;
 
 use std::sync::Arc;
@@ -120,6 +121,15 @@ impl Gateway {
             self.settle();
         }
         std::mem::take(&mut self.wire.frames)
+    }
+
+    /// Takes frames in at a port's queue of `worker`, while the others stand still.
+    pub fn feed_without_others(&mut self, worker: usize, port: PortId, frames: &[Vec<u8>]) {
+        for burst in frames.chunks(32) {
+            let mut arrivals: ArrayVec<_, BURST> =
+                burst.iter().map(|frame| Arrival::Frame { port, frame: HeapBuffer::new(frame) }).collect();
+            self.process(worker, &mut arrivals);
+        }
     }
 
     /// As [`Gateway::feed`], one frame to the first worker, with what the device says of it.

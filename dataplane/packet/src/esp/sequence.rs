@@ -51,9 +51,12 @@ impl SeqNo {
 pub struct Issued {
     /// The number; never issued twice.
     pub seq: SeqNo,
-    /// True exactly once: when the soft limit was reached and a rekey is due.
+    /// True when the soft limit was reached and a rekey is due; again now and then while there is none.
     pub soft_limit: bool,
 }
+
+/// Numbers after which a soft limit is told again: the word of it may get lost.
+const REMIND: u64 = 1 << 20;
 
 /// Issues sequence numbers 1, 2, 3 .. to the last one, then refuses (RFC 4303 section 3.3.3).
 ///
@@ -83,7 +86,12 @@ impl SequenceCounter {
         }
         let seq = used + 1;
         self.used.store(seq, Relaxed);
-        Ok(Issued { seq: SeqNo(seq), soft_limit: seq == self.soft })
+        Ok(Issued { seq: SeqNo(seq), soft_limit: self.is_due(seq) })
+    }
+
+    #[inline]
+    fn is_due(&self, seq: u64) -> bool {
+        seq >= self.soft && (seq - self.soft).is_multiple_of(REMIND)
     }
 
     /// The last number issued; 0 before the first.

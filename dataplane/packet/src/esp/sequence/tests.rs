@@ -19,11 +19,15 @@ fn stops_before_the_number_repeats() {
 }
 
 #[test]
-fn reports_the_soft_limit_once() {
-    let counter = SequenceCounter::new(false);
-    counter.resume_after(SeqNo(counter.soft - 3));
-    let reports: Vec<_> = (0..6).map(|_| counter.issue().expect("numbers left").soft_limit).collect();
-    assert_eq!(reports, [false, false, true, false, false, false]);
+fn reports_the_soft_limit_and_reminds() {
+    for esn in [false, true] {
+        let counter = SequenceCounter::new(esn);
+        for at in [counter.soft, counter.soft + REMIND, counter.soft + 5 * REMIND] {
+            counter.resume_after(SeqNo(at - 3));
+            let reports: Vec<_> = (0..6).map(|_| counter.issue().expect("numbers left").soft_limit).collect();
+            assert_eq!(reports, [false, false, true, false, false, false]);
+        }
+    }
 }
 
 /// The cases of RFC 4303 appendix A2.2 with W = 64.
