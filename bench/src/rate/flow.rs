@@ -21,7 +21,7 @@ const UDP_CHECKSUM: usize = 14 + 20 + 6;
 pub(crate) const LEAST_BYTES: usize = 20 + 8 + 4;
 
 /// Frames, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -47,7 +47,7 @@ impl Frames {
 }
 
 /// One direction of traffic through the gateway.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Flow {
     pub(crate) direction: Direction,
     pub(crate) frames: Frames,

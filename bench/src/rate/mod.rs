@@ -12,6 +12,7 @@
 //! the ESP sequence number of what is sealed, a number in the payload of what is opened.
 
 mod clock;
+mod connection;
 mod flow;
 mod pass;
 mod presence;
@@ -31,6 +32,7 @@ use crate::gateway::{self, SaSpec, Side, renew, tables};
 use crate::machine::{Bench, Machine};
 use crate::report::Direction;
 use crate::traffic::{self, Size};
+use connection::Wish;
 use flow::Flow;
 use report::{Latency, Loss, Row};
 use rig::{Rig, Scene};
@@ -50,7 +52,11 @@ pub(crate) struct Options {
     /// The highest rate of one SA without loss (RFC 2544), and latencies at 10, 50 and 90 % of it
     #[arg(long, conflicts_with = "compare")]
     ndr: bool,
-    /// Seconds of a trial of --ndr
+    /// The same of one connection as IKE negotiates it, each direction and both at once: with the default suite, and
+    /// with AES-GCM
+    #[arg(long, conflicts_with_all = ["compare", "ndr"])]
+    one_connection: bool,
+    /// Seconds of a trial of --ndr and --one-connection
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     trial_seconds: f64,
     /// Trials of a search at most
@@ -68,7 +74,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 impl Options {
     /// True if rates are asked for.
     pub(crate) fn is_asked(&self) -> bool {
-        self.ndr
+        self.ndr || self.one_connection
     }
 
     /// Measures and prints.
@@ -85,9 +91,15 @@ impl Options {
         let machine = Machine::start(crypto::Preference::Auto, 1)?;
         let mut searcher = Searcher::new(self, &machine, shared_cpu)?;
         let mut rows = Vec::new();
-        for suite in suites {
-            for &size in sizes {
-                rows.extend(searcher.one_sa(*suite, size)?);
+        for &size in sizes {
+            if self.one_connection {
+                for wish in Wish::BOTH {
+                    rows.extend(searcher.one_connection(wish, size)?);
+                }
+            } else {
+                for suite in suites {
+                    rows.extend(searcher.one_sa(*suite, size)?);
+                }
             }
         }
         if json {
@@ -137,6 +149,25 @@ impl<'a> Searcher<'a> {
                 flows: vec![flow],
                 renew: Box::new(|tables| renew(tables, side, &spec)),
             };
+            rows.push(self.search(scene, suite, size)?);
+        }
+        Ok(rows)
+    }
+
+    /// Each direction of the connection that two gateways negotiate, and both.
+    fn one_connection(&mut self, wish: Wish, size: Size) -> Result<Vec<Row>> {
+        let memory = gateway::key_memory(2)?;
+        let [head, peer] = connection::negotiate(self.machine, &memory, wish)?;
+        let suite = head.suite()?;
+        let (local, remote) = (gateway::HEAD_HOST, gateway::branch_host(0));
+        let encap = Flow::encap(size, |bytes| traffic::frame_between(local, remote, bytes))?;
+        let mut sealing = Bench::new(self.machine, peer.tables)?;
+        let back = |bytes| traffic::frame_between(remote, local, bytes);
+        let decap = Flow::decap(self.machine, &mut sealing, size, self.sealed(), back)?;
+        let mut rows = Vec::new();
+        for flows in [vec![encap.clone()], vec![decap.clone()], vec![encap, decap]] {
+            let renew = Box::new(head.renewal()?);
+            let scene = Scene { tables: head.tables.clone(), flows, renew };
             rows.push(self.search(scene, suite, size)?);
         }
         Ok(rows)
@@ -204,7 +235,7 @@ struct Found {
 impl Found {
     fn search(rig: &mut Rig<'_>, options: &Options) -> Result<Self> {
         let seconds = options.trial_seconds;
-        let from = trial::ceiling(rig)? * ABOVE / 100;
+        let from = trial::ceiling(rig, seconds)? * ABOVE / 100;
         let mut found = Self::default();
         search::highest(from, Effort { trials: options.trials }, |rate| {
             let trial = trial::run(rig, rate, seconds, Purpose::Loss)?;

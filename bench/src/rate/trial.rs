@@ -3,7 +3,7 @@
 //! A trial is made of passes. One that loses packets ends it, but for one in which the worker or the generator was off
 //! its CPU for longer than the queues last: that speaks of the machine, and the pass is void.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
@@ -20,8 +20,8 @@ const VOID: usize = 3;
 /// Passes a second.
 const PASSES: u64 = 10;
 /// Runs at the gateway's own pace, of which the fastest counts, and the packets of each.
-const CEILING_RUNS: usize = 8;
-const CEILING_PACKETS: usize = 1 << 14;
+const CEILING_RUNS: usize = 16;
+const CEILING_PACKETS: usize = 1 << 12;
 /// Absences that a measurement of latency bears.
 const QUIET: Duration = Duration::from_micros(50);
 
@@ -57,12 +57,17 @@ impl Trial {
     }
 }
 
-/// Packets a second of each flow at the gateway's own pace, with few on their way.
-pub(crate) fn ceiling(rig: &mut Rig<'_>) -> Result<u64> {
+/// Packets a second of each flow at the gateway's own pace, with few on their way. It takes at least one run, and not
+/// much longer than so many seconds.
+pub(crate) fn ceiling(rig: &mut Rig<'_>, seconds: f64) -> Result<u64> {
+    let start = Instant::now();
     let mut fastest = 0;
     for _ in 0..CEILING_RUNS {
         let (passed, ..) = single(rig, Pace::Window, CEILING_PACKETS)?;
         fastest = fastest.max(rate(rig, passed));
+        if start.elapsed().as_secs_f64() > seconds {
+            break;
+        }
     }
     Ok(fastest)
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crypto::Key;
 use packet::Spi;
 use packet::ids::PortId;
-use packet::policer::Policer;
 use packet::sad::{OutboundSa, Reservation, SaState};
 use packet::tables::Change;
 use shm::message as contract;
@@ -129,23 +128,14 @@ impl<E: Environment> Agent<E> {
         effects: &mut Vec<Effect>,
     ) -> Result<(), RejectCode> {
         self.check_port(change)?;
-        let converted = match change {
-            contract::Change::InstallInbound(install) => {
-                let spi = convert::spi(install.spi);
-                if next.sad().entry(spi).is_none() {
-                    return Err(RejectCode::SpiNotReserved);
-                }
-                effects.push(Effect::Installed { spi, suite: install.suite });
-                self.expander.inbound(install)?
+        if let contract::Change::InstallInbound(install) = change {
+            let spi = convert::spi(install.spi);
+            if next.sad().entry(spi).is_none() {
+                return Err(RejectCode::SpiNotReserved);
             }
-            contract::Change::InstallOutbound(install) => self.expander.outbound(install)?,
-            contract::Change::PutPolicer(put) => {
-                let (workers, ticks) = (self.shared.mailboxes.len(), self.shared.ticks_per_second);
-                let policer = Policer::new(convert::policer_rates(put), workers, ticks);
-                Change::PutPolicer { connection: put.connection.0, policer: Arc::new(policer) }
-            }
-            other => convert::object(other)?.ok_or(RejectCode::Unsupported)?,
-        };
+            effects.push(Effect::Installed { spi, suite: install.suite });
+        }
+        let converted = self.expander.change(change)?;
         note_deletion(next, change, effects);
         next.apply(converted).map_err(|error| {
             tracing::warn!(%error, "change refused");

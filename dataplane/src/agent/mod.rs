@@ -58,6 +58,7 @@ use shm::session::{Listener, ListenerEvent};
 
 pub use environment::{DpdkEnvironment, Environment, Link, LinkProbe, Programs, boot_time};
 pub use figures::{AgentFigure, texts as figure_texts};
+pub use sas::Expander;
 pub use thread::{Activity, ThreadState};
 pub use tun::{HostAddresses, TunDevices};
 pub use watchdog::Silence;
@@ -77,7 +78,7 @@ use periodic::Schedule;
 use probing::Probing;
 use punts::PuntBudgets;
 use rate::TokenBucket;
-use sas::{Expander, SaKeeper, Ticks};
+use sas::{SaKeeper, Ticks};
 use transaction::Staging;
 use watchdog::Watchdog;
 
@@ -211,11 +212,12 @@ impl<E: Environment> Agent<E> {
         let icmp = config.limits.icmp_errors_per_sec;
         Self {
             counters: WorkerCounters::new(&page, workers, interface_slots),
-            expander: Expander {
-                backend: parts.backend,
-                memory: parts.key_memory,
-                workers: u16::try_from(workers).unwrap_or(u16::MAX),
-            },
+            expander: Expander::new(
+                parts.backend,
+                parts.key_memory,
+                u16::try_from(workers).unwrap_or(u16::MAX),
+                shared.ticks_per_second,
+            ),
             sas: SaKeeper::new(tables.sad().bits()),
             links: vec![Link::default(); shared.ports.len()],
             environment,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crypto::{Backend, Key, KeyError, KeyMaterial, KeyMemory, Suite};
 use packet::Spi;
 use packet::ids::SlotBits;
+use packet::policer::Policer;
 use packet::sad::{OutboundSa, SadEntry, SpiAllocator};
 use packet::tables::{Change, InstallInbound, InstallOutbound, SaParameters};
 use shm::message as contract;
@@ -20,12 +21,14 @@ use super::convert;
 /// A reservation for which no keys came is freed after this: an IKE exchange has long given up by then.
 const RESERVATION_LIFE: Duration = Duration::from_secs(300);
 
-/// Expands keys and gives SAs to workers.
+/// Turns changes of the contract into changes of the tables: expands keys, gives SAs to workers.
 #[derive(Clone)]
-pub(super) struct Expander {
+pub struct Expander {
     pub(super) backend: Arc<dyn Backend>,
-    pub(super) memory: KeyMemory,
-    pub(super) workers: u16,
+    memory: KeyMemory,
+    workers: u16,
+    /// Of the clock that policers use.
+    ticks_per_second: u64,
 }
 
 impl std::fmt::Debug for Expander {
@@ -35,7 +38,31 @@ impl std::fmt::Debug for Expander {
 }
 
 impl Expander {
-    pub(super) fn inbound(&self, from: &contract::InstallInbound) -> Result<Change<Key>, RejectCode> {
+    /// An expander for so many workers, whose clock has so many ticks a second.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>, memory: KeyMemory, workers: u16, ticks_per_second: u64) -> Self {
+        Self { backend, memory, workers, ticks_per_second }
+    }
+
+    /// The change as the tables understand it.
+    ///
+    /// # Errors
+    ///
+    /// Why control's change is refused: a suite or a key that we do not have, no memory, a value out of range.
+    pub fn change(&self, from: &contract::Change) -> Result<Change<Key>, RejectCode> {
+        match from {
+            contract::Change::InstallInbound(install) => self.inbound(install),
+            contract::Change::InstallOutbound(install) => self.outbound(install),
+            contract::Change::PutPolicer(put) => {
+                let rates = convert::policer_rates(put);
+                let policer = Policer::new(rates, usize::from(self.workers), self.ticks_per_second);
+                Ok(Change::PutPolicer { connection: put.connection.0, policer: Arc::new(policer) })
+            }
+            other => convert::object(other)?.ok_or(RejectCode::Unsupported),
+        }
+    }
+
+    fn inbound(&self, from: &contract::InstallInbound) -> Result<Change<Key>, RejectCode> {
         let spi = convert::spi(from.spi);
         let sa = SaParameters {
             spi,
@@ -52,7 +79,7 @@ impl Expander {
         Ok(Change::InstallInbound(InstallInbound { sa, replay_window, follow_nat: from.follow_nat }))
     }
 
-    pub(super) fn outbound(&self, from: &contract::InstallOutbound) -> Result<Change<Key>, RejectCode> {
+    fn outbound(&self, from: &contract::InstallOutbound) -> Result<Change<Key>, RejectCode> {
         let spi = convert::spi(from.spi);
         let sa = SaParameters {
             spi,
