@@ -71,8 +71,24 @@ pub trait Buffer: Sized + Send {
     /// [`NoRoom`] when either does not fit; nothing changes then.
     #[inline]
     fn grow(&mut self, before: usize, after: usize) -> Result<(), NoRoom> {
-        let Range { start, end } = self.span();
-        self.set_span(start.checked_sub(before).ok_or(NoRoom)?..end + after)
+        self.frame(0..self.len(), before, after)
+    }
+
+    /// Keeps only `part` of the packet, offsets from its present start, with `before` bytes in front of it and `after`
+    /// behind it that are whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] when the part is not within the packet, or what is around it not within the buffer; nothing
+    /// changes then.
+    #[inline]
+    fn frame(&mut self, part: Range<usize>, before: usize, after: usize) -> Result<(), NoRoom> {
+        let span = self.span();
+        if part.end > span.len() {
+            return Err(NoRoom);
+        }
+        let start = (span.start + part.start).checked_sub(before).ok_or(NoRoom)?;
+        self.set_span(start..span.start + part.end + after)
     }
 
     /// Keeps only `part` of the packet, offsets from its present start.
@@ -82,11 +98,7 @@ pub trait Buffer: Sized + Send {
     /// [`NoRoom`] when the part is not within the packet; nothing changes then.
     #[inline]
     fn keep(&mut self, part: Range<usize>) -> Result<(), NoRoom> {
-        if part.end > self.len() {
-            return Err(NoRoom);
-        }
-        let start = self.span().start;
-        self.set_span(start + part.start..start + part.end)
+        self.frame(part, 0, 0)
     }
 }
 
@@ -229,6 +241,10 @@ mod tests {
         assert_eq!(buffer.keep(0..7), Err(NoRoom));
         assert_eq!(buffer.grow(HeapBuffer::ROOM + 1, 0), Err(NoRoom));
         assert_eq!(buffer.grow(0, HeapBuffer::ROOM + 1), Err(NoRoom));
+        assert_eq!(buffer.frame(2..7, 0, 0), Err(NoRoom));
+        assert_eq!(buffer.frame(2..4, HeapBuffer::ROOM + 3, 0), Err(NoRoom));
         assert_eq!(buffer.data(), b"packet");
+        buffer.frame(2..4, 1, 1).expect("room");
+        assert_eq!(buffer.data(), b"acke");
     }
 }

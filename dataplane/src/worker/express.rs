@@ -18,7 +18,7 @@ use packet::neighbour::NeighbourState;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
 use packet::sad::{Child, SpiLookup};
 use packet::tables::{Interface, Role};
-use packet::{InterfaceId, MacAddr, PortId, VlanId, unfinished};
+use packet::{DropReason, InterfaceId, MacAddr, PortId, VlanId, unfinished};
 
 use super::buffer::Buffer;
 use super::burst::{Arrival, BURST, Burst, Incoming, Onward, Outer, Past, Pieces};
@@ -229,18 +229,15 @@ impl<B: Buffer> Pipeline<B> {
         let Card { interface, at, plain, .. } = card;
         self.counters.rx(Some(interface.id), packet.len());
         let from = Some(interface.id);
-        // What `at` and `len` say was read from this very frame.
-        if packet.keep(usize::from(*at)..usize::from(at + plain.facts.len())).is_err() {
-            return self.drop(packet, from, packet::DropReason::FrameTruncated);
-        }
-        touch_up(packet.data_mut(), plain, child.entry.mss);
+        // What follows the packet in the frame is padding of the link.
+        touch_up(&mut packet.data_mut()[usize::from(*at)..], plain, child.entry.mss);
         let marks = InnerMarks {
             traffic_class: plain.facts.traffic_class(),
             dont_fragment: plain.facts.dont_fragment(),
         };
         let next_header = if plain.facts.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
         let inner = EncapInner { len: plain.facts.len(), padded: plain.facts.len(), next_header, marks };
-        let laying = Laying { packet, from, child, inner, pieces: Pieces::Policy };
+        let laying = Laying { packet, at: *at, from, child, inner, pieces: Pieces::Policy };
         self.lay_out(tables, &mut burst.onward, laying, tx);
     }
 
@@ -270,11 +267,17 @@ impl<B: Buffer> Pipeline<B> {
         tx: &mut impl Transmit<B>,
     ) {
         let Ready { mut packet, part, from, mss } = ready;
-        if packet.keep(part).is_err() {
-            return self.drop(packet, Some(from), packet::DropReason::FrameTruncated);
+        let Some(header) = self.ethernet(egress, mac, plain.facts.is_v4()) else {
+            return self.drop(packet, Some(from), DropReason::PortDown);
+        };
+        let before = header.header_len();
+        if packet.frame(part, before, 0).is_err() {
+            return self.drop(packet, Some(from), DropReason::NoRoom);
         }
-        touch_up(packet.data_mut(), plain, mss);
-        self.frame(packet, Some(from), egress, mac, tx);
+        let frame = packet.data_mut();
+        header.emit(frame);
+        touch_up(&mut frame[before..], plain, mss);
+        self.enqueue(packet, Some(from), egress, tx);
     }
 
     /// Remembers what was decided about a flow, where the next packet of it can do without asking.

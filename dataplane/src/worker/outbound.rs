@@ -94,12 +94,12 @@ impl<B: Buffer> Pipeline<B> {
         if onward.sealing.is_full() {
             self.seal(tables, onward, tx);
         }
-        let Laying { mut packet, from, child, inner, pieces } = laying;
+        let Laying { mut packet, at, from, child, inner, pieces } = laying;
         if onward.sealing.last().is_none_or(|before| !ptr::eq(before.child.sa, child.sa)) {
             child.sa.config.key.prefetch_to_seal();
         }
         self.scribe.shoot(&packet, Point::PreCrypto, Heading::Out, from);
-        match self.write_headers(tables, onward, &mut packet, child, inner, pieces) {
+        match self.write_headers(tables, onward, &mut packet, at, child, inner, pieces) {
             Ok(Written { seq, egress, outer, esp }) => {
                 onward.sealing.push(Sealing { packet, child, egress, from, pieces, seq, outer, esp });
             }
@@ -109,11 +109,13 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Charges connection and SA, takes a sequence number, and writes everything but the ciphertext.
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "the parts of what is laid out")]
     fn write_headers<'t>(
         &mut self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
         packet: &mut B,
+        at: u16,
         child: Child<'t, Key>,
         mut inner: EncapInner,
         pieces: Pieces,
@@ -139,7 +141,8 @@ impl<B: Buffer> Pipeline<B> {
         let layout = &template.layout;
         let padded = usize::from(inner.padded);
         let behind = padded - usize::from(inner.len) + layout.tailroom(padded);
-        packet.grow(outer + layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
+        let part = usize::from(at)..usize::from(at) + usize::from(inner.len);
+        packet.frame(part, outer + layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
         let frame = packet.data_mut();
         if let Some(ethernet) = ethernet {
             ethernet.emit(frame);
@@ -251,10 +254,12 @@ fn outer_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Egress<
     tables.egress(endpoints.vrf, endpoints.remote)
 }
 
-/// A packet that is to be laid out for an SA; it starts at its IP header.
+/// A packet that is to be laid out for an SA.
 #[derive(Debug)]
 pub(super) struct Laying<'t, B> {
     pub(super) packet: B,
+    /// Offset of its IP header.
+    pub(super) at: u16,
     pub(super) from: Option<InterfaceId>,
     pub(super) child: Child<'t, Key>,
     pub(super) inner: EncapInner,

@@ -294,7 +294,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         clamp_mss(packet.data_mut(), &flow, child.entry.mss);
         let pieces = if flow.len > child.entry.inner_mtu { Pieces::Many } else { Pieces::Policy };
-        let laying = Laying { packet, from, child, inner: (&flow).into(), pieces };
+        let laying = Laying { packet, at: 0, from, child, inner: (&flow).into(), pieces };
         self.lay_out(tables, onward, laying, tx);
     }
 

@@ -39,7 +39,7 @@ impl<B: Buffer> Pipeline<B> {
         self.lay_out(
             tables,
             onward,
-            Laying { packet, from: None, child, inner, pieces: burst::Pieces::One },
+            Laying { packet, at: 0, from: None, child, inner, pieces: burst::Pieces::One },
             tx,
         );
     }

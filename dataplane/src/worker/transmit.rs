@@ -77,8 +77,8 @@ impl<B: Buffer> PortOutbox<B> {
         let sent = self.notes.len() - self.frames.len();
         let (sent, refused) = self.notes.split_at(sent);
         for run in sent.chunk_by(|a, b| a.egress == b.egress) {
-            let bytes: usize = run.iter().map(|note| note.len).sum();
-            counters.tx(run.first().map(|note| note.egress), run.len() as u64, bytes as u64);
+            let bytes = run.iter().map(|note| note.len as u64).sum();
+            counters.tx(run.first().map(|note| note.egress), run.len() as u64, bytes);
         }
         for note in refused {
             counters.drop(note.from, DropReason::TxFull);
