@@ -12,7 +12,7 @@ use packet::esp::decap::EspPacket;
 use packet::esp::encap::Inner as EncapInner;
 use packet::esp::template::InnerMarks;
 use packet::flow::Flow;
-use packet::headers::ethernet::Ethernet;
+use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::headers::protocol;
 use packet::neighbour::NeighbourState;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
@@ -112,13 +112,18 @@ impl<B: Buffer> Pipeline<B> {
             return Some(frame);
         }
         let Ok((ethernet, at)) = Ethernet::parse(frame.data()) else { return Some(frame) };
+        // What the frame announces is what it holds.
+        match (ethernet.ethertype, frame.data().get(at).map(|first| first >> 4)) {
+            (EtherType::Ipv4, Some(4)) | (EtherType::Ipv6, Some(6)) => {}
+            _ => return Some(frame),
+        }
         let Some(interface) = interface_of(tables, port, ethernet.vlan, seen) else { return Some(frame) };
+        let checksum = frame.ipv4_checksum();
         if offloads.completes_checksums || frame.is_checksum_unfinished() {
-            complete(&mut frame.data_mut()[at..]);
+            complete(&mut frame.data_mut()[at..], checksum);
         }
         let len = frame.len();
         let bytes = &frame.data()[at..];
-        let checksum = frame.ipv4_checksum();
         match interface.role {
             Role::Inside => {
                 let Some(plain) = Plain::read(bytes, checksum, Origin::inside(interface.vrf)) else {
@@ -207,7 +212,8 @@ impl<B: Buffer> Pipeline<B> {
                 }
                 Some(Express::Forward(egress, mac)) => {
                     self.counters.rx(Some(card.interface.id), frame.len());
-                    let part = usize::from(card.at)..usize::from(card.at + card.plain.facts.len());
+                    let start = usize::from(card.at);
+                    let part = start..start + usize::from(card.plain.facts.len());
                     let ready = Ready { packet: frame, part, from: card.interface.id, mss: 0 };
                     self.forward_plain(ready, &card.plain, egress, mac, tx);
                 }
@@ -382,8 +388,8 @@ fn interface_of<'t>(
 
 /// Finishes a checksum that the sender left to a device; without effect on one that is finished.
 #[cold]
-fn complete(packet: &mut [u8]) {
-    if let Ok(flow) = Flow::parse(packet) {
+fn complete(packet: &mut [u8], ipv4_checksum: Option<bool>) {
+    if let Ok(flow) = Flow::parse_received(packet, ipv4_checksum) {
         unfinished::complete(packet, &flow);
     }
 }

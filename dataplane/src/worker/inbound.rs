@@ -207,7 +207,8 @@ impl<B: Buffer> Pipeline<B> {
         {
             match self.check_carried(tables, &mut packet, opened, *payload, plain) {
                 Ok(()) => {
-                    let part = usize::from(payload.start)..usize::from(payload.start + plain.facts.len());
+                    let start = usize::from(payload.start);
+                    let part = start..start + usize::from(plain.facts.len());
                     let ready = Ready { packet, part, from: opened.interface.id, mss: opened.entry.mss };
                     self.forward_plain(ready, plain, interface, mac, tx);
                 }
