@@ -1,11 +1,12 @@
 //! Answers to `List`: pages of records from the newest tables.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use crypto::Key;
-use packet::InterfaceId;
 use packet::sad::{SaState, SadEntry};
-use packet::tables::RouteTarget;
+use packet::tables::{RouteTarget, Tunnel};
+use packet::{InterfaceId, Prefix, TunnelId, VrfId};
 use shm::message as contract;
 use shm::message::{
     Completion, Label, List, ListEnd, ListInterface, ListKind, ListNeighbour, ListPort, ListRoute, ListSa,
@@ -40,6 +41,16 @@ impl Page {
         self.seen += 1;
     }
 
+    /// The page that starts where another one ended: what lies before is not offered again.
+    fn resumed(cursor: u64) -> Self {
+        Self { seen: cursor, ..Self::new(cursor) }
+    }
+
+    /// True once more was offered than the page takes.
+    fn is_over(&self) -> bool {
+        self.records.len() == PAGE && self.next() != 0
+    }
+
     /// Where the next page starts; 0 = this was the last.
     fn next(&self) -> u64 {
         let end = self.skip + u64::try_from(self.records.len()).unwrap_or(0);
@@ -53,6 +64,7 @@ impl<E: Environment> Agent<E> {
         let mut page = Page::new(list.cursor);
         match list.kind {
             ListKind::Sas => return self.list_sas(request, list.cursor),
+            ListKind::Tunnels => return self.list_tunnels(request, list.cursor),
             ListKind::Neighbours => self.list_neighbours(request, &mut page),
             ListKind::Ports => self.list_ports(request, &mut page),
             ListKind::Interfaces => {
@@ -63,8 +75,7 @@ impl<E: Environment> Agent<E> {
                     });
                 }
             }
-            ListKind::Routes => self.list_routes(request, &mut page),
-            ListKind::Tunnels => self.list_tunnels(request, &mut page),
+            ListKind::Routes => page = self.list_routes(request, list.cursor),
         }
         let next = page.next();
         page.records.into_iter().for_each(|record| self.control.answer(record));
@@ -75,7 +86,7 @@ impl<E: Environment> Agent<E> {
     fn list_sas(&mut self, request: RequestId, cursor: u64) {
         let bits = self.tables.sad().bits();
         let slot = |entry: &SadEntry<Key>| u64::try_from(entry.spi.slot(bits)).unwrap_or(u64::MAX);
-        let mut rest = self.tables.sad().iter().filter(|entry| slot(entry) >= cursor);
+        let mut rest = self.tables.sad().iter_from(usize::try_from(cursor).unwrap_or(usize::MAX));
         let page: Vec<_> = rest.by_ref().take(PAGE).map(|entry| self.sa_record(entry)).collect();
         let next = rest.next().map_or(0, slot);
         for sa in page {
@@ -147,31 +158,68 @@ impl<E: Environment> Agent<E> {
         }
     }
 
-    /// Configured routes only: those of addresses follow from the interfaces.
-    fn list_routes(&self, request: RequestId, page: &mut Page) {
-        for (vrf, table) in self.tables.vrfs() {
-            table.for_each_target(|prefix, target| {
-                let RouteTarget::NextHop(next_hop) = target else { return };
-                let Some(prefix) = convert::contract_prefix(prefix) else { return };
-                let key = contract::RouteKey { vrf: contract::VrfId(vrf.0), prefix };
+    /// Configured routes only: those of addresses follow from the interfaces. A page goes on where the one before
+    /// it ended, which is remembered of the last one: the many routes before are not walked again.
+    fn list_routes(&mut self, request: RequestId, cursor: u64) -> Page {
+        let resumed = self.listed_routes.filter(|listed| listed.next == cursor);
+        let mut page = resumed.map_or_else(|| Page::new(cursor), |listed| Page::resumed(listed.next));
+        let mut last = resumed.map(|listed| listed.last);
+        let first = last.map_or(VrfId(0), |(vrf, _)| vrf);
+        for (vrf, table) in self.tables.vrfs().skip_while(|(vrf, _)| *vrf < first) {
+            let after = last.and_then(|(of, prefix)| (of == vrf).then_some(prefix));
+            let walked = table.try_for_each_target_after(after, |prefix, target| {
+                let RouteTarget::NextHop(next_hop) = target else { return ControlFlow::Continue(()) };
+                let Some(contract) = convert::contract_prefix(prefix) else {
+                    return ControlFlow::Continue(());
+                };
+                let key = contract::RouteKey { vrf: contract::VrfId(vrf.0), prefix: contract };
                 let route = contract::Route { key, next_hop: contract::NextHopId(next_hop.0) };
                 page.offer(|| ListRoute { request, route });
+                if page.is_over() {
+                    return ControlFlow::Break(());
+                }
+                last = Some((vrf, prefix));
+                ControlFlow::Continue(())
             });
+            if walked.is_break() {
+                break;
+            }
         }
+        let next = page.next();
+        self.listed_routes = last.filter(|_| next != 0).map(|last| ListedRoutes { next, last });
+        page
     }
 
-    fn list_tunnels(&self, request: RequestId, page: &mut Page) {
-        for tunnel in self.tables.tunnels() {
-            let children = self.tables.children(tunnel.id);
-            let active = children.iter().filter(|spi| self.tables.child(**spi).is_some()).count();
-            page.offer(|| ListTunnel {
-                request,
-                tunnel: convert::contract_tunnel(tunnel),
-                active_children: u32::try_from(active).unwrap_or(u32::MAX),
-                path: self.probing.record(tunnel),
-            });
+    /// The cursor is an identifier, as that of SAs is a slot.
+    fn list_tunnels(&mut self, request: RequestId, cursor: u64) {
+        let first = TunnelId(u32::try_from(cursor).unwrap_or(u32::MAX));
+        let mut rest = self.tables.tunnels_from(first);
+        let page: Vec<_> =
+            rest.by_ref().take(PAGE).map(|tunnel| self.tunnel_record(request, tunnel)).collect();
+        let next = rest.next().map_or(0, |tunnel| tunnel.id.0.into());
+        page.into_iter().for_each(|record| self.control.answer(record));
+        self.control.answer(ListEnd { request, next });
+    }
+
+    fn tunnel_record(&self, request: RequestId, tunnel: &Tunnel) -> ListTunnel {
+        let children = self.tables.children(tunnel.id);
+        let active = children.iter().filter(|spi| self.tables.child(**spi).is_some()).count();
+        ListTunnel {
+            request,
+            tunnel: convert::contract_tunnel(tunnel),
+            active_children: u32::try_from(active).unwrap_or(u32::MAX),
+            path: self.probing.record(tunnel),
         }
     }
+}
+
+/// Where the last page of routes ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListedRoutes {
+    /// The cursor of the page that follows.
+    next: u64,
+    /// The last route of the page.
+    last: (VrfId, Prefix),
 }
 
 fn neighbour_record(

@@ -72,6 +72,7 @@ use figures::Figures;
 use hints::Hints;
 use inspect::Inspectors;
 use keepalive::Keepalives;
+use lists::ListedRoutes;
 use neighbours::Neighbours;
 use path_mtu::PathMtus;
 use periodic::Schedule;
@@ -167,6 +168,7 @@ pub struct Agent<E: Environment> {
     outgoing: Vec<FromAgent<E::Packet>>,
     keepalives: Keepalives,
     hints: Hints,
+    listed_routes: Option<ListedRoutes>,
     path_mtus: PathMtus,
     probing: Probing,
     punts: PuntBudgets,
@@ -237,6 +239,7 @@ impl<E: Environment> Agent<E> {
             outgoing: Vec::new(),
             keepalives: Keepalives::default(),
             hints: Hints::new(now),
+            listed_routes: None,
             path_mtus: PathMtus::new(now),
             probing: Probing::new(now),
             punts: PuntBudgets::new(now),

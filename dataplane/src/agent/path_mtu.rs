@@ -5,7 +5,7 @@
 //! number. That proves that they saw it, not that they tell the truth; so the MTU is believed only within
 //! bounds, and until it is old or a probe knows better.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) type Peer = (VrfId, IpAddr);
 #[derive(Debug)]
 pub(super) struct PathMtus {
     peers: BTreeMap<Peer, Learned>,
+    /// When what routers said grows old; some was said again since, or is forgotten.
+    ends: BTreeSet<(Duration, Peer)>,
     budget: TokenBucket,
 }
 
@@ -56,7 +58,7 @@ impl Learned {
 
 impl PathMtus {
     pub(super) fn new(now: Duration) -> Self {
-        Self { peers: BTreeMap::new(), budget: TokenBucket::new(RATE, RATE, now) }
+        Self { peers: BTreeMap::new(), ends: BTreeSet::new(), budget: TokenBucket::new(RATE, RATE, now) }
     }
 
     /// Peers towards which less than the link's MTU passes.
@@ -70,11 +72,21 @@ impl PathMtus {
         self.peers.get(&peer).is_some_and(|learned| learned.told.is_some())
     }
 
+    fn tell(&mut self, peer: Peer, mtu: u16, until: Duration) {
+        self.peers.entry(peer).or_default().told = Some((mtu, until));
+        self.ends.insert((until, peer));
+    }
+
     fn pop_expired(&mut self, now: Duration) -> Option<Peer> {
-        let old = |learned: &Learned| learned.told.is_some_and(|(_, until)| until <= now);
-        let (peer, learned) = self.peers.iter_mut().find(|(_, learned)| old(learned))?;
-        learned.told = None;
-        Some(*peer)
+        while self.ends.first().is_some_and(|(end, _)| *end <= now) {
+            let (end, peer) = self.ends.pop_first()?;
+            if let Some(learned) = self.peers.get_mut(&peer)
+                && learned.told.take_if(|(_, until)| *until == end).is_some()
+            {
+                return Some(peer);
+            }
+        }
+        None
     }
 }
 
@@ -92,7 +104,7 @@ impl<E: Environment> Agent<E> {
             return false;
         };
         let peer = (vrf, quoted.remote);
-        self.path_mtus.peers.entry(peer).or_default().told = Some((mtu, now + AGE));
+        self.path_mtus.tell(peer, mtu, now + AGE);
         if !self.apply_path_mtu(peer) {
             return false;
         }
@@ -137,7 +149,9 @@ impl<E: Environment> Agent<E> {
         let (vrf, remote) = peer;
         let mtu = self.path_mtus.peers.get(&peer).map_or(PathMtu::UNKNOWN, |learned| learned.bound());
         let change = if mtu == PathMtu::UNKNOWN {
-            self.path_mtus.peers.retain(|at, learned| *at != peer || learned.probed.is_some());
+            if self.path_mtus.peers.get(&peer).is_some_and(|learned| learned.probed.is_none()) {
+                self.path_mtus.peers.remove(&peer);
+            }
             Change::DeletePathMtu { vrf, remote }
         } else {
             Change::PutPathMtu { vrf, remote, mtu }

@@ -17,8 +17,16 @@ use crate::worker::counters::slot_of;
 
 /// Between looks at the control socket: each is a few system calls.
 const SESSION_INTERVAL: Duration = Duration::from_millis(1);
-/// Between updates of the counters page, looks at links, and keepalives.
+/// Between updates of the counters page, looks at links, and rounds over the SAs.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two parts of a round over the SAs: packets are served between.
+const PART_INTERVAL: Duration = Duration::from_millis(10);
+/// Parts of a round, where there are many SAs.
+const PARTS: usize = 50;
+/// SAs of a part, at least.
+const PART: usize = 64;
+/// Between looks for what nobody needs any more: it grows old in hours.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// When things are due.
 #[derive(Debug, Default)]
@@ -27,6 +35,10 @@ pub(super) struct Schedule {
     update: Duration,
     watchdog: Duration,
     probes: Duration,
+    prune: Duration,
+    part: Duration,
+    /// The slot where the round over the SAs goes on; none between rounds.
+    slot: Option<usize>,
 }
 
 impl Schedule {
@@ -62,13 +74,18 @@ impl<E: Environment> Agent<E> {
         if due(&mut self.schedule.update, UPDATE_INTERVAL, now) {
             self.update(now);
         }
+        if self.schedule.slot.is_some() && due(&mut self.schedule.part, PART_INTERVAL, now) {
+            self.visit_sas(now);
+        }
         Ok(work)
     }
 
     fn update(&mut self, now: Duration) {
-        self.visit_sas(now);
+        self.schedule.slot.get_or_insert(0);
         self.visit_links();
-        self.keepalives.prune(now);
+        if due(&mut self.schedule.prune, PRUNE_INTERVAL, now) {
+            self.keepalives.prune(now);
+        }
         self.hints.prune(now);
         self.retry_hosts();
         self.forget_path_mtus(now);
@@ -76,11 +93,14 @@ impl<E: Environment> Agent<E> {
         self.write_figures();
     }
 
-    /// Writes each SA's counters to the page, and keeps its NAT binding open.
+    /// Goes on with the round over the SAs: writes each one's counters to the page, and keeps its NAT binding open.
     fn visit_sas(&mut self, now: Duration) {
+        let Some(slot) = self.schedule.slot.take() else { return };
         let ticks = self.ticks();
+        let sad = self.tables.sad();
         let mut keepalives = Vec::new();
-        for entry in self.tables.sad().iter() {
+        let mut rest = sad.iter_from(slot);
+        for entry in rest.by_ref().take((sad.len() / PARTS).max(PART)) {
             let totals = sas::totals(entry, self.sas.book(entry.spi), ticks);
             self.publish_sa(entry, Some(&totals));
             let (Some(sa), Some(template)) = (&entry.outbound, &entry.template) else { continue };
@@ -89,6 +109,8 @@ impl<E: Environment> Agent<E> {
                 keepalives.push(template.endpoints);
             }
         }
+        self.schedule.slot = rest.next().map(|entry| entry.spi.slot(sad.bits()));
+        drop(rest);
         for outer in keepalives {
             let Some(packet) = keepalive::packet(&outer) else { continue };
             if self.send(&packet, AgentWork::Own { vrf: outer.vrf }) {

@@ -1,6 +1,6 @@
 //! Probes of each tunnel's path MTU: which tunnel, with which SA, from which address; what is done with what they find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::environment::Environment;
 use super::figures::AgentFigure;
 use super::path_mtu::Peer;
 use super::{Agent, TokenBucket};
-use crate::shared::AgentWork;
+use crate::shared::{AgentWork, Tables};
 
 /// Between looks at what is to be sent.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
@@ -113,9 +113,11 @@ impl<E: Environment> Agent<E> {
             return;
         }
         let mut old = std::mem::take(&mut self.probing.tunnels);
-        let tunnels: Vec<Tunnel> = self.tables.tunnels().copied().collect();
-        for tunnel in tunnels {
-            let Some(way) = tunnel.probe.and_then(|target| self.way(&tunnel, target)) else { continue };
+        let tunnels: Vec<_> =
+            self.tables.tunnels().filter_map(|tunnel| Some((*tunnel, tunnel.probe?))).collect();
+        let own = if tunnels.is_empty() { OwnAddresses::default() } else { OwnAddresses::of(&self.tables) };
+        for (tunnel, target) in tunnels {
+            let Some(way) = self.way(&tunnel, target, &own) else { continue };
             let probed = match old.remove(&tunnel.id) {
                 Some(probed) if probed.way.is_like(&way) => Probed { way, ..probed },
                 // Another SA, link or address: everything may be different.
@@ -123,9 +125,12 @@ impl<E: Environment> Agent<E> {
             };
             self.probing.tunnels.insert(tunnel.id, probed);
         }
+        let probed_still: BTreeSet<Peer> = match old.is_empty() {
+            true => BTreeSet::new(),
+            false => self.probing.tunnels.values().map(|probed| probed.way.peer).collect(),
+        };
         for (id, ended) in old {
-            let probed_still = self.probing.tunnels.values().any(|probed| probed.way.peer == ended.way.peer);
-            if !probed_still {
+            if !probed_still.contains(&ended.way.peer) {
                 self.put_probed_mtu(ended.way.peer, None);
             }
             let state = self.tables.tunnel(id).map_or(PathState::Off, |t| self.probing.record(t).state);
@@ -144,8 +149,8 @@ impl<E: Environment> Agent<E> {
     }
 
     /// The newest SA of the tunnel that carries echo requests from an address of ours to the target.
-    fn way(&self, tunnel: &Tunnel, target: IpAddr) -> Option<Way> {
-        let sources = own_addresses(&self.tables, tunnel.inner_vrf, target);
+    fn way(&self, tunnel: &Tunnel, target: IpAddr, own: &OwnAddresses) -> Option<Way> {
+        let sources = own.towards(&self.tables, tunnel.inner_vrf, target);
         let children = self.tables.children(tunnel.id).iter().filter_map(|spi| self.tables.child(*spi));
         let (child, source) = children
             .flat_map(|child| sources.iter().map(move |own| (child, *own)))
@@ -241,15 +246,28 @@ impl<E: Environment> Agent<E> {
     }
 }
 
-/// Our addresses that may be the source of what is for `target`: host addresses first, which are meant for tunnels.
-fn own_addresses(tables: &crate::shared::Tables, vrf: VrfId, target: IpAddr) -> Vec<IpAddr> {
-    let hosts = tables.vrf(vrf).map_or(&[][..], |vrf| vrf.hosts());
-    let of = |role| {
-        let there = tables.interfaces().filter(move |i| i.vrf == vrf && i.role == role);
-        there.flat_map(|i| i.addresses.iter())
-    };
-    let all = hosts.iter().chain(of(Role::Inside)).chain(of(Role::Outside)).map(|own| own.address);
-    all.filter(|own| own.is_ipv4() == target.is_ipv4()).collect()
+/// Addresses of interfaces by VRF: those of inside ones, then those of outside ones.
+#[derive(Debug, Default)]
+struct OwnAddresses(BTreeMap<VrfId, [Vec<IpAddr>; 2]>);
+
+impl OwnAddresses {
+    fn of(tables: &Tables) -> Self {
+        let mut own = BTreeMap::<_, [Vec<IpAddr>; 2]>::new();
+        for interface in tables.interfaces() {
+            let [inside, outside] = own.entry(interface.vrf).or_default();
+            let of_role = if interface.role == Role::Inside { inside } else { outside };
+            of_role.extend(interface.addresses.iter().map(|own| own.address));
+        }
+        Self(own)
+    }
+
+    /// Those that may be the source of what is for `target`: host addresses first, which are meant for tunnels.
+    fn towards(&self, tables: &Tables, vrf: VrfId, target: IpAddr) -> Vec<IpAddr> {
+        let hosts = tables.vrf(vrf).map_or(&[][..], |vrf| vrf.hosts());
+        let of_interfaces = self.0.get(&vrf).into_iter().flatten().flatten();
+        let all = hosts.iter().map(|own| own.address).chain(of_interfaces.copied());
+        all.filter(|own| own.is_ipv4() == target.is_ipv4()).collect()
+    }
 }
 
 /// True if the SA's selectors cover an echo request, and so its fragments.

@@ -216,7 +216,12 @@ impl<K> Sad<K> {
 
     /// The occupied slots in slot order.
     pub fn iter(&self) -> impl Iterator<Item = &SadEntry<K>> {
-        self.entries.iter().map(|(_, entry)| entry)
+        self.iter_from(0)
+    }
+
+    /// The occupied slots from `slot` on, in slot order; what lies before is not looked at.
+    pub fn iter_from(&self, slot: usize) -> impl Iterator<Item = &SadEntry<K>> {
+        self.entries.iter_from(slot).map(|(_, entry)| entry)
     }
 
     pub(crate) fn entry_mut(&mut self, spi: Spi) -> Option<&mut SadEntry<K>> {

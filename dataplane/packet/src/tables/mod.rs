@@ -214,7 +214,12 @@ impl<K> Tables<K> {
 
     /// The tunnels in the order of their identifiers.
     pub fn tunnels(&self) -> impl Iterator<Item = &Tunnel> {
-        self.tunnels.iter().map(|(_, tunnel)| tunnel)
+        self.tunnels_from(TunnelId(0))
+    }
+
+    /// The tunnels from `first` on, in the order of their identifiers; what lies before is not looked at.
+    pub fn tunnels_from(&self, first: TunnelId) -> impl Iterator<Item = &Tunnel> {
+        self.tunnels.iter_from(first.index()).map(|(_, tunnel)| tunnel)
     }
 
     /// The SAs of a tunnel, newest first.

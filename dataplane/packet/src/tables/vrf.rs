@@ -7,6 +7,7 @@ use crate::prefix::Prefix;
 use crate::route::PrefixMap;
 use crate::spd::Spd;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Policy routes, destination routes and the security policy of a VRF.
@@ -91,6 +92,19 @@ impl Vrf {
     /// Visits every prefix in the order of the trie, with where it leads.
     pub fn for_each_target(&self, visit: impl FnMut(Prefix, &RouteTarget)) {
         self.routes.for_each(visit);
+    }
+
+    /// Visits prefixes in the order of the trie with where they lead, those after `last` if there is one, until
+    /// `visit` breaks.
+    pub fn try_for_each_target_after<B>(
+        &self,
+        last: Option<Prefix>,
+        visit: impl FnMut(Prefix, &RouteTarget) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        match last {
+            Some(last) => self.routes.try_for_each_after(last, visit),
+            None => self.routes.try_for_each(visit),
+        }
     }
 
     /// True if nothing is configured here.

@@ -165,29 +165,31 @@ fn lists_come_in_pages() {
     let (mut bench, mut control) = Bench::configured();
     let route = |n: u8| {
         let prefix = Prefix::new([10, 9, n, 0].into(), 24).unwrap();
-        let key = RouteKey { vrf: contract::VrfId(0), prefix };
+        let key = RouteKey { vrf: contract::VrfId(u16::from(n % 3)), prefix };
         Put::from(Route { key, next_hop: contract::NextHopId(1) })
     };
     let half = |range: std::ops::RangeInclusive<u8>| range.map(route).collect::<Vec<_>>();
     assert_eq!(bench.transact(&mut control, false, half(0..=255)), Ok(()));
-    let (mut cursor, mut found) = (0, 0);
+    let (mut cursor, mut found) = (0, std::collections::BTreeSet::new());
     loop {
         let list = List { request: contract::RequestId(1), kind: ListKind::Routes, cursor };
         control.send_command(&Command::from(list)).unwrap();
         bench.round();
-        while let Some(Completion::Route(_)) = control.receive_completion().unwrap().filter(|completion| {
-            if let Completion::ListEnd(end) = completion {
-                cursor = end.next;
-            }
-            true
-        }) {
-            found += 1;
+        while let Some(Completion::Route(listed)) =
+            control.receive_completion().unwrap().filter(|completion| {
+                if let Completion::ListEnd(end) = completion {
+                    cursor = end.next;
+                }
+                true
+            })
+        {
+            assert!(found.insert(format!("{:?}", listed.route.key)), "listed twice");
         }
         if cursor == 0 {
             break;
         }
     }
-    assert_eq!(found, 257);
+    assert_eq!(found.len(), 257);
     for kind in [ListKind::Ports, ListKind::Interfaces, ListKind::Tunnels, ListKind::Neighbours] {
         control.send_command(&List { request: contract::RequestId(1), kind, cursor: 0 }.into()).unwrap();
     }
