@@ -83,7 +83,7 @@ pub(crate) fn open(machine: &Machine, direction: Direction, captures: &Captures)
         Direction::Encap => [sink, player],
         Direction::Decap => [player, sink],
     };
-    let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+    let mut open = OpenPorts::default();
     let workers = usize::from(captures.workers);
     open.queues.resize_with(workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
     for (name, device) in ["wan", "lan"].into_iter().zip(devices) {

@@ -11,6 +11,7 @@ use crypto::Selection;
 use dpdk::{Eal, EalConfig, Lcore, LcorePlan, Mbuf, MemoryMode, Mempool, MempoolConfig};
 use esplanade_dataplane::config::{Config, LimitConfig};
 use esplanade_dataplane::shared::{Offloads, PortFacts, Shared, Tables};
+use esplanade_dataplane::steering::Steering;
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
 use esplanade_dataplane::worker::{Arrival, BURST, Pipeline, PipelineParts, Transmit};
 use packet::{DropReason, PortId};
@@ -148,6 +149,7 @@ impl Bench {
             queues: 1,
             promiscuous: false,
             offloads: Offloads::default(),
+            steering: Steering::default(),
         };
         let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
         let shared = Shared::new(ports, 1, &limits()?, tables.clone(), dpdk::tsc_hz());

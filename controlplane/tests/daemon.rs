@@ -11,7 +11,7 @@ use esplanade_controlplane::udp;
 use shm::counters::{CountersSpec, CountersWriter, Text};
 use shm::message::{
     Begin, Change, Command, Committed, Completion, Inject, Label, ListEnd, ListKind, ListPort,
-    MAX_PACKET_LEN, PortId, PortRecord, Spi, SpiReserved, TxnId,
+    MAX_PACKET_LEN, PortId, PortRecord, Spi, SpiReserved, Steering, SteeringPath, TxnId,
 };
 use shm::session::{DataplaneEnd, Listener, ListenerConfig, ListenerEvent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -156,6 +156,7 @@ fn port(request: shm::message::RequestId, id: u16, name: &str) -> Completion {
         queues: 1,
         mtu: 1500,
         offloads: 0,
+        steering: Steering { path: SteeringPath::OneWorker, rules: 0, refused: 0 },
     };
     ListPort { request, port }.into()
 }

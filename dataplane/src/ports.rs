@@ -1,13 +1,18 @@
 //! The devices of the configuration: opened, sized, and their queues dealt out to the workers.
 
-use anyhow::{Context, Result, ensure};
-use dpdk::{Device, Eal, LcorePlan, Mempool, MempoolConfig, Port};
+use anyhow::{Context, Result, bail, ensure};
+use dpdk::{
+    Capabilities, Device, Eal, FlowRule, HASH_KEY_MAX, HashFields, LcorePlan, Mempool, MempoolConfig, Port,
+};
 use packet::MacAddr;
 use packet::fair::BATCH;
 use packet::reassembly::{MAX_BYTES, MAX_FRAGMENTS};
 
 use crate::config::{self, Config, PortConfig, RxMode};
 use crate::shared::{Offloads, PortFacts};
+use crate::steering::hash::Prophet;
+use crate::steering::probe::{self, Hashing};
+use crate::steering::{Path, Steering, plan};
 use crate::worker::{BURST, HOLD, WorkerQueues};
 
 /// Bytes that a packet grows behind its end: ESP padding, trailer and tag, rounded up. What comes before
@@ -25,7 +30,7 @@ const POOL_CACHE: u32 = 256;
 const UNFINISHED: [&str; 2] = ["net_af_packet", "net_af_xdp"];
 
 /// Everything that was opened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OpenPorts {
     /// By port; they close when dropped, after all queues.
     pub ports: Vec<Port>,
@@ -33,6 +38,10 @@ pub struct OpenPorts {
     pub facts: Vec<PortFacts>,
     /// By worker.
     pub queues: Vec<WorkerQueues>,
+    /// By port: what foretells its hash.
+    pub prophets: Vec<Option<Prophet>>,
+    /// Rules that stay while the ports run.
+    pub rules: Vec<FlowRule>,
 }
 
 /// The devices by their strings.
@@ -118,7 +127,7 @@ fn buffers(config: &Config) -> usize {
 ///
 /// The first port that does not come up, by its name and device, and why.
 pub fn open(eal: &Eal, config: &Config, pool: &Mempool, rx_interrupts: bool) -> Result<OpenPorts> {
-    let mut opened = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+    let mut opened = OpenPorts::default();
     opened.queues.resize_with(config.workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
     for (port_config, device) in config.ports.iter().zip(devices(config)?) {
         let name = &port_config.name;
@@ -146,30 +155,33 @@ pub fn start(
     // A virtual device does in software what it offers, and of the whole packet.
     let hardware = config::is_pci_address(&config.device);
     let able = port.capabilities()?;
-    port.configure(
-        &dpdk::PortConfig {
-            rx_queues: queues,
-            tx_queues: queues,
-            rx_descriptors: config.rx_descriptors,
-            tx_descriptors: config.tx_descriptors,
-            mtu: config.mtu,
-            promiscuous: config.promiscuous,
-            rss: workers > 1,
-            ipv4_checksum: hardware,
-            rx_interrupts,
-        },
-        pool,
-    )?;
+    let wanted = dpdk::PortConfig {
+        rx_queues: queues,
+        tx_queues: queues,
+        rx_descriptors: config.rx_descriptors,
+        tx_descriptors: config.tx_descriptors,
+        mtu: config.mtu,
+        promiscuous: config.promiscuous,
+        hash: HashFields::NONE,
+        hash_key: hash_key(),
+        ipv4_checksum: hardware,
+        rx_interrupts,
+    };
+    let hashing = configure(&mut port, &able, wanted, pool)?;
     let all = port.start()?;
     ensure!(all.rx.len() == workers && all.tx.len() == workers, "it has not a queue for every worker");
     for ((rx, tx), worker) in all.rx.into_iter().zip(all.tx).zip(&mut into.queues) {
         worker.rx.push(rx);
         worker.tx.push(tx);
     }
+    let (found, rules) = probe::probe(&port, &able, queues, hashing);
+    let steering = Steering::new(found);
+    into.prophets.push(prophet(&port, &steering));
+    into.rules.extend(rules);
     into.facts.push(PortFacts {
         name: config.name.clone(),
         offloads: Offloads {
-            rss: workers > 1 && able.rss,
+            rss: steering.path > Path::HandOver,
             ipv4_checksum: hardware && able.ipv4_checksum,
             completes_checksums: UNFINISHED.contains(&able.driver.as_str()),
         },
@@ -178,9 +190,47 @@ pub fn start(
         mtu: config.mtu,
         queues,
         promiscuous: config.promiscuous,
+        steering,
     });
     into.ports.push(port);
     Ok(())
+}
+
+/// Configures the best hash that the device takes.
+fn configure(
+    port: &mut Port,
+    able: &Capabilities,
+    wanted: dpdk::PortConfig,
+    pool: &Mempool,
+) -> Result<Hashing> {
+    let mut refused = None;
+    let offered =
+        if wanted.rx_queues > 1 { plan::believed(&able.driver, able.hash) } else { HashFields::NONE };
+    for fields in plan::hashes(offered) {
+        match port.configure(&dpdk::PortConfig { hash: fields, ..wanted.clone() }, pool) {
+            Ok(()) => return Ok(Hashing { fields, refused }),
+            // It may be refused for something else, too.
+            Err(error) if fields == HashFields::NONE => return Err(error.into()),
+            Err(error) => _ = refused.get_or_insert_with(|| error.to_string()),
+        }
+    }
+    bail!("it takes no configuration")
+}
+
+/// A key that nobody outside knows, lest packets be made that all come to one worker.
+fn hash_key() -> Option<[u8; HASH_KEY_MAX]> {
+    let mut key = [0; HASH_KEY_MAX];
+    let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
+    matches!(filled, Ok(HASH_KEY_MAX)).then_some(key)
+}
+
+/// What foretells the hash of a port, where its driver tells key and queues.
+fn prophet(port: &Port, steering: &Steering) -> Option<Prophet> {
+    if steering.hashing == HashFields::NONE && !steering.spreads_by_spi {
+        return None;
+    }
+    let table = port.hash_table().ok()?;
+    Some(Prophet { table, fields: steering.hashing, spi_alone: steering.spreads_by_spi })
 }
 
 #[cfg(test)]

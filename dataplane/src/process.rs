@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,7 @@ use crate::agent::{self, Agent, AgentParts, DpdkEnvironment, Link};
 use crate::config::{self, Config, CryptoBackend, Hugepages, RxMode};
 use crate::ports::{self, OpenPorts};
 use crate::shared::{Shared, Tables};
+use crate::steering::Rules;
 use crate::worker::counters::{self, WorkerCounters};
 use crate::worker::{Pipeline, PipelineParts, Worker, WorkerQueues};
 
@@ -39,7 +41,8 @@ pub fn run(config: &Config) -> Result<()> {
     let engine = engine(config)?;
     let mode = rx_mode(config);
     let (eal, pool, large) = start_eal(config, mode)?;
-    let OpenPorts { ports, facts, queues } = ports::open(&eal, config, &pool, mode == RxMode::Interrupt)?;
+    let OpenPorts { ports, facts, queues, prophets, rules: _spreading } =
+        ports::open(&eal, config, &pool, mode == RxMode::Interrupt)?;
     for (port, facts) in config.ports.iter().zip(&facts) {
         tracing::info!(
             "port {}: {} by {}, {}, MTU {}",
@@ -49,7 +52,11 @@ pub fn run(config: &Config) -> Result<()> {
             facts.mac,
             facts.mtu
         );
+        tracing::info!("port {}: steering {}", facts.name, facts.steering);
     }
+    let ports = Rc::new(ports);
+    let kinds: Vec<_> = facts.iter().map(|facts| facts.steering.rules).zip(prophets).collect();
+    let rules = Rules::new(Rc::clone(&ports), kinds);
 
     let bits = SlotBits::for_capacity(config.sad_slots).context("sad_slots")?;
     let tables = Tables::new(bits);
@@ -60,7 +67,7 @@ pub fn run(config: &Config) -> Result<()> {
     let page = page(config, interfaces, bits)?;
     let listener = listen(config, &page)?;
     let parts = AgentParts {
-        environment: DpdkEnvironment::new(pool, Box::new(link_probe(ports))),
+        environment: DpdkEnvironment::new(pool, Box::new(link_probe(ports)), Box::new(rules)),
         shared: Arc::clone(&shared),
         tables,
         backend: Arc::clone(&engine.backend),
@@ -180,7 +187,7 @@ fn key_memory(config: &Config) -> Result<KeyMemory> {
     Ok(Arc::new(rcu::Arena::new(bytes).context("key memory")?))
 }
 
-fn link_probe(ports: Vec<Port>) -> impl FnMut(PortId) -> Link {
+fn link_probe(ports: Rc<Vec<Port>>) -> impl FnMut(PortId) -> Link {
     move |id| {
         let link = ports.get(id.index()).and_then(|port| port.link().ok());
         link.map_or(Link::default(), |link| Link { up: link.up, speed_mbit: link.mbit_per_s.unwrap_or(0) })

@@ -27,6 +27,7 @@ use rcu::{Domain, RcuCell};
 
 use crate::config::LimitConfig;
 use crate::journey::{Journey, Lenses, Stock};
+use crate::steering::Steering;
 
 /// One snapshot of everything that workers decide with.
 pub type Tables = packet::Tables<crypto::Key>;
@@ -48,6 +49,8 @@ pub struct PortFacts {
     pub promiscuous: bool,
     /// What the device does for us, or we for it.
     pub offloads: Offloads,
+    /// How its packets come to the workers.
+    pub steering: Steering,
 }
 
 /// What of the work on a packet is not done where it usually is.

@@ -12,7 +12,7 @@
 use crate::message::{Command, Completion, Event, Message, PACKET_SLOT_LEN, PuntClass};
 
 /// Raised with every change of a layout, a message or a meaning. Both sides must have the same.
-pub const CONTRACT_VERSION: u32 = 8;
+pub const CONTRACT_VERSION: u32 = 9;
 
 /// "ESPLCTRT", the first word of a session's memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"ESPLCTRT");

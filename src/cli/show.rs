@@ -127,9 +127,10 @@ fn ports(ports: &[Port]) -> String {
         let offloads: Vec<_> = p.offloads.iter().map(|offload| offload.name()).collect();
         let offloads = if offloads.is_empty() { "-".to_owned() } else { offloads.join(", ") };
         let (mtu, queues) = (p.mtu.to_string(), p.queues.to_string());
-        [p.name.clone(), p.driver.clone(), p.mac.clone(), link, mtu, queues, offloads]
+        let steering = [&[p.steering.name().to_owned()], p.steering_notes.as_slice()].concat().join("\n");
+        [p.name.clone(), p.driver.clone(), p.mac.clone(), link, mtu, queues, offloads, steering]
     };
-    table(["port", "driver", "MAC", "link", "MTU", "queues", "offloads"], ports.iter().map(row))
+    table(["port", "driver", "MAC", "link", "MTU", "queues", "offloads", "steering"], ports.iter().map(row))
 }
 
 fn errors(reasons: &[DropCounter]) -> String {

@@ -229,9 +229,9 @@ impl Site {
     }
 }
 
-/// A change in the words of the contract.
+/// A change in the words of the contract, for the one worker.
 fn apply(tables: &mut Tables, expander: &Expander, change: &contract::Change) -> Result<()> {
-    let change = expander.change(change).map_err(|code| anyhow!("the data plane refuses: {code:?}"))?;
+    let change = expander.change(change, 0).map_err(|code| anyhow!("the data plane refuses: {code:?}"))?;
     Ok(tables.apply(change)?)
 }
 

@@ -56,7 +56,7 @@ thread_local! {
 impl<'a> Rig<'a> {
     pub(crate) fn start(machine: &Machine, lcore: Lcore, scene: Scene<'a>) -> Result<Self> {
         let Scene { tables, flows, renew } = scene;
-        let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+        let mut open = OpenPorts::default();
         open.queues.push(WorkerQueues { rx: Vec::new(), tx: Vec::new() });
         let mut peers = Vec::new();
         for name in ["wan", "lan"] {

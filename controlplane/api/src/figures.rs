@@ -87,6 +87,46 @@ pub struct Port {
     pub queues: u16,
     /// What of the work on packets is not where it usually is.
     pub offloads: Vec<Offload>,
+    /// How packets find the worker that owns their SA.
+    pub steering: SteeringPath,
+    /// The rules that are made for SAs, and why the way is no better one.
+    pub steering_notes: Vec<String>,
+}
+
+/// How packets find the worker that owns their SA, from the worst to the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SteeringPath {
+    /// There is one worker.
+    OneWorker,
+    /// The device does not spread packets: workers hand them over.
+    HandOver,
+    /// The kernel or the other end of a virtual device spreads them.
+    Elsewhere,
+    /// The device hashes the addresses.
+    AddressHash,
+    /// The device hashes the innermost addresses.
+    InnerHash,
+    /// The device hashes the SPI.
+    SpiHash,
+    /// A rule in the device leads each SA to its worker.
+    SpiRules,
+}
+
+impl SteeringPath {
+    /// As people and the API call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OneWorker => "one-worker",
+            Self::HandOver => "hand-over",
+            Self::Elsewhere => "elsewhere",
+            Self::AddressHash => "address-hash",
+            Self::InnerHash => "inner-hash",
+            Self::SpiHash => "spi-hash",
+            Self::SpiRules => "spi-rules",
+        }
+    }
 }
 
 /// Work on packets that the device does for us, or we do for it.

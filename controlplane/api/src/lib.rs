@@ -30,7 +30,7 @@ mod system;
 pub use config::{ConfigProblem, ConfigReport, ConfigText, Severity};
 pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
-    SaCounters,
+    SaCounters, SteeringPath,
 };
 pub use problem::Problem;
 pub use sas::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{
     ChildMode, ChildSa, Connection, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
     InterfaceCounters, InterfaceDrops, NegotiationStatus, Neighbour, Offload, Party, Port, Proposal,
-    SaCounters, Status, Traffic, Tunnel, Version,
+    SaCounters, Status, SteeringPath, Traffic, Tunnel, Version,
 };
 use gateway::model::RoutingMode;
 use gateway::plan::TunnelPlan;
@@ -13,7 +13,8 @@ use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId};
 use ike::{ChildSaStatus, ChildState, ConnectionKey, IkeSaStatus, IkeState, Time};
 use shm::counters::{CountersReader, InterfaceDescription, Text};
-use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, offload};
+use shm::message as contract;
+use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, offload, rule};
 
 use super::diagnoses::Failure;
 use super::{Engine, State};
@@ -307,6 +308,8 @@ impl Engine {
             mtu: p.mtu,
             queues: p.queues,
             offloads: view_offloads(p.offloads),
+            steering: view_path(p.steering.path),
+            steering_notes: steering_notes(&p.steering),
         };
         ports.iter().map(port).collect()
     }
@@ -383,6 +386,47 @@ fn integrity(id: IntegId) -> String {
 
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn view_path(path: contract::SteeringPath) -> SteeringPath {
+    match path {
+        contract::SteeringPath::OneWorker => SteeringPath::OneWorker,
+        contract::SteeringPath::HandOver => SteeringPath::HandOver,
+        contract::SteeringPath::Elsewhere => SteeringPath::Elsewhere,
+        contract::SteeringPath::AddressHash => SteeringPath::AddressHash,
+        contract::SteeringPath::InnerHash => SteeringPath::InnerHash,
+        contract::SteeringPath::SpiHash => SteeringPath::SpiHash,
+        contract::SteeringPath::SpiRules => SteeringPath::SpiRules,
+    }
+}
+
+/// The rules of a port with several workers, and why each better path is not taken.
+fn steering_notes(steering: &contract::Steering) -> Vec<String> {
+    let rules = [
+        (rule::ESP_V4, "ESP over IPv4"),
+        (rule::ESP_V6, "ESP over IPv6"),
+        (rule::UDP_V4, "ESP in UDP over IPv4"),
+        (rule::UDP_V6, "ESP in UDP over IPv6"),
+    ];
+    let rules = rules.into_iter().filter(|(bit, _)| steering.rules & bit != 0);
+    let mut notes: Vec<String> = rules.map(|(_, what)| format!("rules for {what}")).collect();
+    if steering.path == contract::SteeringPath::OneWorker {
+        return notes;
+    }
+    let better = contract::SteeringPath::ALL.iter().rev().take_while(|better| **better > steering.path);
+    let of_devices = better.filter(|better| **better > contract::SteeringPath::Elsewhere);
+    let (refused, none): (Vec<_>, Vec<_>) =
+        of_devices.partition(|better| steering.refused & 1 << **better as u8 != 0);
+    let names = |paths: Vec<&contract::SteeringPath>| {
+        paths.into_iter().map(|path| view_path(*path).name()).collect::<Vec<_>>().join(", ")
+    };
+    if !refused.is_empty() {
+        notes.push(format!("refused, the data plane's log says why: {}", names(refused)));
+    }
+    if !none.is_empty() {
+        notes.push(format!("the driver has no {}", names(none)));
+    }
+    notes
 }
 
 fn view_offloads(bits: u8) -> Vec<Offload> {

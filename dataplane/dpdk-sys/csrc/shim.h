@@ -18,6 +18,7 @@
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
@@ -56,6 +57,8 @@ enum shim_constants {
 	SHIM_RING_NAME_SIZE = RTE_RING_NAMESIZE,
 	SHIM_POOL_MAX_CACHE = RTE_MEMPOOL_CACHE_MAX_SIZE,
 	SHIM_HEADROOM = RTE_PKTMBUF_HEADROOM,
+	SHIM_MAX_RETA = RTE_ETH_RSS_RETA_SIZE_512,
+	SHIM_MAX_RSS_KEY = 64,
 	SHIM_RING_SP_ENQ = RING_F_SP_ENQ,
 	SHIM_RING_SC_DEQ = RING_F_SC_DEQ,
 };
@@ -69,12 +72,21 @@ enum shim_mbuf_flags {
 	SHIM_MBUF_F_RX_L4_CKSUM_NONE = RTE_MBUF_F_RX_L4_CKSUM_NONE,
 };
 
+/* What a device hashes of a packet to choose its queue. */
+struct shim_rss_fields {
+	bool addresses; /* of every packet that nothing more specific is asked for */
+	bool rest;	/* addresses, of fragments and of what has no ports */
+	bool ports;	/* with the addresses, of whole packets of UDP, TCP and SCTP */
+	bool spi;	/* of ESP; with the addresses if the driver says so */
+	bool innermost; /* in the innermost header that the device knows */
+};
+
 /* What a device is and can do, as far as Esplanade asks. */
 struct shim_device_info {
 	const char *driver; /* lives as long as the port */
 	uint64_t rx_offloads;
 	uint64_t tx_offloads;
-	uint64_t rss_types;
+	struct shim_rss_fields rss;
 	uint32_t max_rx_packet;
 	uint32_t speeds;
 	uint16_t min_mtu;
@@ -86,6 +98,7 @@ struct shim_device_info {
 	uint16_t min_tx_descriptors;
 	uint16_t max_tx_descriptors;
 	uint16_t reta_size;
+	uint8_t rss_key_size; /* bytes; 0: the device has no key of ours */
 	bool ipv4_checksum;
 	bool link_interrupt;
 	bool removal_interrupt;
@@ -96,7 +109,9 @@ struct shim_port_config {
 	uint32_t mtu;
 	uint16_t rx_queues;
 	uint16_t tx_queues;
-	bool rss;
+	struct shim_rss_fields rss; /* none: no RSS */
+	const uint8_t *rss_key;	    /* NULL: the driver's */
+	uint8_t rss_key_size;
 	bool ipv4_checksum;
 	bool rx_interrupts;
 	bool link_interrupt;
@@ -150,6 +165,37 @@ int shim_adjust_descriptors(uint16_t port, uint16_t *rx, uint16_t *tx);
 int shim_mac(uint16_t port, uint8_t mac[6]);
 int shim_link(uint16_t port, struct shim_link *link);
 int shim_stats(uint16_t port, struct shim_stats *stats);
+
+/* The key that a started port hashes with, up to SHIM_MAX_RSS_KEY bytes, and its table of queues, up to
+ * SHIM_MAX_RETA entries: the length, or a negative errno. */
+int shim_rss_key(uint16_t port, uint8_t *key);
+int shim_rss_queues(uint16_t port, uint16_t *queues);
+
+/* Received packets that a rule is about. */
+enum shim_flow_kind {
+	SHIM_FLOW_ESP,	      /* with this SPI */
+	SHIM_FLOW_ESP_IN_UDP, /* with this SPI, behind a UDP header (RFC 3948) */
+	SHIM_FLOW_UDP,	      /* with these addresses and ports */
+};
+
+struct shim_flow_match {
+	uint32_t kind;
+	uint32_t spi;
+	uint16_t remote_port;
+	uint16_t local_port;
+	bool ipv6;
+	bool whole; /* no fragment of IPv4: the first one shows the header, too, and the others do not */
+	uint8_t remote[16]; /* the first four for IPv4 */
+	uint8_t local[16];
+};
+
+/* A rule of the port: what matches goes to `queue`, or where that is SHIM_FLOW_BY_SPI is spread over all by its
+ * SPI. Only asks the driver if `dry`. Returns 0 or a negative errno; then `*reason` is what the driver says, or
+ * NULL, and valid until the next call. */
+#define SHIM_FLOW_BY_SPI 0xffff
+int shim_flow_create(uint16_t port, const struct shim_flow_match *match, uint16_t queue, bool dry,
+		     struct rte_flow **flow, const char **reason);
+int shim_flow_destroy(uint16_t port, struct rte_flow *flow);
 
 /* Waiting for packets: an epoll instance holding RX queues and one eventfd. `slot` is memory for one
  * struct rte_epoll_event, which must stay in place until the eventfd is removed. */

@@ -50,7 +50,10 @@ pub use lcore::{JoinHandle, Lcore, LcorePlan, current_lcore};
 pub use mbuf::{HEADROOM, Mbuf, NoRoom, prefetch};
 pub use memory::{Memory, MemoryMode};
 pub use mempool::{Mempool, MempoolConfig, MempoolError, PoolEmpty};
-pub use port::{Capabilities, Link, Port, PortConfig, PortError, PortStats, Queues, RxQueue, TxQueue};
+pub use port::{
+    Capabilities, FlowError, FlowMatch, FlowRule, FlowTarget, HASH_KEY_MAX, HashFields, HashTable, Link,
+    Port, PortConfig, PortError, PortStats, Queues, RxQueue, TxQueue,
+};
 pub use ring_port::{RingPeer, RingPortConfig};
 pub use time::{tsc, tsc_hz};
 pub use wait::{RxWaiter, WaitError, Waker};

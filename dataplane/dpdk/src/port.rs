@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod figures;
+mod flow;
 mod queue;
 
 use std::ffi::{CStr, CString};
@@ -19,6 +20,7 @@ use crate::ring_port::Rings;
 pub use config::PortConfig;
 pub use error::PortError;
 pub use figures::{Capabilities, Link, PortStats};
+pub use flow::{FlowError, FlowMatch, FlowRule, FlowTarget, HASH_KEY_MAX, HashFields, HashTable};
 pub use queue::{Queues, RxQueue, TxQueue};
 
 /// Ports that have an owner: a second [`Port`] for one is never made.
@@ -225,7 +227,8 @@ impl Port {
             max_tx_queues: info.max_tx_queues,
             min_mtu: info.min_mtu,
             max_mtu: info.max_mtu,
-            rss: info.rss_types != 0,
+            hash: HashFields::from_shim(info.rss),
+            hash_key_len: usize::from(info.rss_key_size),
             ipv4_checksum: info.ipv4_checksum,
             link_interrupt: info.link_interrupt,
             removal_interrupt: info.removal_interrupt,

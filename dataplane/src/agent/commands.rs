@@ -6,13 +6,14 @@ use std::time::Duration;
 use crypto::Key;
 use packet::Spi;
 use packet::ids::PortId;
-use packet::sad::{OutboundSa, Reservation, SaState};
+use packet::sad::{InboundSa, OutboundSa, Reservation, SaState};
 use packet::tables::Change;
 use shm::message as contract;
 use shm::message::{Aborted, Command, Pong, Refused, RejectCode, Rejected, ReserveSpi, SpiReserved, TxnId};
 
 use super::environment::Environment;
 use super::figures::AgentFigure;
+use super::owners::Owners;
 use super::transaction::{Refusal, Transaction};
 use super::{After, Agent, convert};
 use crate::shared::{AgentWork, Tables};
@@ -27,6 +28,7 @@ enum Effect {
     Installed { spi: Spi, suite: contract::Suite },
     OutboundGone { spi: Spi, sa: Arc<OutboundSa<Key>> },
     Lingers { spi: Spi, linger: Duration },
+    Moved { spi: Spi },
 }
 
 impl<E: Environment> Agent<E> {
@@ -82,14 +84,15 @@ impl<E: Environment> Agent<E> {
     /// Applies all changes to a copy of the tables, or none.
     fn commit(&mut self, txn: TxnId, transaction: &Transaction, now: Duration) {
         let mut next = if transaction.full { self.tables.begin_full() } else { self.tables.clone() };
-        let mut effects = Vec::new();
+        let (mut effects, mut owners) = (Vec::new(), self.owners.clone());
         for (index, change) in transaction.changes.iter().enumerate() {
-            if let Err(code) = self.apply(&mut next, change, &mut effects) {
+            if let Err(code) = self.apply(&mut next, change, &mut owners, &mut effects) {
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 return self.reject(txn, Refusal { index, code });
             }
         }
         self.tables = next;
+        self.owners = owners;
         // Also an empty transaction is acknowledged by a snapshot of its own.
         self.changed = true;
         effects.into_iter().for_each(|effect| self.take_effect(effect, now));
@@ -122,20 +125,35 @@ impl<E: Environment> Agent<E> {
     }
 
     fn apply(
-        &self,
+        &mut self,
         next: &mut Tables,
         change: &contract::Change,
+        owners: &mut Owners,
         effects: &mut Vec<Effect>,
     ) -> Result<(), RejectCode> {
         self.check_port(change)?;
-        if let contract::Change::InstallInbound(install) = change {
-            let spi = convert::spi(install.spi);
-            if next.sad().entry(spi).is_none() {
-                return Err(RejectCode::SpiNotReserved);
+        let owner = match change {
+            contract::Change::InstallInbound(install) => {
+                let spi = convert::spi(install.spi);
+                if next.sad().entry(spi).is_none() {
+                    return Err(RejectCode::SpiNotReserved);
+                }
+                effects.push(Effect::Installed { spi, suite: install.suite });
+                let arriving = self.foretell(next, spi, convert::outer(&install.outer));
+                owners.choose(arriving)
             }
-            effects.push(Effect::Installed { spi, suite: install.suite });
-        }
-        let converted = self.expander.change(change)?;
+            contract::Change::InstallOutbound(install) => {
+                // Both halves of a pair have one owner.
+                let entry = next.sad().entry(convert::spi(install.spi));
+                entry.and_then(|entry| entry.inbound.as_deref()).map_or(0, InboundSa::owner)
+            }
+            contract::Change::UpdateOuter(update) => {
+                effects.push(Effect::Moved { spi: convert::spi(update.spi) });
+                0
+            }
+            _ => 0,
+        };
+        let converted = self.expander.change(change, owner)?;
         note_deletion(next, change, effects);
         next.apply(converted).map_err(|error| {
             tracing::warn!(%error, "change refused");
@@ -152,7 +170,11 @@ impl<E: Environment> Agent<E> {
 
     fn take_effect(&mut self, effect: Effect, now: Duration) {
         match effect {
-            Effect::Installed { spi, suite } => self.sas.installed(spi, suite, now),
+            Effect::Installed { spi, suite } => {
+                self.sas.installed(spi, suite, now);
+                self.steer(spi);
+            }
+            Effect::Moved { spi } => self.steer(spi),
             Effect::OutboundGone { spi, sa } => self.after.push(After::OutboundGone { spi, sa }),
             Effect::Lingers { spi, linger } => self.sas.free_at(spi, now + linger),
         }

@@ -12,9 +12,11 @@ use packet::tables::{
 };
 use packet::{InterfaceId, NextHopId, OwnerTag, PortId, Prefix, Spi, TunnelId, VlanId, VrfId};
 use shm::message as contract;
-use shm::message::{RejectCode, offload};
+use shm::message::{RejectCode, offload, rule};
 
 use crate::shared::Offloads;
+use crate::steering::plan::Obstacle;
+use crate::steering::{Path, Steering};
 
 /// A change of the configured objects. SAs need keys expanded: see [`super::sas`]; policers the workers' clock.
 pub(super) fn object(change: &contract::Change) -> Result<Option<Change<crypto::Key>>, RejectCode> {
@@ -268,6 +270,34 @@ pub(super) fn contract_offloads(offloads: Offloads) -> u8 {
         (completes_checksums, offload::COMPLETES_CHECKSUMS),
     ];
     bits.into_iter().filter(|(used, _)| *used).fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// How a port's packets come to the workers.
+pub(super) fn contract_steering(from: &Steering) -> contract::Steering {
+    let refused = from.obstacles.iter().filter(|(_, why)| matches!(why, Obstacle::Refused(_)));
+    let rules = [
+        (from.rules.native[0], rule::ESP_V4),
+        (from.rules.native[1], rule::ESP_V6),
+        (from.rules.in_udp[0], rule::UDP_V4),
+        (from.rules.in_udp[1], rule::UDP_V6),
+    ];
+    contract::Steering {
+        path: contract_path(from.path),
+        rules: rules.into_iter().filter(|(form, _)| form.is_some()).fold(0, |bits, (_, bit)| bits | bit),
+        refused: refused.fold(0, |bits, (path, _)| bits | 1 << contract_path(*path) as u8),
+    }
+}
+
+fn contract_path(from: Path) -> contract::SteeringPath {
+    match from {
+        Path::OneWorker => contract::SteeringPath::OneWorker,
+        Path::HandOver => contract::SteeringPath::HandOver,
+        Path::Elsewhere => contract::SteeringPath::Elsewhere,
+        Path::AddressHash => contract::SteeringPath::AddressHash,
+        Path::InnerHash => contract::SteeringPath::InnerHash,
+        Path::SpiHash => contract::SteeringPath::SpiHash,
+        Path::SpiRules => contract::SteeringPath::SpiRules,
+    }
 }
 
 pub(super) fn contract_interface(from: &Interface) -> contract::Interface {

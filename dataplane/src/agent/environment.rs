@@ -8,6 +8,7 @@ use packet::{PortId, VrfId};
 
 use super::thread::ThreadState;
 use super::tun::{HostAddresses, TunDevices};
+use crate::steering::Steer;
 use crate::worker::buffer::Buffer;
 
 /// The state of a port's link.
@@ -46,6 +47,9 @@ pub trait Environment {
 
     /// The link of a port, as last seen: must not wait.
     fn link(&mut self, port: PortId) -> Link;
+
+    /// What leads packets to the owners of their SAs.
+    fn steering(&mut self) -> &mut dyn Steer;
 
     /// The programs of this machine.
     fn programs(&mut self) -> &mut Self::Programs;
@@ -87,14 +91,15 @@ pub type LinkProbe = Box<dyn FnMut(PortId) -> Link>;
 pub struct DpdkEnvironment {
     pool: Mempool,
     link: LinkProbe,
+    steering: Box<dyn Steer>,
     tun: TunDevices,
 }
 
 impl DpdkEnvironment {
-    /// `pool` gives the buffers of what the agent sends; `link` answers for the ports.
+    /// `pool` gives the buffers of what the agent sends; `link` and `steering` answer for the ports.
     #[must_use]
-    pub fn new(pool: Mempool, link: LinkProbe) -> Self {
-        Self { pool, link, tun: TunDevices::default() }
+    pub fn new(pool: Mempool, link: LinkProbe, steering: Box<dyn Steer>) -> Self {
+        Self { pool, link, steering, tun: TunDevices::default() }
     }
 }
 
@@ -137,6 +142,10 @@ impl Environment for DpdkEnvironment {
 
     fn link(&mut self, port: PortId) -> Link {
         (self.link)(port)
+    }
+
+    fn steering(&mut self) -> &mut dyn Steer {
+        &mut *self.steering
     }
 
     fn programs(&mut self) -> &mut TunDevices {

@@ -343,7 +343,10 @@ impl<E: Environment> Agent<E> {
             Encap::Udp { .. } | Encap::Native => return false,
         }
         match self.change(Change::UpdateOuter { spi, outer }) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.steer(spi);
+                true
+            }
             Err(error) => {
                 tracing::warn!(%spi, %remote, port, %error, "peer moved, but cannot be followed");
                 false

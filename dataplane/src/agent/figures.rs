@@ -56,6 +56,8 @@ figures! {
     InjectRefused = "inject_refused", "Packets of control refused: malformed, or their source is not an address of ours.";
     FramesLost = "agent_frames_lost", "Packets of the agent lost because no buffer or no room in a worker's queue was left.";
     Sas = "sas", "SPIs that are reserved, installed or lingering.";
+    NicRules = "nic_rules", "Rules in the ports' devices that lead packets of SAs to the workers that own them.";
+    NicRulesRefused = "nic_rules_refused", "Rules that a device refused: the packets of those SAs are handed over.";
     Events = "events", "Hints given to control.";
     EventsLost = "events_lost", "Hints to control lost: its ring was full, or it was not connected.";
     EventsSuppressed = "events_suppressed", "Hints to control not given because of their rate limit.";

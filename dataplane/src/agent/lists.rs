@@ -153,6 +153,7 @@ impl<E: Environment> Agent<E> {
                     queues: port.queues,
                     mtu: port.mtu,
                     offloads: convert::contract_offloads(port.offloads),
+                    steering: convert::contract_steering(&port.steering),
                 },
             });
         }

@@ -27,6 +27,7 @@ mod keepalive;
 mod lists;
 mod ndp;
 mod neighbours;
+mod owners;
 mod path_mtu;
 mod periodic;
 mod probing;
@@ -74,6 +75,7 @@ use inspect::Inspectors;
 use keepalive::Keepalives;
 use lists::ListedRoutes;
 use neighbours::Neighbours;
+use owners::Owners;
 use path_mtu::PathMtus;
 use periodic::Schedule;
 use probing::Probing;
@@ -163,6 +165,7 @@ pub struct Agent<E: Environment> {
     /// In the order of their tickets.
     awaited: VecDeque<(Ticket, After)>,
     sas: SaKeeper,
+    owners: Owners,
     neighbours: Neighbours<Held<E::Packet>>,
     /// For workers, once the snapshot is published.
     outgoing: Vec<FromAgent<E::Packet>>,
@@ -220,6 +223,7 @@ impl<E: Environment> Agent<E> {
                 u16::try_from(workers).unwrap_or(u16::MAX),
                 shared.ticks_per_second,
             ),
+            owners: Owners::new(workers),
             sas: SaKeeper::new(tables.sad().bits()),
             links: vec![Link::default(); shared.ports.len()],
             environment,
@@ -283,6 +287,7 @@ impl<E: Environment> Agent<E> {
         work += self.take_exceptions(now);
         work += self.take_notices(now);
         work += self.run_timers(now)?;
+        work += self.environment.steering().work();
         self.publish();
         work += self.send_outgoing();
         self.settle();
@@ -385,7 +390,9 @@ impl<E: Environment> Agent<E> {
                 let spi = entry.spi;
                 let totals = sas::totals(&entry, self.sas.book(spi), self.ticks());
                 self.sas.release(spi);
-                if entry.inbound.is_some() {
+                self.environment.steering().release(spi);
+                if let Some(sa) = &entry.inbound {
+                    self.owners.release(sa.owner());
                     let owner = convert::contract_owner(entry.reservation.owner);
                     self.control.answer(SaDeleted { spi: convert::contract_spi(spi), owner, totals });
                 }

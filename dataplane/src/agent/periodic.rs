@@ -140,13 +140,16 @@ impl<E: Environment> Agent<E> {
         }
     }
 
-    fn write_figures(&self) {
+    fn write_figures(&mut self) {
+        let (rules, refused) = self.environment.steering().figures();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let figures = self.figures();
         figures.set(AgentFigure::Held, count(self.neighbours.held()));
         figures.set(AgentFigure::Neighbours, count(self.neighbours.len()));
         figures.set(AgentFigure::PathMtus, count(self.path_mtus.len()));
         figures.set(AgentFigure::Sas, count(self.tables.sad().len()));
+        figures.set(AgentFigure::NicRules, rules);
+        figures.set(AgentFigure::NicRulesRefused, refused);
         figures.set(AgentFigure::Events, self.control.events);
         figures.set(AgentFigure::EventsLost, self.control.events_lost);
         figures.set(AgentFigure::InspectLost, self.inspectors.lost());

@@ -21,7 +21,7 @@ use super::convert;
 /// A reservation for which no keys came is freed after this: an IKE exchange has long given up by then.
 const RESERVATION_LIFE: Duration = Duration::from_secs(300);
 
-/// Turns changes of the contract into changes of the tables: expands keys, gives SAs to workers.
+/// Turns changes of the contract into changes of the tables: expands keys.
 #[derive(Clone)]
 pub struct Expander {
     pub(super) backend: Arc<dyn Backend>,
@@ -44,15 +44,15 @@ impl Expander {
         Self { backend, memory, workers, ticks_per_second }
     }
 
-    /// The change as the tables understand it.
+    /// The change as the tables understand it; an SA belongs to the worker `owner`, and nothing else looks at that.
     ///
     /// # Errors
     ///
     /// Why control's change is refused: a suite or a key that we do not have, no memory, a value out of range.
-    pub fn change(&self, from: &contract::Change) -> Result<Change<Key>, RejectCode> {
+    pub fn change(&self, from: &contract::Change, owner: u16) -> Result<Change<Key>, RejectCode> {
         match from {
-            contract::Change::InstallInbound(install) => self.inbound(install),
-            contract::Change::InstallOutbound(install) => self.outbound(install),
+            contract::Change::InstallInbound(install) => self.inbound(install, owner),
+            contract::Change::InstallOutbound(install) => self.outbound(install, owner),
             contract::Change::PutPolicer(put) => {
                 let rates = convert::policer_rates(put);
                 let policer = Policer::new(rates, usize::from(self.workers), self.ticks_per_second);
@@ -62,7 +62,7 @@ impl Expander {
         }
     }
 
-    fn inbound(&self, from: &contract::InstallInbound) -> Result<Change<Key>, RejectCode> {
+    fn inbound(&self, from: &contract::InstallInbound, worker: u16) -> Result<Change<Key>, RejectCode> {
         let spi = convert::spi(from.spi);
         let sa = SaParameters {
             spi,
@@ -73,13 +73,13 @@ impl Expander {
             key: self.expand(from.suite, &from.keys)?,
             outer: convert::outer(&from.outer),
             lifetime: convert::lifetime(from.limits),
-            worker: self.owner_of(spi),
+            worker,
         };
         let replay_window = from.replay_window.into();
         Ok(Change::InstallInbound(InstallInbound { sa, replay_window, follow_nat: from.follow_nat }))
     }
 
-    fn outbound(&self, from: &contract::InstallOutbound) -> Result<Change<Key>, RejectCode> {
+    fn outbound(&self, from: &contract::InstallOutbound, worker: u16) -> Result<Change<Key>, RejectCode> {
         let spi = convert::spi(from.spi);
         let sa = SaParameters {
             spi,
@@ -90,7 +90,7 @@ impl Expander {
             key: self.expand(from.suite, &from.keys)?,
             outer: convert::outer(&from.outer),
             lifetime: convert::lifetime(from.limits),
-            worker: self.owner_of(spi),
+            worker,
         };
         let peer_spi = from.peer_spi.value();
         let (active, tfc) = (from.active, from.tfc);
@@ -108,11 +108,6 @@ impl Expander {
             KeyError::Memory => RejectCode::NoCapacity,
             KeyError::Backend(_) => RejectCode::Unsupported,
         })
-    }
-
-    /// Both halves of a pair have one owner.
-    fn owner_of(&self, spi: Spi) -> u16 {
-        u16::try_from(spi.value() % u32::from(self.workers.max(1))).unwrap_or(0)
     }
 }
 

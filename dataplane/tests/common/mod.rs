@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use esplanade_dataplane::config::{Config, LimitConfig};
 use esplanade_dataplane::journey::{Journey, Lens};
 use esplanade_dataplane::shared::{Exception, FromAgent, Notice, Offloads, PortFacts, Shared, Tables};
+use esplanade_dataplane::steering::Steering;
 use esplanade_dataplane::worker::counters::{self, WorkerCounters};
 use esplanade_dataplane::worker::{
     Arrival, BURST, Balance, Buffer, HeapBuffer, Pipeline, PipelineParts, Transmit,
@@ -42,6 +43,7 @@ pub fn ports() -> Vec<PortFacts> {
         queues: 1,
         promiscuous: false,
         offloads: Offloads::default(),
+        steering: Steering::default(),
     };
     vec![fact("wan", WAN), fact("lan", LAN)]
 }

@@ -57,7 +57,7 @@ impl Rig {
         tables: Tables,
         engine: &dyn crypto::Backend,
     ) -> Self {
-        let mut open = OpenPorts { ports: Vec::new(), facts: Vec::new(), queues: Vec::new() };
+        let mut open = OpenPorts::default();
         open.queues.resize_with(workers, || WorkerQueues { rx: Vec::new(), tx: Vec::new() });
         let mut peers = Vec::new();
         for side in ["wan", "lan"] {

@@ -115,7 +115,7 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct ListPort as ListPortWire[90] {
+    pub struct ListPort as ListPortWire[93] {
         pub request: RequestId,
         pub port: PortRecord,
     }

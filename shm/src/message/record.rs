@@ -220,7 +220,7 @@ record! {
 
 record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PortRecord as PortRecordWire[82] {
+    pub struct PortRecord as PortRecordWire[85] {
         pub id: PortId,
         /// As in the configuration of the data plane.
         pub name: Label,
@@ -235,7 +235,46 @@ record! {
         pub mtu: u16,
         /// Of [`offload`].
         pub offloads: u8,
+        pub steering: Steering,
     }
+}
+
+wire_enum! {
+    /// How packets of an SA find the worker that owns it, from the worst to the best.
+    pub enum SteeringPath: "steering path" {
+        OneWorker = 1,
+        /// The device does not spread packets.
+        HandOver = 2,
+        /// The kernel or the other end of a virtual device spreads them.
+        Elsewhere = 3,
+        AddressHash = 4,
+        InnerHash = 5,
+        SpiHash = 6,
+        SpiRules = 7,
+    }
+}
+
+record! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Steering as SteeringWire[3] {
+        pub path: SteeringPath,
+        /// Of [`rule`]: those that are made for SAs.
+        pub rules: u8,
+        /// 1 << path for each better one that the device has and refused.
+        pub refused: u8,
+    }
+}
+
+/// Bits of [`Steering::rules`].
+pub mod rule {
+    /// ESP over IPv4.
+    pub const ESP_V4: u8 = 1;
+    /// ESP over IPv6.
+    pub const ESP_V6: u8 = 2;
+    /// ESP in UDP over IPv4.
+    pub const UDP_V4: u8 = 4;
+    /// ESP in UDP over IPv6.
+    pub const UDP_V6: u8 = 8;
 }
 
 /// Bits of [`PortRecord::offloads`].

@@ -337,7 +337,9 @@ fn neighbour() -> impl Strategy<Value = NeighbourRecord> {
 
 fn port() -> impl Strategy<Value = PortRecord> {
     let words = any::<(u16, [u8; 6], bool, u32, u16, u16, u8)>();
-    ("[a-zé0-9_]{0,31}", "[a-z_]{0,12}", words).prop_map(|(name, driver, n)| PortRecord {
+    let steering = (proptest::sample::select(SteeringPath::ALL), any::<(u8, u8)>())
+        .prop_map(|(path, (rules, refused))| Steering { path, rules, refused });
+    ("[a-zé0-9_]{0,31}", "[a-z_]{0,12}", words, steering).prop_map(|(name, driver, n, steering)| PortRecord {
         id: PortId(n.0),
         name: Label::new(&name),
         driver: Label::new(&driver),
@@ -347,6 +349,7 @@ fn port() -> impl Strategy<Value = PortRecord> {
         queues: n.4,
         mtu: n.5,
         offloads: n.6,
+        steering,
     })
 }
 

@@ -10,7 +10,7 @@ use shm::journal::JournalEntry;
 use shm::message::{
     Change, Command, Committed, Completion, Event, FirstUse, Label, ListEnd, ListKind, ListPort, ListSa,
     OutboundRecord, PortId, PortRecord, RejectCode, Rejected, SaRecord, SaState, SaTotals, Spi, SpiReserved,
-    TxnId,
+    Steering, SteeringPath, TxnId,
 };
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -166,6 +166,7 @@ pub(super) fn port(id: u16, name: &str) -> PortRecord {
         queues: 1,
         mtu: 1500,
         offloads: 0,
+        steering: Steering { path: SteeringPath::OneWorker, rules: 0, refused: 0 },
     }
 }
 

@@ -1,7 +1,9 @@
 //! How a port is configured, and what is checked first so that the error says what is wrong.
 
+use std::ptr;
+
 use crate::mempool::Mempool;
-use crate::port::{Capabilities, Port, PortError};
+use crate::port::{Capabilities, HASH_KEY_MAX, HashFields, Port, PortError};
 
 /// Queues, sizes and modes of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +20,10 @@ pub struct PortConfig {
     pub mtu: u16,
     /// Receive frames for other MAC addresses, too.
     pub promiscuous: bool,
-    /// Spread packets over the RX queues by their headers, where the device can.
-    pub rss: bool,
+    /// Spread packets over the RX queues by a hash of these fields, as far as the device can.
+    pub hash: HashFields,
+    /// The key of that hash, of which the device takes as much as it has room for; `None`: the driver's own.
+    pub hash_key: Option<[u8; HASH_KEY_MAX]>,
     /// Let the device check IPv4 header checksums, where it can: see [`crate::Mbuf::ipv4_checksum`].
     pub ipv4_checksum: bool,
     /// Prepare to sleep until packets come: see [`crate::RxWaiter`].
@@ -27,7 +31,7 @@ pub struct PortConfig {
 }
 
 impl Default for PortConfig {
-    /// One queue each way, 512 descriptors, MTU 1500, RSS, neither promiscuous nor by interrupts.
+    /// One queue each way, 512 descriptors, MTU 1500, no hash, neither promiscuous nor by interrupts.
     fn default() -> Self {
         Self {
             rx_queues: 1,
@@ -36,7 +40,8 @@ impl Default for PortConfig {
             tx_descriptors: 512,
             mtu: 1500,
             promiscuous: false,
-            rss: true,
+            hash: HashFields::NONE,
+            hash_key: None,
             ipv4_checksum: false,
             rx_interrupts: false,
         }
@@ -93,21 +98,26 @@ impl Port {
     /// # Errors
     /// What the device cannot do, by name; or the step its driver refused.
     pub fn configure(&mut self, config: &PortConfig, pool: &Mempool) -> Result<(), PortError> {
-        config.check(self.name(), &self.capabilities()?, pool)?;
+        let able = self.capabilities()?;
+        config.check(self.name(), &able, pool)?;
         self.stop()?;
         self.configured = None;
-        self.set_queues(config, pool)?;
+        self.set_queues(config, &able, pool)?;
         self.set_modes(config)?;
         self.configured = Some((config.rx_queues, config.tx_queues));
         Ok(())
     }
 
-    fn set_queues(&self, config: &PortConfig, pool: &Mempool) -> Result<(), PortError> {
+    fn set_queues(&self, config: &PortConfig, able: &Capabilities, pool: &Mempool) -> Result<(), PortError> {
+        let key = config.hash_key.as_ref().and_then(|key| key.get(..able.hash_key_len));
+        let key = key.filter(|key| !key.is_empty());
         let request = dpdk_sys::shim_port_config {
             mtu: config.mtu.into(),
             rx_queues: config.rx_queues,
             tx_queues: config.tx_queues,
-            rss: config.rss,
+            rss: config.hash.to_shim(),
+            rss_key: key.map_or(ptr::null(), <[u8]>::as_ptr),
+            rss_key_size: key.and_then(|key| u8::try_from(key.len()).ok()).unwrap_or(0),
             ipv4_checksum: config.ipv4_checksum,
             rx_interrupts: config.rx_interrupts,
             link_interrupt: false,
@@ -115,7 +125,7 @@ impl Port {
         let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
         let port = &self.inner;
         port.step("configuring", |id| {
-            // SAFETY: the port is ours, stopped, without queues.
+            // SAFETY: the port is ours, stopped, without queues; the key is as long as it says.
             unsafe { dpdk_sys::shim_port_configure(id, &raw const request) }
         })?;
         // SAFETY: as above, and both integers may be written.

@@ -1,5 +1,7 @@
 //! What a port says of itself.
 
+use super::flow::HashFields;
+
 /// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
@@ -45,8 +47,10 @@ pub struct Capabilities {
     pub min_mtu: u16,
     /// The largest MTU, bytes.
     pub max_mtu: u16,
-    /// Spreads received packets over queues by their headers.
-    pub rss: bool,
+    /// What it can hash to spread received packets over queues.
+    pub hash: HashFields,
+    /// Length of the key of that hash, bytes; 0 where there is none of ours.
+    pub hash_key_len: usize,
     /// Checks the checksum of IPv4 headers.
     pub ipv4_checksum: bool,
     /// Reports link changes.

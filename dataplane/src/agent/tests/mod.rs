@@ -6,6 +6,7 @@ mod hosts;
 mod inspect;
 mod packets;
 mod probing;
+mod steering;
 mod stuck;
 mod watch;
 
@@ -34,6 +35,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::shared::{Exception, ExceptionKind, Notice, Offloads, PortFacts};
+use crate::steering::testing::{FakeDevices, both_kinds};
+use crate::steering::{Rules, Steer, Steering};
 use crate::worker::buffer::{Buffer, HeapBuffer};
 use crate::worker::counters;
 
@@ -47,6 +50,7 @@ struct World {
     now: Rc<Cell<Duration>>,
     random: u32,
     programs: Machine,
+    steering: Rules<FakeDevices>,
 }
 
 /// Programs that the test plays.
@@ -108,6 +112,10 @@ impl Environment for World {
         Link { up: true, speed_mbit: 10_000 }
     }
 
+    fn steering(&mut self) -> &mut dyn Steer {
+        &mut self.steering
+    }
+
     fn programs(&mut self) -> &mut Machine {
         &mut self.programs
     }
@@ -125,11 +133,16 @@ struct Bench {
     worker: Worker,
     path: std::path::PathBuf,
     txn: u64,
+    devices: FakeDevices,
     _directory: TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::with_workers(1)
+    }
+
+    fn with_workers(workers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dataplane.sock");
         let text = "[[dataplane.port]]\nname = \"wan\"\ndevice = \"net_null0\"\n";
@@ -142,11 +155,13 @@ impl Bench {
             queues: 1,
             promiscuous: false,
             offloads: Offloads::default(),
+            steering: Steering::default(),
         };
         let bits = SlotBits::new(8).unwrap();
         let tables = Tables::new(bits);
-        let shared = Arc::new(Shared::new(vec![facts], 1, &config.limits, tables.clone(), 1_000_000_000));
-        let spec = counters::spec(1, 8, bits.slots(), figure_texts());
+        let shared =
+            Arc::new(Shared::new(vec![facts], workers, &config.limits, tables.clone(), 1_000_000_000));
+        let spec = counters::spec(workers, 8, bits.slots(), figure_texts());
         let page = Arc::new(CountersWriter::create(&spec).unwrap());
         let listener = Listener::bind(ListenerConfig {
             path: path.clone(),
@@ -156,8 +171,14 @@ impl Bench {
         })
         .unwrap();
         let now = Rc::new(Cell::new(Duration::from_secs(1000)));
+        let devices = FakeDevices::default();
         let parts = AgentParts {
-            environment: World { now: Rc::clone(&now), random: 1, programs: Machine::default() },
+            environment: World {
+                now: Rc::clone(&now),
+                random: 1,
+                programs: Machine::default(),
+                steering: Rules::new(devices.clone(), [(both_kinds(), None)]),
+            },
             shared: Arc::clone(&shared),
             tables,
             backend: crypto::select(crypto::Preference::Portable).unwrap().backend,
@@ -170,12 +191,16 @@ impl Bench {
         let agent = Agent::new(parts, &config);
         let worker = shared.domain.register().unwrap();
         let page = CountersReader::map(&page.fd().unwrap()).unwrap();
-        Self { agent, shared, page, now, worker, path, txn: 0, _directory: directory }
+        Self { agent, shared, page, now, worker, path, txn: 0, devices, _directory: directory }
     }
 
     /// An agent with a session, an outside interface with our address, and the peer's tunnel.
     fn configured() -> (Self, ControlEnd) {
-        let mut bench = Self::new();
+        Self::configured_with(1)
+    }
+
+    fn configured_with(workers: usize) -> (Self, ControlEnd) {
+        let mut bench = Self::with_workers(workers);
         let mut control = bench.connect();
         assert_eq!(bench.transact(&mut control, true, configuration()), Ok(()));
         while bench.sent().is_some() {}
