@@ -80,6 +80,16 @@ pub(crate) struct SaSpec<'a> {
 
 /// The tables of one side with all its SAs.
 pub(crate) fn tables(side: Side, spec: &SaSpec<'_>) -> Result<Tables> {
+    let mut tables = without_sas(side, spec)?;
+    for sa in 0..spec.count {
+        install(&mut tables, side, sa, spec)?;
+    }
+    tables.commit();
+    Ok(tables)
+}
+
+/// The tables of one side with a tunnel for each SA to come.
+pub(crate) fn without_sas(side: Side, spec: &SaSpec<'_>) -> Result<Tables> {
     let mut tables = Tables::new(SlotBits::DEFAULT);
     for change in network(side) {
         tables.apply(change)?;
@@ -88,7 +98,6 @@ pub(crate) fn tables(side: Side, spec: &SaSpec<'_>) -> Result<Tables> {
         for change in tunnel(side, sa) {
             tables.apply(change)?;
         }
-        install(&mut tables, side, sa, spec)?;
     }
     tables.commit();
     Ok(tables)
@@ -97,11 +106,16 @@ pub(crate) fn tables(side: Side, spec: &SaSpec<'_>) -> Result<Tables> {
 /// Removes every SA and installs it anew: sequence numbers and replay windows start afresh.
 pub(crate) fn renew(tables: &mut Tables, side: Side, spec: &SaSpec<'_>) -> Result<()> {
     for sa in 0..spec.count {
-        tables.apply(Change::FreeSpi(spi(side, sa)?))?;
-        install(tables, side, sa, spec)?;
+        replace(tables, side, sa, spec)?;
     }
     tables.commit();
     Ok(())
+}
+
+/// Removes an SA and installs it anew, with keys expanded anew.
+pub(crate) fn replace(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Result<()> {
+    tables.apply(Change::FreeSpi(spi(side, sa)?))?;
+    install(tables, side, sa, spec)
 }
 
 fn network(side: Side) -> Vec<Change<Key>> {
@@ -188,7 +202,7 @@ pub(crate) fn spi(side: Side, sa: usize) -> Result<Spi> {
     Spi::new(side | number(sa)).context("an SPI")
 }
 
-fn install(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Result<()> {
+pub(crate) fn install(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Result<()> {
     let ours = spi(side, sa)?;
     let reservation = Reservation { owner: OwnerTag::default(), outer_vrf: OUTER };
     let selector = match side {
@@ -247,6 +261,11 @@ fn parameters(side: Side, sa: usize, sender: Side, spec: &SaSpec<'_>) -> Result<
 
 /// Keys in huge pages, as the data plane has them.
 pub(crate) fn key_memory(sas: usize) -> Result<KeyMemory> {
+    Ok(key_arena(sas)?)
+}
+
+/// The same, to be asked how much of it is used.
+pub(crate) fn key_arena(sas: usize) -> Result<Arc<rcu::Arena>> {
     let bytes = (4 * sas.max(64)) * 4096;
     Ok(Arc::new(rcu::Arena::new(bytes).context("key memory")?))
 }

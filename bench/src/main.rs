@@ -1,6 +1,7 @@
 //! `esplanade-bench`: what a packet costs, and how many there may be a second.
 
 mod baseline;
+mod churn;
 mod compare;
 mod cycles;
 mod devices;
@@ -14,6 +15,7 @@ mod rate;
 mod report;
 mod secgw;
 mod table;
+mod tables;
 mod team;
 mod traffic;
 mod worker;
@@ -41,6 +43,7 @@ use crate::traffic::Size;
 ///   esplanade bench --workers 1,2 --scope worker
 ///   esplanade bench --compare --svg cycles.svg --json >before.json
 ///   esplanade bench --compare --baseline before.json
+///   esplanade bench --tables --json
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
@@ -82,6 +85,10 @@ struct Cli {
     engines: bool,
     #[command(flatten)]
     rate: rate::Options,
+    /// The tables alone: memory, lookups and changes with 10,000 SAs and up to a million routes, and what a
+    /// worker at full rate notices of 2,000 SAs installed a second
+    #[arg(long, conflicts_with_all = ["compare", "engines"])]
+    tables: bool,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -203,6 +210,9 @@ fn main() -> Result<()> {
     if cli.rate.is_asked() {
         let suites = cli.suite.iter().map(|suite| suite.suite()).collect::<Result<Vec<_>>>()?;
         return cli.rate.run(&suites, &cli.sizes, cli.json);
+    }
+    if cli.tables {
+        return tables::print(cli.json);
     }
     cli.check()?;
     let baseline = cli.baseline.as_deref().map(Baseline::read).transpose()?;
