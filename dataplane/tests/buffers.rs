@@ -3,15 +3,17 @@
 //! DPDK starts once in a process: one test, its cases in sequence.
 
 mod common;
+#[path = "common/rig.rs"]
+mod rig;
 
 use arrayvec::ArrayVec;
 use common::SLOTS;
 use common::frames::{FORTH, HOST_MAC, Ip, PEER_MAC, ethernet, forwarded, ip_of};
-use common::rig::{Rig, World, collect, inject};
 use common::setup::{ChildSa, SECOND, tables};
 use crypto::Suite;
 use dpdk::{Mbuf, RingPeer};
 use packet::DropReason;
+use rig::{Rig, World, collect, inject};
 
 #[test]
 fn buffers_in_every_shape() {

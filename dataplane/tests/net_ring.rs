@@ -4,6 +4,8 @@
 //! one round each in turn, so that every run is the same.
 
 mod common;
+#[path = "common/rig.rs"]
+mod rig;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,11 +13,11 @@ use std::time::{Duration, Instant};
 use common::SLOTS;
 use common::frames::{FORTH, HOST_MAC, PEER_MAC, ethernet, forwarded, ip_of};
 use common::golden::{Golden, bytes, load};
-use common::rig::{Rig, World, collect, inject};
 use common::setup::{ChildSa, SECOND, tables};
 use esplanade_dataplane::journey::{Lens, Photo, Point, Step};
 use esplanade_dataplane::worker::Balance;
 use esplanade_dataplane::worker::counters::{Figure, Row};
+use rig::{Rig, World, collect, inject};
 use shm::counters::CountersReader;
 
 #[test]

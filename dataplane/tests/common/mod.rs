@@ -4,7 +4,6 @@
 pub mod frames;
 pub mod golden;
 pub mod journey;
-pub mod rig;
 pub mod setup;
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Workers on ring ports, with packet buffers of DPDK.
+//! Workers on ring ports, with packet buffers of DPDK: not for those who share [`crate::common`] without it.
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use esplanade_dataplane::worker::{Balance, Pipeline, PipelineParts, Worker, Work
 use packet::MacAddr;
 use shm::counters::CountersReader;
 
-use super::{SLOTS, limits, page};
+use crate::common::{SLOTS, limits, page};
 
 /// DPDK, which starts once in a process, and packet buffers.
 pub struct World {
