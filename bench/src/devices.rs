@@ -93,7 +93,8 @@ pub(crate) fn open(machine: &Machine, direction: Direction, captures: &Captures)
     Ok(open)
 }
 
-fn port_config(name: &str, device: String) -> PortConfig {
+/// The port of a device without offloads or queues of note.
+pub(crate) fn port_config(name: &str, device: String) -> PortConfig {
     PortConfig {
         name: name.to_owned(),
         device,

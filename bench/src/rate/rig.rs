@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::{Context, Result, anyhow};
 use dpdk::{JoinHandle, Lcore, Mempool, Port, RingPeer, RingPortConfig};
-use esplanade_dataplane::config::{PortConfig, RxMode};
+use esplanade_dataplane::config::RxMode;
 use esplanade_dataplane::ports::{self, OpenPorts};
 use esplanade_dataplane::shared::{Shared, Tables};
 use esplanade_dataplane::worker::{Worker, WorkerQueues};
 use shm::counters::CountersReader;
 
+use crate::devices::port_config;
 use crate::gateway::OUR_MAC;
 use crate::machine::{Drops, Machine, drops, limits};
 use crate::rate::flow::Flow;
@@ -162,16 +163,5 @@ fn work(mut worker: Worker, shared: &Shared, watch: &Watch, attendance: &SyncSen
             let _ = attendance.send(presence.finish());
             presence = Presence::start();
         }
-    }
-}
-
-fn port_config(name: &str, device: String) -> PortConfig {
-    PortConfig {
-        name: name.to_owned(),
-        device,
-        rx_descriptors: 512,
-        tx_descriptors: 512,
-        promiscuous: false,
-        mtu: 1500,
     }
 }

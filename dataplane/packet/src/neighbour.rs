@@ -40,6 +40,14 @@ impl NeighbourTable {
         self.interfaces.lookup(interface.index())?.lookup(address)
     }
 
+    /// The Ethernet address of a neighbour that packets can be sent to.
+    #[inline]
+    #[must_use]
+    pub fn reachable(&self, interface: InterfaceId, address: IpAddr) -> Option<MacAddr> {
+        let known = self.lookup(interface, address)?;
+        (known.state == NeighbourState::Reachable).then_some(known.mac)
+    }
+
     /// Adds or replaces a neighbour.
     pub fn insert(
         &mut self,

@@ -9,12 +9,9 @@ use std::ops::Range;
 use arrayvec::ArrayVec;
 use packet::decide::{Outcome, esp_for_us, never_sends};
 use packet::esp::decap::EspPacket;
-use packet::esp::encap::Inner as EncapInner;
-use packet::esp::template::InnerMarks;
 use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::headers::protocol;
-use packet::neighbour::NeighbourState;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
 use packet::sad::{Child, SpiLookup};
 use packet::tables::{Interface, Role};
@@ -237,12 +234,7 @@ impl<B: Buffer> Pipeline<B> {
         let from = Some(interface.id);
         // What follows the packet in the frame is padding of the link.
         touch_up(&mut packet.data_mut()[usize::from(*at)..], plain, child.entry.mss);
-        let marks = InnerMarks {
-            traffic_class: plain.facts.traffic_class(),
-            dont_fragment: plain.facts.dont_fragment(),
-        };
-        let next_header = if plain.facts.is_v4() { protocol::IPV4 } else { protocol::IPV6 };
-        let inner = EncapInner { len: plain.facts.len(), padded: plain.facts.len(), next_header, marks };
+        let inner = plain.facts.into();
         let laying = Laying { packet, at: *at, from, child, inner, pieces: Pieces::Policy };
         self.lay_out(tables, &mut burst.onward, laying, tx);
     }
@@ -297,13 +289,13 @@ impl<B: Buffer> Pipeline<B> {
     ) {
         let what = match outcome {
             Outcome::Encapsulate(child) => Remembered::Seal(child.entry.spi),
-            Outcome::Forward(egress) => match tables.neighbours.lookup(egress.interface.id, egress.neighbour)
-            {
-                Some(known) if known.state == NeighbourState::Reachable => {
-                    Remembered::Forward(egress.interface.id, known.mac)
+            Outcome::Forward(egress) => {
+                let id = egress.interface.id;
+                match tables.neighbours.reachable(id, egress.neighbour) {
+                    Some(mac) => Remembered::Forward(id, mac),
+                    None => return,
                 }
-                _ => return,
-            },
+            }
             _ => return,
         };
         if let Some(key) = FlowKey::of(flow, origin) {

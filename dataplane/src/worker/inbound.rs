@@ -10,8 +10,8 @@ use packet::esp::decap::{self, Opened, Payload};
 use packet::esp::{EspSpans, SeqNo, Verdict};
 use packet::flow::Flow;
 use packet::plain::{Origin, Plain};
-use packet::sad::{Charge, InboundSa, SadEntry, SpiLookup};
-use packet::{DropReason, TunnelId};
+use packet::sad::{Charge, InboundSa, SadEntry, SpiLookup, Usage};
+use packet::{DropReason, Spi, TunnelId};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Incoming, Inner, Onward, Opening, Openings};
@@ -249,9 +249,20 @@ impl<B: Buffer> Pipeline<B> {
     #[inline]
     fn charge_opened(&mut self, tables: &Tables, opened: &Opening<'_>, len: u16) -> Result<(), DropReason> {
         let Opening { entry, sa, .. } = opened;
-        let (spi, direction) = (entry.spi, Direction::Inbound);
-        self.police(tables, entry.tunnel, direction, len)?;
-        match sa.usage.charge(len, self.now) {
+        self.police(tables, entry.tunnel, Direction::Inbound, len)?;
+        self.charge(&sa.usage, entry.spi, Direction::Inbound, len)
+    }
+
+    /// Charges one half of an SA for a packet of `len` bytes, and tells when a limit is reached.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        usage: &Usage,
+        spi: Spi,
+        direction: Direction,
+        len: u16,
+    ) -> Result<(), DropReason> {
+        match usage.charge(len, self.now) {
             Charge::Within => Ok(()),
             Charge::SoftLimit(kind) => {
                 self.tell(Notice::SoftLimit { spi, direction, limit: Limit::Volume(kind) });

@@ -30,7 +30,6 @@ mod fragment;
 mod identification;
 mod idle;
 mod inbound;
-mod known;
 mod outbound;
 mod overload;
 mod parse;

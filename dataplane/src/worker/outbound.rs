@@ -9,8 +9,7 @@ use packet::esp::encap::{self, Inner as EncapInner};
 use packet::flow::Flow;
 use packet::headers::ethernet::Ethernet;
 use packet::headers::{protocol, tcp};
-use packet::neighbour::NeighbourState;
-use packet::sad::{CachedEgress, Charge, Child};
+use packet::sad::{CachedEgress, Child};
 use packet::tables::{Egress, Interface};
 use packet::{DropReason, InterfaceId, MacAddr};
 
@@ -127,7 +126,7 @@ impl<B: Buffer> Pipeline<B> {
                 .inspect_err(|_| sa.count_policed())?;
             inner.padded = inner.len.max(sa.config.tfc.min(entry.inner_mtu));
         }
-        self.charge(&child, inner.len)?;
+        self.charge(&sa.usage, entry.spi, Direction::Outbound, inner.len)?;
         let seq = self.issue(&child)?;
         // 2. Where it leaves, if that is known: one Ethernet header less to be put in front later.
         let egress = if pieces == Pieces::Many || self.scribe.is_awake() {
@@ -158,24 +157,6 @@ impl<B: Buffer> Pipeline<B> {
         let outer = outer as u16;
         let egress = egress.filter(|_| outer != 0).map(|(interface, _)| interface);
         Ok(Written { seq, egress, outer, esp: outer + spans.esp })
-    }
-
-    #[inline]
-    fn charge(&mut self, child: &Child<'_, Key>, len: u16) -> Result<(), DropReason> {
-        let (spi, direction) = (child.entry.spi, Direction::Outbound);
-        match child.sa.usage.charge(len, self.now) {
-            Charge::Within => Ok(()),
-            Charge::SoftLimit(kind) => {
-                self.tell(Notice::SoftLimit { spi, direction, limit: Limit::Volume(kind) });
-                Ok(())
-            }
-            Charge::HardLimit { kind, first } => {
-                if first {
-                    self.tell(Notice::HardLimit { spi, direction, limit: Limit::Volume(kind) });
-                }
-                Err(DropReason::LifetimeExceeded)
-            }
-        }
     }
 
     #[inline]
@@ -241,12 +222,9 @@ fn egress_of<'t, B>(
 #[cold]
 fn resolve_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Option<(&'t Interface, MacAddr)> {
     let Egress { interface, neighbour } = outer_egress(tables, child).ok()?;
-    let known = tables.neighbours.lookup(interface.id, neighbour)?;
-    if known.state != NeighbourState::Reachable {
-        return None;
-    }
-    child.sa.cache_egress(tables.version(), CachedEgress { interface: interface.id, mac: known.mac });
-    Some((interface, known.mac))
+    let mac = tables.neighbours.reachable(interface.id, neighbour)?;
+    child.sa.cache_egress(tables.version(), CachedEgress { interface: interface.id, mac });
+    Some((interface, mac))
 }
 
 fn outer_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Egress<'t>, DropReason> {

@@ -14,7 +14,6 @@ use super::counters::{Figure, WorkerCounters};
 use super::early::EarlyPackets;
 use super::flows::FlowCache;
 use super::identification::Identifications;
-use super::known::KnownNeighbours;
 use super::outbound::{Laying, clamp_mss};
 use super::overload::{HANDOFF_BATCH, Overload};
 use super::reassemble::Incomplete;
@@ -46,7 +45,6 @@ pub struct Pipeline<B> {
     pub(super) incomplete: Incomplete<B>,
     pub(super) identifications: Identifications,
     pub(super) outbox: Outbox<B>,
-    pub(super) known: KnownNeighbours,
     pub(super) flows: FlowCache,
     pub(super) scribe: Scribe,
     pub(super) overload: Overload<B>,
@@ -91,7 +89,6 @@ impl<B: Buffer> Pipeline<B> {
             incomplete: Incomplete::new(reassembly_datagrams, per_ms),
             identifications: Identifications::new(),
             outbox: Outbox::new(shared.ports.len()),
-            known: KnownNeighbours::new(),
             flows: FlowCache::new(),
             scribe: Scribe::new(index, Arc::clone(&shared.stock)),
             overload: Overload::new(per_ms),

@@ -109,14 +109,8 @@ impl<B: Buffer> Pipeline<B> {
                 Way::Frame(interface) => self.enqueue(packet, from, interface, tx),
                 Way::Via(egress, ingress) => {
                     let (interface, neighbour) = (egress.interface, egress.neighbour);
-                    let version = tables.version();
-                    if let Some(mac) = self.known.lookup(version, interface.id, neighbour) {
-                        self.frame(packet, from, interface, mac, tx);
-                        continue;
-                    }
                     match tables.neighbours.lookup(interface.id, neighbour) {
                         Some(known) if known.state == NeighbourState::Reachable => {
-                            self.known.remember(version, interface.id, neighbour, known.mac);
                             self.frame(packet, from, interface, known.mac, tx);
                         }
                         Some(known) if known.state == NeighbourState::Failed => {

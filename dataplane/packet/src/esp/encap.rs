@@ -7,6 +7,7 @@ use super::{ESP_HEADER_LEN, ESP_TRAILER_LEN, EspSpans};
 use crate::drop_reason::DropReason;
 use crate::flow::Flow;
 use crate::headers::protocol;
+use crate::plain::Facts;
 
 /// The padding of RFC 4303 section 2.4: 1, 2, 3 and so on.
 pub(super) static PADDING: [u8; 255] = {
@@ -35,15 +36,27 @@ pub struct Inner {
     pub marks: InnerMarks,
 }
 
+impl Inner {
+    #[inline]
+    fn new(len: u16, is_v4: bool, marks: InnerMarks) -> Self {
+        let next_header = if is_v4 { protocol::IPV4 } else { protocol::IPV6 };
+        Self { len, padded: len, next_header, marks }
+    }
+}
+
 impl From<&Flow> for Inner {
     #[inline]
     fn from(flow: &Flow) -> Self {
-        Self {
-            len: flow.len,
-            padded: flow.len,
-            next_header: if flow.dst.is_ipv4() { protocol::IPV4 } else { protocol::IPV6 },
-            marks: InnerMarks { traffic_class: flow.traffic_class, dont_fragment: flow.dont_fragment },
-        }
+        let Flow { traffic_class, dont_fragment, .. } = *flow;
+        Self::new(flow.len, flow.dst.is_ipv4(), InnerMarks { traffic_class, dont_fragment })
+    }
+}
+
+impl From<Facts> for Inner {
+    #[inline]
+    fn from(facts: Facts) -> Self {
+        let (traffic_class, dont_fragment) = (facts.traffic_class(), facts.dont_fragment());
+        Self::new(facts.len(), facts.is_v4(), InnerMarks { traffic_class, dont_fragment })
     }
 }
 
