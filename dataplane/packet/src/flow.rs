@@ -132,14 +132,24 @@ impl Flow {
 /// The ports of an upper-layer header; `None` if it has none or is cut off.
 #[inline]
 pub(crate) fn ports(protocol: u8, payload: &[u8]) -> Option<Ports> {
+    let word = port_word(protocol, payload)?;
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    Some(Ports { src: (word >> 16) as u16, dst: word as u16 })
+}
+
+/// As [`ports`], the source port above the destination port.
+#[inline(always)]
+pub(crate) fn port_word(protocol: u8, payload: &[u8]) -> Option<u32> {
+    if matches!(protocol, protocol::TCP | protocol::UDP) {
+        return payload.first_chunk().map(|ports| u32::from_be_bytes(*ports));
+    }
     match protocol {
-        protocol::TCP | protocol::UDP | protocol::SCTP | protocol::UDP_LITE | protocol::DCCP => {
-            let [a, b, c, d] = *payload.first_chunk::<4>()?;
-            Some(Ports { src: u16::from_be_bytes([a, b]), dst: u16::from_be_bytes([c, d]) })
+        protocol::SCTP | protocol::UDP_LITE | protocol::DCCP => {
+            payload.first_chunk().map(|ports| u32::from_be_bytes(*ports))
         }
         protocol::ICMP | protocol::ICMPV6 => {
-            let type_code = u16::from_be_bytes(*payload.first_chunk::<2>()?);
-            Some(Ports { src: type_code, dst: type_code })
+            let type_code = u16::from_be_bytes(*payload.first_chunk()?);
+            Some(u32::from(type_code) << 16 | u32::from(type_code))
         }
         _ => None,
     }

@@ -96,6 +96,47 @@ impl MacAddr {
     }
 }
 
+/// A neighbour's Ethernet address and the interface that it is on, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Station(u64);
+
+impl Station {
+    /// The station with address `mac` on an interface.
+    #[inline]
+    #[must_use]
+    pub fn new(interface: InterfaceId, mac: MacAddr) -> Self {
+        Self(u64::from(interface.0) << 48 | mac.to_u64())
+    }
+
+    /// The interface.
+    #[inline]
+    #[must_use]
+    pub fn interface(self) -> InterfaceId {
+        InterfaceId((self.0 >> 48) as u16)
+    }
+
+    /// The address.
+    #[inline]
+    #[must_use]
+    pub fn mac(self) -> MacAddr {
+        MacAddr::from_u64(self.0)
+    }
+
+    /// The word.
+    #[inline]
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`Station::to_bits`].
+    #[inline]
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -250,6 +291,8 @@ mod tests {
     fn mac_round_trips_through_bits() {
         let mac = MacAddr([2, 0, 0x5e, 0x10, 0xff, 1]);
         assert_eq!(MacAddr::from_u64(mac.to_u64() | 7 << 48), mac);
+        let station = Station::from_bits(Station::new(InterfaceId(0xfffe), mac).to_bits());
+        assert_eq!((station.interface(), station.mac()), (InterfaceId(0xfffe), mac));
         assert_eq!(mac.to_string(), "02:00:5e:10:ff:01");
     }
 }

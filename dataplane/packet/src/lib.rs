@@ -43,6 +43,6 @@ pub mod unfinished;
 mod testing;
 
 pub use drop_reason::DropReason;
-pub use ids::{InterfaceId, MacAddr, NextHopId, OwnerTag, PortId, Spi, TunnelId, VlanId, VrfId};
+pub use ids::{InterfaceId, MacAddr, NextHopId, OwnerTag, PortId, Spi, Station, TunnelId, VlanId, VrfId};
 pub use prefix::Prefix;
 pub use tables::Tables;

@@ -4,10 +4,11 @@
 //! packets with the same [`FlowKey`] meet the same decision for as long as the tables are the same: whoever
 //! remembers it need not ask again. Whatever is not plain has [`Flow`](crate::flow::Flow).
 
-use crate::flow::{Flow, Ports, ports};
+use crate::flow::{Flow, port_word};
 use crate::headers::{checksum, ipv4, ipv6, protocol};
 use crate::ids::{Spi, VrfId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU64;
 
 /// Where a packet came in, as far as the decision depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,39 +58,42 @@ impl FlowKey {
         if usize::from(flow.header_len) != plain_len || pieces {
             return None;
         }
+        let ports = flow.ports.map(|ports| u32::from(ports.src) << 16 | u32::from(ports.dst));
         match (flow.src, flow.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                Some(Self::v4(src.to_bits(), dst.to_bits(), flow.protocol, flow.ports, origin))
+                let (src, dst) = (u32::from_le_bytes(src.octets()), u32::from_le_bytes(dst.octets()));
+                Some(Self::v4(u64::from(dst) << 32 | u64::from(src), flow.protocol, ports, origin))
             }
             (IpAddr::V6(_), IpAddr::V6(_)) if !is_plain_v6(flow.protocol) => None,
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                Some(Self::v6(halves(src.octets()), halves(dst.octets()), flow.protocol, flow.ports, origin))
+                Some(Self::v6(halves(src.octets()), halves(dst.octets()), flow.protocol, ports, origin))
             }
             _ => None,
         }
     }
 
-    #[inline]
-    fn v4(src: u32, dst: u32, protocol: u8, ports: Option<Ports>, origin: Origin) -> Self {
-        Self([0, src.into(), 0, dst.into(), IS_V4 | transport(protocol, ports), origin.0])
+    /// `addresses` as they lie in memory.
+    #[inline(always)]
+    fn v4(addresses: u64, protocol: u8, ports: Option<u32>, origin: Origin) -> Self {
+        Self([addresses, 0, 0, 0, IS_V4 | transport(protocol, ports), origin.0])
     }
 
-    #[inline]
-    fn v6(src: [u64; 2], dst: [u64; 2], protocol: u8, ports: Option<Ports>, origin: Origin) -> Self {
+    #[inline(always)]
+    fn v6(src: [u64; 2], dst: [u64; 2], protocol: u8, ports: Option<u32>, origin: Origin) -> Self {
         Self([src[0], src[1], dst[0], dst[1], transport(protocol, ports), origin.0])
     }
 
     /// The key of the packet that starts `bytes`, which `facts` was read from.
     #[inline(always)]
     fn read(bytes: &[u8], facts: Facts, origin: Origin) -> Option<Self> {
-        let (start, end) = (facts.header_len(), facts.len());
-        let ports = ports(facts.protocol(), bytes.get(usize::from(start)..usize::from(end))?);
+        let (header, payload) =
+            bytes.get(..facts.len().into())?.split_at_checked(facts.header_len().into())?;
+        let ports = port_word(facts.protocol(), payload);
         if facts.is_v4() {
-            let [.., a, b, c, d, e, f, g, h] = *bytes.first_chunk::<20>()?;
-            let (src, dst) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-            return Some(Self::v4(src, dst, facts.protocol(), ports, origin));
+            let addresses = u64::from_le_bytes(*header.last_chunk()?);
+            return Some(Self::v4(addresses, facts.protocol(), ports, origin));
         }
-        let (src, dst) = bytes.get(8..40)?.split_first_chunk::<16>()?;
+        let (src, dst) = header.last_chunk::<32>()?.split_first_chunk::<16>()?;
         Some(Self::v6(halves(*src), halves(*dst.first_chunk()?), facts.protocol(), ports, origin))
     }
 
@@ -111,10 +115,9 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64).rotate_left(32) ^ a.rotate_left(17)
 }
 
-#[inline]
-fn transport(protocol: u8, ports: Option<Ports>) -> u64 {
-    let ports = ports.map_or(0, |p| HAS_PORTS | u64::from(p.src) << 16 | u64::from(p.dst));
-    ports | u64::from(protocol) << 32
+#[inline(always)]
+fn transport(protocol: u8, ports: Option<u32>) -> u64 {
+    ports.map_or(0, |ports| HAS_PORTS | u64::from(ports)) | u64::from(protocol) << 32
 }
 
 #[inline]
@@ -132,9 +135,12 @@ fn is_plain_v6(next_header: u8) -> bool {
 /// The fixed part of the IP header of a plain packet, in one word, so that a copy never waits for the parts of what was
 /// just written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Facts(u64);
+pub struct Facts(NonZeroU64);
 
 impl Facts {
+    /// Flags and fragment offset of a fragment, in the first eight bytes of a header as they lie in memory.
+    const FRAGMENT_V4: u64 = (ipv4::FRAGMENT_MASK.swap_bytes() as u64) << 48;
+
     /// Reads the packet that starts `bytes`; `None` if it is not plain or not sound: [`Flow`] tells more.
     ///
     /// `ipv4_checksum` is what a device found of the checksum of an IPv4 header.
@@ -149,18 +155,19 @@ impl Facts {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "fields of 16 bits")]
     fn read_v4(bytes: &[u8], checksum: Option<bool>) -> Option<Self> {
+        // Two words as they lie in memory: version to fragment offset, then TTL to source.
         let header = bytes.first_chunk::<{ ipv4::MIN_HEADER_LEN }>()?;
-        let [_, tos, l0, l1, _, _, f0, f1, ttl, protocol, ..] = *header;
-        let (len, flags) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([f0, f1]));
+        let [low, high] =
+            [header.first_chunk()?, header[8..].first_chunk()?].map(|word| u64::from_le_bytes(*word));
+        let len = ((low >> 16) as u16).swap_bytes();
         let sound = (ipv4::MIN_HEADER_LEN..=bytes.len()).contains(&usize::from(len));
-        if !sound
-            || flags & ipv4::FRAGMENT_MASK != 0
-            || !checksum.unwrap_or_else(|| checksum::is_right(header))
-        {
+        if !sound || low & Self::FRAGMENT_V4 != 0 || !checksum.unwrap_or_else(|| checksum::is_right(header)) {
             return None;
         }
-        Some(Self::new(len, 20, [tos, ttl, protocol], flags & ipv4::DF != 0))
+        let upper = u64::from(high as u16) | low >> 38 & 1 << 16;
+        NonZeroU64::new(upper << 32 | (low & 0xff00) << 16 | 20 << 16 | u64::from(len)).map(Self)
     }
 
     #[inline]
@@ -171,13 +178,9 @@ impl Facts {
         if usize::from(len) > bytes.len() || !is_plain_v6(next_header) {
             return None;
         }
-        Some(Self::new(len, 40, [b0 << 4 | b1 >> 4, hop_limit, next_header], true))
-    }
-
-    #[inline]
-    fn new(len: u16, header_len: u8, [class, hop_limit, protocol]: [u8; 3], dont_fragment: bool) -> Self {
-        let upper = u64::from(u32::from_le_bytes([hop_limit, protocol, dont_fragment.into(), 0]));
-        Self(upper << 32 | u64::from(class) << 24 | u64::from(header_len) << 16 | u64::from(len))
+        let upper = u64::from(u32::from_le_bytes([hop_limit, next_header, 1, 0]));
+        let class = u64::from(b0 << 4 | b1 >> 4);
+        NonZeroU64::new(upper << 32 | class << 24 | 40 << 16 | u64::from(len)).map(Self)
     }
 
     /// Source and destination of the packet that starts `bytes`, which this was read from.
@@ -198,7 +201,7 @@ impl Facts {
     #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits")]
     #[expect(clippy::len_without_is_empty, reason = "at least a header")]
     pub fn len(&self) -> u16 {
-        self.0 as u16
+        self.0.get() as u16
     }
 
     /// Length of the IP header, bytes: 20 or 40.
@@ -246,7 +249,7 @@ impl Facts {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "one byte")]
     fn byte(&self, at: u32) -> u8 {
-        (self.0 >> (8 * at)) as u8
+        (self.0.get() >> (8 * at)) as u8
     }
 }
 

@@ -81,7 +81,7 @@ pub trait Buffer: Sized + Send {
     ///
     /// [`NoRoom`] when the part is not within the packet, or what is around it not within the buffer; nothing
     /// changes then.
-    #[inline]
+    #[inline(always)]
     fn frame(&mut self, part: Range<usize>, before: usize, after: usize) -> Result<(), NoRoom> {
         let span = self.span();
         if part.end > span.len() {
@@ -96,7 +96,7 @@ pub trait Buffer: Sized + Send {
     /// # Errors
     ///
     /// [`NoRoom`] when the part is not within the packet; nothing changes then.
-    #[inline]
+    #[inline(always)]
     fn keep(&mut self, part: Range<usize>) -> Result<(), NoRoom> {
         self.frame(part, 0, 0)
     }
@@ -118,7 +118,7 @@ impl Buffer for Mbuf {
         Mbuf::span(self)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_span(&mut self, span: Range<usize>) -> Result<(), NoRoom> {
         Mbuf::set_span(self, span).map_err(|_| NoRoom)
     }

@@ -6,12 +6,13 @@ use packet::decide::Ingress;
 use packet::esp::decap::EspPacket;
 use packet::esp::{EspSpans, SeqNo};
 use packet::flow::Flow;
+use packet::headers::ethernet::{EtherType, Ethernet, Stamp};
 use packet::sad::{Child, InboundSa, SadEntry};
 use packet::tables::{Egress, Interface};
-use packet::{InterfaceId, PortId, Spi, VrfId};
+use packet::{InterfaceId, PortId, Spi, Station, VrfId};
 
 use super::early::EarlyPacket;
-use crate::shared::{FromAgent, Handoff, Tables};
+use crate::shared::{FromAgent, Handoff, PortFacts, Tables};
 
 /// Packets in one burst.
 pub const BURST: usize = 64;
@@ -157,23 +158,27 @@ impl Way<'_> {
 pub(super) struct Onward<'t, B> {
     pub(super) sealing: ArrayVec<Sealing<'t, B>, BURST>,
     pub(super) sending: ArrayVec<Sending<'t, B>, BURST>,
-    /// The interface that the packet before left by, most often that of the next one.
-    egress: Option<&'t Interface>,
+    /// How the packet before left, most often that of the next one.
+    departure: Option<Departure<'t>>,
     /// The SA of the packet before, likewise.
     child: Option<Child<'t, Key>>,
 }
 
 impl<'t, B> Onward<'t, B> {
-    /// The interface by which packets are to leave.
+    /// How packets leave to a station, if its interface and port are there.
     #[inline]
-    pub(super) fn interface(&mut self, tables: &'t Tables, id: InterfaceId) -> Option<&'t Interface> {
-        match self.egress {
-            Some(same) if same.id == id => Some(same),
-            _ => {
-                self.egress = tables.interface(id);
-                self.egress
-            }
+    pub(super) fn departure(
+        &mut self,
+        tables: &'t Tables,
+        ports: &[PortFacts],
+        station: Station,
+        is_v4: bool,
+    ) -> Option<&Departure<'t>> {
+        let same = self.departure.as_ref().is_some_and(|d| d.station == station && d.is_v4 == is_v4);
+        if !same {
+            self.departure = Departure::new(tables, ports, station, is_v4);
         }
+        self.departure.as_ref()
     }
 
     /// The sending half of the SA pair `spi`.
@@ -186,6 +191,26 @@ impl<'t, B> Onward<'t, B> {
                 self.child
             }
         }
+    }
+}
+
+/// How packets leave to a station.
+#[derive(Debug)]
+pub(super) struct Departure<'t> {
+    station: Station,
+    is_v4: bool,
+    pub(super) interface: &'t Interface,
+    pub(super) header: Stamp,
+}
+
+impl<'t> Departure<'t> {
+    #[cold]
+    fn new(tables: &'t Tables, ports: &[PortFacts], station: Station, is_v4: bool) -> Option<Self> {
+        let interface = tables.interface(station.interface())?;
+        let src = ports.get(interface.port.index())?.mac;
+        let ethertype = EtherType::of_ip(is_v4);
+        let header = Ethernet { dst: station.mac(), src, vlan: interface.vlan, ethertype };
+        Some(Self { station, is_v4, interface, header: header.into() })
     }
 }
 
@@ -208,7 +233,12 @@ impl<B> Burst<'_, B> {
     pub(super) fn new() -> Self {
         Self {
             opening: Openings { packets: ArrayVec::new(), cards: ArrayVec::new() },
-            onward: Onward { sealing: ArrayVec::new(), sending: ArrayVec::new(), egress: None, child: None },
+            onward: Onward {
+                sealing: ArrayVec::new(),
+                sending: ArrayVec::new(),
+                departure: None,
+                child: None,
+            },
         }
     }
 }

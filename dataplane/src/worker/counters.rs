@@ -163,7 +163,7 @@ impl WorkerCounters {
     }
 
     /// Counts a received packet of `bytes`.
-    #[inline]
+    #[inline(always)]
     pub fn rx(&mut self, interface: Option<InterfaceId>, bytes: usize) {
         let slot = self.slot(interface);
         if slot != self.run.slot {

@@ -15,10 +15,10 @@ use packet::headers::protocol;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
 use packet::sad::{Child, SpiLookup};
 use packet::tables::{Interface, Role};
-use packet::{DropReason, InterfaceId, MacAddr, PortId, VlanId, unfinished};
+use packet::{DropReason, InterfaceId, PortId, Station, VlanId, unfinished};
 
 use super::buffer::Buffer;
-use super::burst::{Arrival, BURST, Burst, Incoming, Onward, Outer, Past, Pieces};
+use super::burst::{Arrival, BURST, Burst, Departure, Incoming, Onward, Outer, Past, Pieces};
 use super::flows::{Place, Remembered};
 use super::outbound::{Laying, clamp_segment};
 use super::pipeline::Pipeline;
@@ -44,7 +44,7 @@ struct Cards<'t, B> {
 }
 
 /// A plain packet on its way out in clear.
-pub(super) struct Ready<B> {
+pub(super) struct Ready<'p, B> {
     pub(super) packet: B,
     /// Where in the buffer's data the packet lies.
     pub(super) part: Range<usize>,
@@ -52,6 +52,9 @@ pub(super) struct Ready<B> {
     pub(super) from: InterfaceId,
     /// The TCP MSS over IPv4 to clamp to; 0 for none.
     pub(super) mss: u16,
+    /// Where it goes.
+    pub(super) station: Station,
+    pub(super) plain: &'p Plain,
 }
 
 /// The interface of the frame before, most often that of the next one.
@@ -59,6 +62,7 @@ type Seen<'t> = Option<(PortId, Option<VlanId>, &'t Interface)>;
 
 impl<B: Buffer> Pipeline<B> {
     /// Takes what it can of `arrivals`: ESP to be opened, inner packets to be sealed or sent.
+    #[inline(never)]
     pub(super) fn express<'t>(
         &mut self,
         tables: &'t Tables,
@@ -150,7 +154,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Leads ESP packets to their SAs.
-    #[inline]
+    #[inline(never)]
     fn open_express<'t>(
         &mut self,
         tables: &'t Tables,
@@ -173,7 +177,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Follows what is remembered about packets from inside; what is not joins the rest.
-    #[inline]
+    #[inline(never)]
     fn seal_express<'t>(
         &mut self,
         tables: &'t Tables,
@@ -194,7 +198,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         let mut before = None;
         for card in &mut *cards {
-            card.express = way_of(tables, &mut burst.onward, card.remembered, &card.plain);
+            card.express = self.way_of(tables, &mut burst.onward, card.remembered, &card.plain);
             if let Some(Express::Seal(child)) = card.express
                 && before.replace(child.entry.spi) != Some(child.entry.spi)
             {
@@ -207,12 +211,13 @@ impl<B: Buffer> Pipeline<B> {
                 Some(Express::Seal(child)) if child.sa.owner() == self.index => {
                     self.seal_card(tables, burst, frame, card, child, tx);
                 }
-                Some(Express::Forward(egress, mac)) => {
+                Some(Express::Forward(station)) => {
                     self.counters.rx(Some(card.interface.id), frame.len());
                     let start = usize::from(card.at);
                     let part = start..start + usize::from(card.plain.facts.len());
-                    let ready = Ready { packet: frame, part, from: card.interface.id, mss: 0 };
-                    self.forward_plain(ready, &card.plain, egress, mac, tx);
+                    let (from, plain) = (card.interface.id, &card.plain);
+                    let ready = Ready { packet: frame, part, from, mss: 0, station, plain };
+                    self.forward_plain(tables, &mut burst.onward, ready, tx);
                 }
                 _ => rest.push(Arrival::Frame { port: card.port, frame }),
             }
@@ -241,41 +246,64 @@ impl<B: Buffer> Pipeline<B> {
 
     /// The station that a decapsulated packet goes to in clear, if that is remembered and it can go there as it is.
     #[inline]
-    pub(super) fn station_of<'t>(
+    pub(super) fn station_for<'t>(
         &self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
         remembered: Option<Remembered>,
         plain: &Plain,
-    ) -> Option<(&'t Interface, MacAddr)> {
-        match way_of(tables, onward, remembered, plain)? {
-            Express::Forward(interface, mac) if !self.scribe.is_awake() => Some((interface, mac)),
-            Express::Forward(..) | Express::Seal(_) => None,
+    ) -> Option<Station> {
+        match self.way_of(tables, onward, remembered, plain)? {
+            Express::Forward(station) if !self.scribe.is_awake() => Some(station),
+            Express::Forward(_) | Express::Seal(_) => None,
+        }
+    }
+
+    /// What is remembered, if it can be followed for this packet.
+    #[inline(always)]
+    fn way_of<'t>(
+        &self,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        remembered: Option<Remembered>,
+        plain: &Plain,
+    ) -> Option<Express<'t>> {
+        let Plain { facts, .. } = plain;
+        if facts.hop_limit() <= 1 {
+            return None;
+        }
+        match remembered? {
+            Remembered::Seal(spi) => {
+                let child = onward.child(tables, spi)?;
+                (facts.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
+            }
+            Remembered::Forward(station) => {
+                let departure = onward.departure(tables, &self.shared.ports, station, facts.is_v4())?;
+                (facts.len() <= departure.interface.mtu).then_some(Express::Forward(station))
+            }
         }
     }
 
     /// Sends a plain packet in clear.
-    #[inline]
-    pub(super) fn forward_plain(
+    #[inline(always)]
+    pub(super) fn forward_plain<'t>(
         &mut self,
-        ready: Ready<B>,
-        plain: &Plain,
-        egress: &Interface,
-        mac: MacAddr,
+        tables: &'t Tables,
+        onward: &mut Onward<'t, B>,
+        ready: Ready<'_, B>,
         tx: &mut impl Transmit<B>,
     ) {
-        let Ready { mut packet, part, from, mss } = ready;
-        let Some(header) = self.ethernet(egress, mac, plain.facts.is_v4()) else {
+        let Ready { mut packet, part, from, mss, station, plain } = ready;
+        let departure = onward.departure(tables, &self.shared.ports, station, plain.facts.is_v4());
+        let Some(Departure { interface, header, .. }) = departure else {
             return self.drop(packet, Some(from), DropReason::PortDown);
         };
         let before = header.header_len();
-        if packet.frame(part, before, 0).is_err() {
+        if packet.frame(part, before, 0).is_err() || !header.emit(packet.data_mut()) {
             return self.drop(packet, Some(from), DropReason::NoRoom);
         }
-        let frame = packet.data_mut();
-        header.emit(frame);
-        touch_up(&mut frame[before..], plain, mss);
-        self.enqueue(packet, Some(from), egress, tx);
+        touch_up(&mut packet.data_mut()[before..], plain, mss);
+        self.enqueue(packet, Some(from), interface, tx);
     }
 
     /// Remembers what was decided about a flow, where the next packet of it can do without asking.
@@ -292,7 +320,7 @@ impl<B: Buffer> Pipeline<B> {
             Outcome::Forward(egress) => {
                 let id = egress.interface.id;
                 match tables.neighbours.reachable(id, egress.neighbour) {
-                    Some(mac) => Remembered::Forward(id, mac),
+                    Some(mac) => Remembered::Forward(Station::new(id, mac)),
                     None => return,
                 }
             }
@@ -304,38 +332,15 @@ impl<B: Buffer> Pipeline<B> {
     }
 }
 
-/// What is remembered, if it can be followed for this packet.
-#[inline]
-fn way_of<'t, B>(
-    tables: &'t Tables,
-    onward: &mut Onward<'t, B>,
-    remembered: Option<Remembered>,
-    plain: &Plain,
-) -> Option<Express<'t>> {
-    if plain.facts.hop_limit() <= 1 {
-        return None;
-    }
-    match remembered? {
-        Remembered::Seal(spi) => {
-            let child = onward.child(tables, spi)?;
-            (plain.facts.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
-        }
-        Remembered::Forward(interface, mac) => {
-            let interface = onward.interface(tables, interface)?;
-            (plain.facts.len() <= interface.mtu).then_some(Express::Forward(interface, mac))
-        }
-    }
-}
-
 /// A remembered way.
 #[derive(Clone, Copy)]
 enum Express<'t> {
     Seal(Child<'t, crypto::Key>),
-    Forward(&'t Interface, MacAddr),
+    Forward(Station),
 }
 
 /// The ESP packet in a plain packet to an address of the interface, and its outer UDP source port if it has one.
-#[inline]
+#[inline(always)]
 fn read_esp(
     interface: &Interface,
     bytes: &[u8],

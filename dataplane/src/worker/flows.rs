@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use packet::plain::FlowKey;
-use packet::{InterfaceId, MacAddr, Spi};
+use packet::{Spi, Station};
 
 /// What becomes of the packets of a flow that fit the MTU and do not expire here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,12 +15,12 @@ pub(super) enum Remembered {
     /// They are sealed with the sending half of this SA.
     Seal(Spi),
     /// They leave in clear to this station.
-    Forward(InterfaceId, MacAddr),
+    Forward(Station),
 }
 
 /// Where in the cache a flow is, if it is there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place(usize);
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Place(u32);
 
 /// The decisions of one worker, a fixed number of them; a collision forgets the older one.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Line {
     key: FlowKey,
     /// Twice the version of the tables, and [`FORWARD`].
     stamp: u64,
-    /// The SPI, or the interface above the Ethernet address.
+    /// The SPI, or the station.
     what: u64,
 }
 
@@ -57,33 +57,37 @@ impl FlowCache {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "masked")]
     pub(super) fn place(&self, key: &FlowKey) -> Place {
-        let place = key.hash(self.seed) as usize % Self::LINES;
-        dpdk::prefetch(&self.lines[place]);
-        Place(place)
+        let place = Place(key.hash(self.seed) as u32);
+        dpdk::prefetch(self.line(place));
+        place
+    }
+
+    #[inline(always)]
+    fn line(&self, place: Place) -> &Line {
+        &self.lines[place.0 as usize % Self::LINES]
     }
 
     /// What was decided about the flow under this version of the tables.
     #[inline]
     pub(super) fn lookup(&self, place: Place, key: &FlowKey, version: u64) -> Option<Remembered> {
-        let line = &self.lines[place.0 % Self::LINES];
+        let line = self.line(place);
         if line.key != *key || line.stamp >> 1 != version {
             return None;
         }
         if line.stamp & FORWARD == 0 {
             return u32::try_from(line.what).ok().and_then(Spi::new).map(Remembered::Seal);
         }
-        let interface = InterfaceId((line.what >> 48) as u16);
-        Some(Remembered::Forward(interface, MacAddr::from_u64(line.what)))
+        Some(Remembered::Forward(Station::from_bits(line.what)))
     }
 
     /// Remembers what was decided under this version, which is never 0.
     pub(super) fn remember(&mut self, key: FlowKey, version: u64, what: Remembered) {
-        let place = self.place(&key);
+        let place = self.place(&key).0 as usize % Self::LINES;
         let (what, kind) = match what {
             Remembered::Seal(spi) => (u64::from(spi.value()), 0),
-            Remembered::Forward(interface, mac) => (u64::from(interface.0) << 48 | mac.to_u64(), FORWARD),
+            Remembered::Forward(station) => (station.to_bits(), FORWARD),
         };
-        self.lines[place.0] = Line { key, stamp: version << 1 | kind, what };
+        self.lines[place] = Line { key, stamp: version << 1 | kind, what };
     }
 }
 
@@ -106,7 +110,7 @@ mod tests {
     fn only_the_same_flow_under_the_same_tables_is_remembered() {
         let mut flows = FlowCache::new();
         let seal = Remembered::Seal(Spi::new(0xffff_ff01).expect("an SPI"));
-        let forward = Remembered::Forward(InterfaceId(0xfffe), MacAddr([0xff, 2, 3, 4, 5, 0xfe]));
+        let forward = Remembered::Forward(Station::from_bits(u64::MAX));
         let lookup = |flows: &FlowCache, key, version| flows.lookup(flows.place(&key), &key, version);
         assert_eq!(lookup(&flows, FlowKey::NONE, 1), None, "an empty line is nobody's");
         flows.remember(key(1), 7, seal);

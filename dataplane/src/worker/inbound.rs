@@ -37,7 +37,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// As [`Pipeline::find_sa`], where it was found already.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lead<'t>(
         &mut self,
         found: SpiLookup<'t, crypto::Key>,
@@ -111,6 +111,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Decrypts the burst's ESP packets and follows what is decided about the inner ones.
+    #[inline(never)]
     pub(super) fn open<'t>(
         &mut self,
         tables: &'t Tables,
@@ -132,23 +133,20 @@ impl<B: Buffer> Pipeline<B> {
         // 2. Whether they are the peer's, and what they carry.
         let mut carried = ArrayVec::<_, BURST>::new();
         for ((packet, opened), status) in packets.iter().zip(&*cards).zip(&statuses) {
-            carried.push(match self.authenticate(packet.data(), opened, *status) {
-                Ok(payload) => Ok(self.look_inside(packet.data(), opened, payload)),
-                Err(reason) => Err(reason),
-            });
+            let payload = self.authenticate(packet.data(), opened, *status);
+            carried.push(self.look_inside(packet.data(), opened, payload));
         }
         // 3. What is remembered about that: asked for the whole burst before any of it is decided about, so that
         //    the packets of a flow take the same lane, in their order.
-        for carried in carried.iter_mut().flatten() {
-            let plain = carried.plain.as_ref();
-            carried.remembered =
-                plain.and_then(|(place, plain)| self.flows.lookup(*place, &plain.key, tables.version()));
+        for carried in &mut carried {
+            let Carried { plain, place, remembered, .. } = carried;
+            *remembered = plain.and_then(|plain| self.flows.lookup(*place, &plain.key, tables.version()));
         }
         // 4. Where it goes.
         for ((packet, opened), carried) in packets.drain(..).zip(&*cards).zip(&carried) {
-            match carried {
-                Ok(carried) => self.admit_opened(tables, onward, packet, opened, carried, tx),
-                Err(reason) => self.drop_opened(packet, opened, *reason),
+            match carried.refused {
+                None => self.admit_opened(tables, onward, packet, opened, carried, tx),
+                Some(reason) => self.drop_opened(packet, opened, reason),
             }
         }
         cards.clear();
@@ -164,11 +162,8 @@ impl<B: Buffer> Pipeline<B> {
         status: Status,
     ) -> Result<Payload, DropReason> {
         // 1. The tag. The buffer of a failed job holds no plaintext.
-        match status {
-            Status::Ok => {}
-            Status::AuthFailed => return Err(DropReason::AuthenticationFailed),
-            Status::BadLength => return Err(DropReason::EspLength),
-            Status::Pending | Status::WrongBackend => return Err(DropReason::CryptoFailed),
+        if status != Status::Ok {
+            return Err(unopened(status));
         }
         // 2. Replay, again: two copies may have been in one batch. From here on the packet is the peer's.
         let verdict = opened.sa.replay.mark(opened.seq)?;
@@ -184,10 +179,21 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Reads the inner headers, if they are plain, and asks the cache for what was decided about such packets.
     #[inline]
-    fn look_inside(&self, packet: &[u8], opened: &Opening<'_>, payload: Payload) -> Carried {
+    fn look_inside(
+        &self,
+        packet: &[u8],
+        opened: &Opening<'_>,
+        payload: Result<Payload, DropReason>,
+    ) -> Carried {
+        let nothing = Payload { start: 0, end: 0 };
+        let (payload, refused) = match payload {
+            Ok(payload) => (payload, None),
+            Err(reason) => (nothing, Some(reason)),
+        };
         let inner = &packet[usize::from(payload.start)..usize::from(payload.end)];
         let plain = Plain::read(inner, None, Origin::sa(opened.entry.spi));
-        Carried { payload, plain: plain.map(|plain| (self.flows.place(&plain.key), plain)), remembered: None }
+        let place = plain.map_or(Place::default(), |plain| self.flows.place(&plain.key));
+        Carried { payload, refused, place, plain, remembered: None }
     }
 
     /// Follows what is remembered about an authenticated packet, or decides about it.
@@ -201,16 +207,16 @@ impl<B: Buffer> Pipeline<B> {
         carried: &Carried,
         tx: &mut impl Transmit<B>,
     ) {
-        let Carried { payload, plain, remembered } = carried;
-        if let Some((_, plain)) = plain
-            && let Some((interface, mac)) = self.station_of(tables, onward, *remembered, plain)
+        let Carried { payload, plain, remembered, .. } = carried;
+        if let Some(plain) = plain
+            && let Some(station) = self.station_for(tables, onward, *remembered, plain)
         {
             match self.check_carried(tables, &mut packet, opened, *payload, plain) {
                 Ok(()) => {
                     let start = usize::from(payload.start);
                     let part = start..start + usize::from(plain.facts.len());
-                    let ready = Ready { packet, part, from: opened.interface.id, mss: opened.entry.mss };
-                    self.forward_plain(ready, plain, interface, mac, tx);
+                    let (from, mss) = (opened.interface.id, opened.entry.mss);
+                    self.forward_plain(tables, onward, Ready { packet, part, from, mss, station, plain }, tx);
                 }
                 Err(reason) => self.drop_opened(packet, opened, reason),
             }
@@ -263,6 +269,14 @@ impl<B: Buffer> Pipeline<B> {
         len: u16,
     ) -> Result<(), DropReason> {
         match usage.charge(len, self.now) {
+            Charge::Within => Ok(()),
+            reached => self.tell_limit(reached, spi, direction),
+        }
+    }
+
+    #[cold]
+    fn tell_limit(&mut self, reached: Charge, spi: Spi, direction: Direction) -> Result<(), DropReason> {
+        match reached {
             Charge::Within => Ok(()),
             Charge::SoftLimit(kind) => {
                 self.tell(Notice::SoftLimit { spi, direction, limit: Limit::Volume(kind) });
@@ -353,16 +367,29 @@ impl<B: Buffer> Pipeline<B> {
     }
 }
 
-/// What an authenticated packet carries.
+/// What became of an ESP packet: its payload, or why it is dropped.
 struct Carried {
     payload: Payload,
-    /// Its headers if they are plain, and where its flow may be remembered.
-    plain: Option<(Place, Plain)>,
+    refused: Option<DropReason>,
+    /// Where the flow may be remembered, of a plain packet.
+    place: Place,
+    /// Its headers if they are plain.
+    plain: Option<Plain>,
     remembered: Option<Remembered>,
 }
 
+/// Why a packet is dropped whose job did not end well.
+#[cold]
+fn unopened(status: Status) -> DropReason {
+    match status {
+        Status::AuthFailed => DropReason::AuthenticationFailed,
+        Status::BadLength => DropReason::EspLength,
+        Status::Ok | Status::Pending | Status::WrongBackend => DropReason::CryptoFailed,
+    }
+}
+
 /// All checks of an ESP packet that cost no cryptography.
-#[inline]
+#[inline(always)]
 fn check<B: Buffer>(
     incoming: &Incoming<'_, B>,
     entry: &SadEntry<crypto::Key>,

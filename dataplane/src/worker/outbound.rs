@@ -5,13 +5,12 @@ use std::ptr;
 use arrayvec::ArrayVec;
 use crypto::{Job, Key, Status};
 use packet::esp::SeqNo;
-use packet::esp::encap::{self, Inner as EncapInner};
+use packet::esp::encap::{self, Fit, Inner as EncapInner};
 use packet::flow::Flow;
-use packet::headers::ethernet::Ethernet;
 use packet::headers::{protocol, tcp};
-use packet::sad::{CachedEgress, Child};
+use packet::sad::Child;
 use packet::tables::{Egress, Interface};
-use packet::{DropReason, InterfaceId, MacAddr};
+use packet::{DropReason, InterfaceId, Station};
 
 use super::buffer::Buffer;
 use super::burst::{BURST, Onward, Pieces, Sealing, Sending, Way};
@@ -82,7 +81,7 @@ impl<B: Buffer> Pipeline<B> {
 
     /// Lays a packet out for its SA, which this worker owns: the encryption of the burst finds headers that were
     /// written long enough ago to be read without a stall.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lay_out<'t>(
         &mut self,
         tables: &'t Tables,
@@ -107,7 +106,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Charges connection and SA, takes a sequence number, and writes everything but the ciphertext.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the parts of what is laid out")]
     fn write_headers<'t>(
         &mut self,
@@ -129,25 +128,22 @@ impl<B: Buffer> Pipeline<B> {
         self.charge(&sa.usage, entry.spi, Direction::Outbound, inner.len)?;
         let seq = self.issue(&child)?;
         // 2. Where it leaves, if that is known: one Ethernet header less to be put in front later.
-        let egress = if pieces == Pieces::Many || self.scribe.is_awake() {
+        let departure = if pieces == Pieces::Many || self.scribe.is_awake() {
             None
         } else {
-            egress_of(tables, onward, child)
+            let station = station_of(tables, child);
+            station
+                .and_then(|station| onward.departure(tables, &self.shared.ports, station, template.is_v4()))
         };
-        let ethernet = egress.and_then(|(interface, mac)| self.ethernet(interface, mac, template.is_v4()));
-        let outer = ethernet.as_ref().map_or(0, Ethernet::header_len);
+        let outer = departure.map_or(0, |departure| departure.header.header_len());
         // 3. Room for all of it, then outer header, ESP header, IV, trailer.
-        let layout = &template.layout;
-        let padded = usize::from(inner.padded);
-        let behind = padded - usize::from(inner.len) + layout.tailroom(padded);
+        let fit = Fit::around(&inner, &template.layout)?;
         let part = usize::from(at)..usize::from(at) + usize::from(inner.len);
-        packet.frame(part, outer + layout.headroom(), behind).map_err(|_| DropReason::NoRoom)?;
+        packet.frame(part, outer + fit.before(), fit.behind(inner.len)).map_err(|_| DropReason::NoRoom)?;
         let frame = packet.data_mut();
-        if let Some(ethernet) = ethernet {
-            ethernet.emit(frame);
-        }
+        let egress = departure.filter(|departure| departure.header.emit(frame)).map(|d| d.interface);
         let esp_packet = &mut frame[outer..];
-        let spans = encap::encap(esp_packet, template, sa.config.peer_spi, seq, inner)?;
+        encap::encap(esp_packet, template, sa.config.peer_spi, seq, inner, &fit)?;
         match pieces {
             Pieces::Policy => {}
             Pieces::One => template.set_dont_fragment(esp_packet, true),
@@ -155,8 +151,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
         let outer = outer as u16;
-        let egress = egress.filter(|_| outer != 0).map(|(interface, _)| interface);
-        Ok(Written { seq, egress, outer, esp: outer + spans.esp })
+        Ok(Written { seq, egress, outer, esp: outer + fit.spans.esp })
     }
 
     #[inline]
@@ -206,25 +201,18 @@ fn largest_sealed(child: Child<'_, Key>) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
-/// Where the SA's packets leave, if the neighbour is known: remembered for as long as the snapshot is the same.
+/// Whom the SA's packets are sent to, if the neighbour is known: remembered for as long as the snapshot is the same.
 #[inline]
-fn egress_of<'t, B>(
-    tables: &'t Tables,
-    onward: &mut Onward<'t, B>,
-    child: Child<'t, Key>,
-) -> Option<(&'t Interface, MacAddr)> {
-    match child.sa.cached_egress(tables.version()) {
-        Some(CachedEgress { interface, mac }) => Some((onward.interface(tables, interface)?, mac)),
-        None => resolve_egress(tables, child),
-    }
+fn station_of(tables: &Tables, child: Child<'_, Key>) -> Option<Station> {
+    child.sa.remembered_station(tables.version()).or_else(|| find_station(tables, child))
 }
 
 #[cold]
-fn resolve_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Option<(&'t Interface, MacAddr)> {
+fn find_station(tables: &Tables, child: Child<'_, Key>) -> Option<Station> {
     let Egress { interface, neighbour } = outer_egress(tables, child).ok()?;
-    let mac = tables.neighbours.reachable(interface.id, neighbour)?;
-    child.sa.cache_egress(tables.version(), CachedEgress { interface: interface.id, mac });
-    Some((interface, mac))
+    let station = Station::new(interface.id, tables.neighbours.reachable(interface.id, neighbour)?);
+    child.sa.remember_station(tables.version(), station);
+    Some(station)
 }
 
 fn outer_egress<'t>(tables: &'t Tables, child: Child<'t, Key>) -> Result<Egress<'t>, DropReason> {

@@ -39,9 +39,11 @@ struct PortOutbox<B> {
 struct Note {
     from: Option<InterfaceId>,
     egress: InterfaceId,
-    len: usize,
+    len: u32,
     mark: u32,
 }
+
+const _: () = assert!(size_of::<Note>() == 16, "as many as packets are written");
 
 impl<B: Buffer> Outbox<B> {
     pub(super) fn new(ports: usize) -> Self {
@@ -77,7 +79,7 @@ impl<B: Buffer> PortOutbox<B> {
         let sent = self.notes.len() - self.frames.len();
         let (sent, refused) = self.notes.split_at(sent);
         for run in sent.chunk_by(|a, b| a.egress == b.egress) {
-            let bytes = run.iter().map(|note| note.len as u64).sum();
+            let bytes = run.iter().map(|note| u64::from(note.len)).sum();
             counters.tx(run.first().map(|note| note.egress), run.len() as u64, bytes);
         }
         for note in refused {
@@ -85,7 +87,7 @@ impl<B: Buffer> PortOutbox<B> {
         }
         if scribe.is_awake() {
             for Note { egress: interface, len, mark, .. } in sent.iter().copied() {
-                scribe.end_departed(mark, || Step::Sent { interface, len });
+                scribe.end_departed(mark, || Step::Sent { interface, len: len as usize });
             }
             for note in refused {
                 scribe.end_departed(note.mark, || Step::Dropped(DropReason::TxFull));
@@ -147,8 +149,7 @@ impl<B: Buffer> Pipeline<B> {
     #[inline]
     pub(super) fn ethernet(&self, interface: &Interface, dst: MacAddr, is_v4: bool) -> Option<Ethernet> {
         let src = self.shared.port(interface.port)?.mac;
-        let ethertype = if is_v4 { EtherType::Ipv4 } else { EtherType::Ipv6 };
-        Some(Ethernet { dst, src, vlan: interface.vlan, ethertype })
+        Some(Ethernet { dst, src, vlan: interface.vlan, ethertype: EtherType::of_ip(is_v4) })
     }
 
     #[inline]
@@ -171,7 +172,7 @@ impl<B: Buffer> Pipeline<B> {
         self.enqueue(packet, from, interface, tx);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn enqueue(
         &mut self,
         mut frame: B,
@@ -187,7 +188,9 @@ impl<B: Buffer> Pipeline<B> {
             port.flush(interface.port, &mut self.counters, &mut self.scribe, tx);
         }
         let mark = self.scribe.depart(&mut frame);
-        port.notes.push(Note { from, egress: interface.id, len: frame.len(), mark });
+        #[expect(clippy::cast_possible_truncation, reason = "a frame's length")]
+        let len = frame.len() as u32;
+        port.notes.push(Note { from, egress: interface.id, len, mark });
         port.frames.push(frame);
     }
 }

@@ -142,9 +142,9 @@ impl OuterTemplate {
     #[must_use]
     pub fn is_for_us(&self, outer: &[u8]) -> bool {
         if self.is_v4() {
-            outer.first_chunk::<20>().is_some_and(|ip| ip[0] >> 4 == 4 && ip[16..20] == self.header[12..16])
+            outer.first_chunk::<20>().is_some_and(|ip| ip[0] >> 4 == 4 && same::<4>(ip, 16, &self.header, 12))
         } else {
-            outer.first_chunk::<40>().is_some_and(|ip| ip[0] >> 4 == 6 && ip[24..40] == self.header[8..24])
+            outer.first_chunk::<40>().is_some_and(|ip| ip[0] >> 4 == 6 && same::<16>(ip, 24, &self.header, 8))
         }
     }
 
@@ -157,9 +157,9 @@ impl OuterTemplate {
             Encap::Udp { remote_port, .. } => Some(remote_port),
         };
         let same_address = if self.is_v4() {
-            outer.first_chunk::<20>().is_some_and(|ip| ip[12..16] == self.header[16..20])
+            outer.first_chunk::<20>().is_some_and(|ip| same::<4>(ip, 12, &self.header, 16))
         } else {
-            outer.first_chunk::<40>().is_some_and(|ip| ip[8..24] == self.header[24..40])
+            outer.first_chunk::<40>().is_some_and(|ip| same::<16>(ip, 8, &self.header, 24))
         };
         same_address && port == expected
     }
@@ -222,12 +222,15 @@ impl OuterTemplate {
         let Some(header) = self.start::<N>(out) else { return };
         let tos = self.traffic_class(inner);
         let flags: u16 = if self.dont_fragment(inner) { 0x4000 } else { 0 };
-        header[1] = tos;
-        header[2..4].copy_from_slice(&total_len.to_be_bytes());
-        header[4..6].copy_from_slice(&identification.to_be_bytes());
-        header[6..8].copy_from_slice(&flags.to_be_bytes());
         let sum =
             self.sum + u32::from(tos) + u32::from(total_len) + u32::from(identification) + u32::from(flags);
+        // The words up to the flags, stored at once.
+        let words = 0x4500_u64 << 48
+            | u64::from(tos) << 48
+            | u64::from(total_len) << 32
+            | u64::from(identification) << 16
+            | u64::from(flags);
+        header[..8].copy_from_slice(&words.to_be_bytes());
         header[10..12].copy_from_slice(&(!checksum::fold(sum)).to_be_bytes());
         if N > 20 {
             header[24..26].copy_from_slice(&(total_len - 20).to_be_bytes());
@@ -272,4 +275,10 @@ impl OuterTemplate {
             DfPolicy::Clear => false,
         }
     }
+}
+
+/// True if `N` bytes of `a` and `b` are the same; of a size that is known, they are compared in registers.
+#[inline(always)]
+fn same<const N: usize>(a: &[u8], at_a: usize, b: &[u8], at_b: usize) -> bool {
+    a[at_a..].first_chunk::<N>() == b[at_b..].first_chunk::<N>()
 }

@@ -27,17 +27,18 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }
 
-/// True if the checksum of an IPv4 header without options is right. The order of bytes within words does not
-/// matter for that (RFC 1071 section 2 (B)), nor how many words are added at once.
+/// True if the checksum of an IPv4 header without options is right: its words add up to a multiple of 0xffff. Neither
+/// the order of bytes within words matters for that (RFC 1071 section 2 (B)), nor how many words are added at once,
+/// as long as a carry comes back at the other end. No header is all zeros.
 #[inline]
 #[must_use]
 pub fn is_right(header: &[u8; 20]) -> bool {
-    let (words, _) = header.as_chunks::<4>();
-    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    (sum >> 16) + (sum & 0xffff) == 0xffff
+    let [a, b] = [0, 8].map(|at| u64::from_ne_bytes(*header[at..].first_chunk().unwrap_or(&[0; 8])));
+    let [.., c0, c1, c2, c3] = *header;
+    let (sum, carry) = a.overflowing_add(b);
+    let (sum, again) =
+        sum.overflowing_add(u64::from(u32::from_ne_bytes([c0, c1, c2, c3])) + u64::from(carry));
+    (sum + u64::from(again)) % 0xffff == 0
 }
 
 /// The checksum after one word changed from `old` to `new`: HC' = ~(~HC + ~m + m') (RFC 1624 equation 3).

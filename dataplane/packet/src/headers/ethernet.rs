@@ -29,6 +29,13 @@ pub enum EtherType {
 }
 
 impl EtherType {
+    /// That of IP packets of one version.
+    #[inline]
+    #[must_use]
+    pub fn of_ip(is_v4: bool) -> Self {
+        if is_v4 { Self::Ipv4 } else { Self::Ipv6 }
+    }
+
     fn from_wire(value: u16) -> Option<Self> {
         match value {
             IPV4 => Some(Self::Ipv4),
@@ -105,6 +112,42 @@ impl Ethernet {
                 out[14..16].copy_from_slice(&vlan.value().to_be_bytes());
                 out[16..18].copy_from_slice(&ethertype);
             }
+        }
+    }
+}
+
+impl From<Ethernet> for Stamp {
+    fn from(header: Ethernet) -> Self {
+        let mut bytes = [0; TAGGED_HEADER_LEN];
+        header.emit(&mut bytes);
+        Self { bytes, is_tagged: header.vlan.is_some() }
+    }
+}
+
+/// An Ethernet header as it is written, made once for many frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    bytes: [u8; TAGGED_HEADER_LEN],
+    is_tagged: bool,
+}
+
+impl Stamp {
+    /// The header's length, bytes.
+    #[inline]
+    #[must_use]
+    pub fn header_len(&self) -> usize {
+        if self.is_tagged { TAGGED_HEADER_LEN } else { HEADER_LEN }
+    }
+
+    /// Writes the header to the start of `frame`; false if that is too short.
+    #[inline]
+    #[must_use]
+    pub fn emit(&self, frame: &mut [u8]) -> bool {
+        if self.is_tagged {
+            frame.first_chunk_mut().map(|header| *header = self.bytes).is_some()
+        } else {
+            let [short @ .., _, _, _, _] = self.bytes;
+            frame.first_chunk_mut::<HEADER_LEN>().map(|header| *header = short).is_some()
         }
     }
 }

@@ -219,6 +219,20 @@ impl Ipv4Repr {
     }
 }
 
+/// Takes one from a TTL that is not 0, and its weight from the checksum (RFC 1624). The bytes of a word may be in any
+/// order for that, so they are added as they lie in memory.
+#[inline]
+pub(crate) fn decrement_ttl(header: &mut [u8; MIN_HEADER_LEN]) {
+    let [.., ttl, _, c0, c1, _, _, _, _, _, _, _, _] = header;
+    if *ttl != 0 {
+        *ttl -= 1;
+        let sum = u32::from(u16::from_le_bytes([*c0, *c1])) + 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the carry is added at the other end")]
+        let sum = (sum + u32::from(sum >= 0xffff)) as u16;
+        [*c0, *c1] = sum.to_le_bytes();
+    }
+}
+
 /// Changes the word at `at` (even) of an IPv4 header and its checksum with it (RFC 1624).
 #[inline]
 pub(crate) fn rewrite(header: &mut [u8; MIN_HEADER_LEN], at: usize, new: [u8; 2]) {

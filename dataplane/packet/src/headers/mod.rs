@@ -46,8 +46,7 @@ pub fn decrement_hop_limit(packet: &mut [u8]) {
     match packet.first().map(|b| b >> 4) {
         Some(4) => {
             if let Some(header) = packet.first_chunk_mut::<MIN_HEADER_LEN>() {
-                let (ttl, protocol) = (header[8], header[9]);
-                ipv4::rewrite(header, 8, [ttl.saturating_sub(1), protocol]);
+                ipv4::decrement_ttl(header);
             }
         }
         Some(6) => {

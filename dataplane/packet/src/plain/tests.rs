@@ -86,9 +86,9 @@ proptest! {
 fn origins_and_families_have_keys_of_their_own() {
     let (vrf, spi) = (VrfId(3), Spi::new(0x1234_5678).expect("an SPI"));
     let origins = [Origin::inside(vrf), Origin::inside(VrfId(4)), Origin::sa(spi)];
-    let v4 = origins.map(|origin| FlowKey::v4(1, 2, 17, None, origin));
+    let v4 = origins.map(|origin| FlowKey::v4(1 | 2 << 32, 17, None, origin));
     let v6 = origins.map(|origin| FlowKey::v6([0, 1], [0, 2], 17, None, origin));
-    let ports = FlowKey::v4(1, 2, 17, Some(Ports { src: 0, dst: 0 }), origins[0]);
+    let ports = FlowKey::v4(1 | 2 << 32, 17, Some(0), origins[0]);
     let keys: Vec<_> = v4.into_iter().chain(v6).chain([ports, FlowKey::NONE]).collect();
     for (i, key) in keys.iter().enumerate() {
         assert!(!keys[..i].contains(key), "{key:?}");

@@ -17,7 +17,7 @@ mod usage;
 
 pub use allocator::SpiAllocator;
 pub use inbound::{InboundConfig, InboundSa};
-pub use outbound::{CachedEgress, OutboundConfig, OutboundSa};
+pub use outbound::{OutboundConfig, OutboundSa};
 pub use usage::{Charge, Direction, Lifetime, LimitKind, Usage};
 
 use crate::esp::OuterTemplate;

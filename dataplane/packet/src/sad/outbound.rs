@@ -3,7 +3,7 @@
 use super::inbound::bump;
 use super::usage::{Lifetime, Usage};
 use crate::esp::{EspGeometry, SequenceCounter};
-use crate::ids::{InterfaceId, MacAddr, OwnerTag};
+use crate::ids::{OwnerTag, Station};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
 /// What control configured; immutable.
@@ -23,15 +23,6 @@ pub struct OutboundConfig<K> {
     pub owner_tag: OwnerTag,
 }
 
-/// Where outer packets of an SA leave, as resolved in one snapshot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CachedEgress {
-    /// The interface.
-    pub interface: InterfaceId,
-    /// The neighbour's Ethernet address.
-    pub mac: MacAddr,
-}
-
 /// Configuration and runtime state. Everything mutable is written by the owner worker only.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -40,8 +31,8 @@ pub struct OutboundSa<K> {
     pub config: OutboundConfig<K>,
     /// Sequence numbers.
     pub sequence: SequenceCounter,
-    egress_version: AtomicU64,
-    egress: AtomicU64,
+    station_version: AtomicU64,
+    station: AtomicU64,
     /// Counters and limits.
     pub usage: Usage,
     policed: AtomicU64,
@@ -58,8 +49,8 @@ impl<K> OutboundSa<K> {
         Self {
             sequence: SequenceCounter::new(config.esn),
             config,
-            egress_version: AtomicU64::new(0),
-            egress: AtomicU64::new(0),
+            station_version: AtomicU64::new(0),
+            station: AtomicU64::new(0),
             usage: Usage::new(lifetime),
             policed: AtomicU64::new(0),
             owner: AtomicU16::new(worker),
@@ -90,22 +81,21 @@ impl<K> OutboundSa<K> {
         self.policed.load(Relaxed)
     }
 
-    /// What [`OutboundSa::cache_egress`] stored under this very snapshot version: saves the outer route
+    /// What [`OutboundSa::remember_station`] stored under this very snapshot version: saves the outer route
     /// and neighbour lookups. Owner only.
     #[inline]
     #[must_use]
-    pub fn cached_egress(&self, version: u64) -> Option<CachedEgress> {
-        if self.egress_version.load(Relaxed) != version {
+    pub fn remembered_station(&self, version: u64) -> Option<Station> {
+        if self.station_version.load(Relaxed) != version {
             return None;
         }
-        let bits = self.egress.load(Relaxed);
-        Some(CachedEgress { interface: InterfaceId((bits >> 48) as u16), mac: MacAddr::from_u64(bits) })
+        Some(Station::from_bits(self.station.load(Relaxed)))
     }
 
-    /// Remembers where packets leave for as long as snapshot `version` (never 0) is current. Owner only.
+    /// Remembers whom packets are sent to for as long as snapshot `version` (never 0) is current. Owner only.
     #[inline]
-    pub fn cache_egress(&self, version: u64, egress: CachedEgress) {
-        self.egress.store(u64::from(egress.interface.0) << 48 | egress.mac.to_u64(), Relaxed);
-        self.egress_version.store(version, Relaxed);
+    pub fn remember_station(&self, version: u64, station: Station) {
+        self.station.store(station.to_bits(), Relaxed);
+        self.station_version.store(version, Relaxed);
     }
 }

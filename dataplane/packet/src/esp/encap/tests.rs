@@ -22,9 +22,13 @@ fn over_v6() -> OuterEndpoints {
 fn seal(template: &OuterTemplate, packet: &[u8], seq: u64) -> (Vec<u8>, EspSpans) {
     let mut frame = vec![0xee; template.layout.sealed_len(packet.len())];
     frame[template.layout.headroom()..][..packet.len()].copy_from_slice(packet);
-    let spans =
-        encap(&mut frame, template, 0xc0de_0001, SeqNo(seq), Inner::from(&flow(packet))).expect("it fits");
-    (frame, spans)
+    let fit = lay_out(&mut frame, template, seq, Inner::from(&flow(packet))).expect("it fits");
+    (frame, fit.spans)
+}
+
+fn lay_out(frame: &mut [u8], template: &OuterTemplate, seq: u64, inner: Inner) -> Result<Fit, DropReason> {
+    let fit = Fit::around(&inner, &template.layout)?;
+    encap(frame, template, 0xc0de_0001, SeqNo(seq), inner, &fit).map(|()| fit)
 }
 
 /// Takes it apart again as the peer would, selectors mirrored.
@@ -112,10 +116,12 @@ fn a_frame_of_another_size_is_refused() {
     let template = template(GCM, native("192.0.2.2"));
     let inner = Inner::from(&flow(&udp("10.1.0.9", "10.2.0.9", (7, 8), b"abc")));
     for len in [0, 20, 87, 89] {
-        assert_eq!(encap(&mut vec![0; len], &template, 256, SeqNo(1), inner), Err(DropReason::NoRoom));
+        assert_eq!(lay_out(&mut vec![0; len], &template, 1, inner), Err(DropReason::NoRoom));
     }
-    let huge = Inner { len: u16::MAX, ..inner };
-    assert_eq!(encap(&mut [0; 64], &template, 256, SeqNo(1), huge), Err(DropReason::NoRoom));
+    let huge = Inner { padded: u16::MAX, ..inner };
+    assert_eq!(Fit::around(&huge, &template.layout), Err(DropReason::NoRoom));
+    let cut = Inner { padded: inner.len - 1, ..inner };
+    assert_eq!(Fit::around(&cut, &template.layout), Err(DropReason::NoRoom));
 }
 
 #[test]
@@ -184,7 +190,11 @@ fn traffic_flow_padding_is_zero_and_the_peer_strips_it() {
             frame[headroom..][..inner.len()].copy_from_slice(&inner);
             let padded = u16::try_from(padded).expect("short");
             let what = Inner { padded, ..Inner::from(&flow(&inner)) };
-            encap(&mut frame, &template, 0xc0de_0001, SeqNo(1), what).expect("it fits");
+            let fit = lay_out(&mut frame, &template, 1, what).expect("it fits");
+            assert_eq!(
+                (fit.before(), fit.before() + usize::from(what.len) + fit.behind(what.len)),
+                (headroom, frame.len())
+            );
             assert!(
                 frame[headroom + inner.len()..headroom + usize::from(padded)].iter().all(|byte| *byte == 0)
             );
