@@ -252,7 +252,7 @@ impl<B: Buffer> Pipeline<B> {
     }
 
     /// Charges the connection and the SA for an authentic packet: not before, or a forger could use them up.
-    #[inline]
+    #[inline(always)]
     fn charge_opened(&mut self, tables: &Tables, opened: &Opening<'_>, len: u16) -> Result<(), DropReason> {
         let Opening { entry, sa, .. } = opened;
         self.police(tables, entry.tunnel, Direction::Inbound, len)?;
