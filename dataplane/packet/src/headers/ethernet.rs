@@ -184,6 +184,13 @@ mod tests {
             let mut frame = [0; TAGGED_HEADER_LEN];
             header.emit(&mut frame);
             prop_assert_eq!(Ethernet::parse(&frame), Ok((header, header.header_len())));
+            // Made once, it is the same, and changes nothing behind it.
+            let (stamp, mut stamped) = (Stamp::from(header), [0xee; TAGGED_HEADER_LEN + 1]);
+            prop_assert!(stamp.emit(&mut stamped));
+            let (written, rest) = stamped.split_at(stamp.header_len());
+            prop_assert_eq!(written, &frame[..header.header_len()]);
+            prop_assert!(rest.iter().all(|byte| *byte == 0xee));
+            prop_assert!(!stamp.emit(&mut stamped[..stamp.header_len() - 1]));
         }
     }
 }

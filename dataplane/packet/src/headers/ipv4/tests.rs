@@ -57,6 +57,28 @@ fn options_are_walked_and_source_routes_refused() {
     assert_eq!(check(&[1, 1, 1, 7]), Err(DropReason::Ipv4HeaderInvalid));
 }
 
+#[test]
+fn a_lower_ttl_changes_the_checksum_as_a_new_sum_does() {
+    let repr = |identification, ttl| Ipv4Repr {
+        tos: 0,
+        identification,
+        dont_fragment: true,
+        ttl,
+        protocol: 17,
+        src: Ipv4Addr::new(10, 1, 0, 1),
+        dst: Ipv4Addr::new(10, 2, 0, 1),
+        payload_len: 0,
+    };
+    for identification in 0..=u16::MAX {
+        let mut packet = repr(identification, 64).emit();
+        decrement_hop_limit(&mut packet);
+        assert_eq!(packet, repr(identification, 63).emit());
+    }
+    let mut expired = repr(1, 0).emit();
+    decrement_hop_limit(&mut expired);
+    assert_eq!(expired, repr(1, 0).emit());
+}
+
 proptest! {
     #[test]
     fn rewriting_keeps_the_checksum(tos: u8, class: u8, ttl in 1u8.., id: u16, src: u32, dst: u32) {
