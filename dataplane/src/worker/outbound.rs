@@ -47,7 +47,13 @@ impl<B: Buffer> Pipeline<B> {
             }
             child.template.finish(&mut packet.data_mut()[usize::from(outer)..]);
             if let Some(interface) = egress {
-                self.enqueue(packet, from, interface, tx);
+                if sending.is_empty() {
+                    self.enqueue(packet, from, interface, tx);
+                } else {
+                    // Not ahead of a packet of its SA that waits there in pieces.
+                    let way = Way::Frame(interface);
+                    self.push_sending(tables, sending, Sending { packet, from, way }, tx);
+                }
                 continue;
             }
             let way = outer_egress(tables, child).map(|egress| Way::Via(egress, None));
