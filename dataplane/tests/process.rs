@@ -1,14 +1,21 @@
 //! The program: it starts, says so, stops when told, and names what is wrong.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_esplanade-dataplane");
+/// Of a capture file of Ethernet frames (version 2.4, up to 65,535 bytes each).
+const CAPTURE_HEADER: [u8; 24] =
+    [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0];
 
 fn config(folder: &Path, ports: &[(&str, &str)], more: &str) -> PathBuf {
     let mut text = format!("[dataplane]\nsocket = {:?}\n{more}\n", folder.join("dp/dataplane.sock"));
@@ -70,6 +77,66 @@ fn starts_tells_the_service_manager_and_stops() {
     for said in ["crypto: ", "2 worker(s)", "RX mode adaptive", "port wan: net_null0", "ready", "stopped"] {
         assert!(text.contains(said), "no {said:?} in\n{text}");
     }
+}
+
+/// A worker whose receive queue reads a pipe: with nothing in it, the kernel does not let the worker go.
+struct Stuck {
+    running: Running,
+    log: BufReader<ChildStderr>,
+    /// Once this is closed the device has come to its end, and the worker comes round for ever.
+    pipe: Option<File>,
+    _folder: TempDir,
+}
+
+impl Stuck {
+    fn start(more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("frames.pcap");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+        // Both ends, so that opening waits for nobody.
+        let mut pipe = File::options().read(true).write(true).open(&path).expect("opened");
+        pipe.write_all(&CAPTURE_HEADER).expect("room");
+        let device = format!("net_pcap0,rx_pcap={}", path.display());
+        let more = format!("rx-mode = \"poll\"\n{more}");
+        let file = config(folder.path(), &[("wan", &device)], &more);
+        let mut child = Command::new(PROGRAM)
+            .arg("--config")
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        Self { running: Running(child), log, pipe: Some(pipe), _folder: folder }
+    }
+
+    /// Reads the log until it says so, or ends; returns all of it.
+    fn read_until(&mut self, words: &str) -> String {
+        let mut text = String::new();
+        while self.log.read_line(&mut text).expect("UTF-8") > 0 && !text.contains(words) {}
+        assert!(text.contains(words), "{text}");
+        text
+    }
+}
+
+#[test]
+fn a_stuck_worker_ends_the_process() {
+    let mut stuck = Stuck::start("");
+    let text = stuck.read_until("aborting");
+    assert!(text.contains("worker 0 does not come round: it waits in the kernel"), "{text}");
+    assert!(text.contains("worker 0 is stuck: it waits in the kernel"), "{text}");
+    let status = stuck.running.0.wait().expect("ended");
+    assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+}
+
+#[test]
+fn a_stuck_worker_is_reported_until_it_comes_round() {
+    let mut stuck = Stuck::start("stuck-worker = \"report\"");
+    stuck.read_until("worker 0 is stuck (it waits in the kernel); restart the data plane");
+    stuck.pipe = None;
+    stuck.read_until("worker 0 comes round again");
+    kill_process(Pid::from_child(&stuck.running.0), Signal::TERM).expect("sent");
+    stuck.read_until("stopped");
+    assert!(stuck.running.0.wait().expect("ended").success());
 }
 
 #[test]

@@ -277,15 +277,15 @@ impl<E: Environment> Agent<E> {
             interface.addresses.iter().map(|a| (interface.id, a.address)).collect::<Vec<_>>()
         };
         let now: std::collections::BTreeSet<_> = self.tables.interfaces().flat_map(addresses).collect();
-        for &(id, address) in now.difference(&self.announced) {
+        let before = std::mem::take(&mut self.announced);
+        for &(id, address) in now.difference(&before) {
             let Some((interface, mac)) = self.interface_and_mac(id) else { continue };
             let (frame, figure) = match address {
                 IpAddr::V4(address) => (arp::announcement(interface, mac, address), AgentFigure::ArpRequests),
                 IpAddr::V6(address) => (ndp::announcement(interface, mac, address), AgentFigure::NdpRequests),
             };
-            if let Some(packet) = self.environment.packet(&frame) {
-                self.outgoing.push(FromAgent { packet, work: AgentWork::Frame { interface: id } });
-                self.page.add_figure(figure as usize, 1);
+            if self.send(&frame, AgentWork::Frame { interface: id }) {
+                self.figures().add(figure, 1);
             }
         }
         self.announced = now;

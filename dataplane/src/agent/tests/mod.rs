@@ -2,6 +2,7 @@
 
 mod control;
 mod discovery;
+mod exhaustion;
 mod hosts;
 mod inspect;
 mod packets;
@@ -49,6 +50,8 @@ const OUTSIDE: InterfaceId = InterfaceId(1);
 struct World {
     now: Rc<Cell<Duration>>,
     random: u32,
+    /// No buffer is left.
+    exhausted: bool,
     programs: Machine,
     steering: Rules<FakeDevices>,
 }
@@ -101,7 +104,7 @@ impl Environment for World {
     }
 
     fn packet(&mut self, bytes: &[u8]) -> Option<HeapBuffer> {
-        Some(HeapBuffer::new(bytes))
+        (!self.exhausted).then(|| HeapBuffer::new(bytes))
     }
 
     fn thread(&self, _: i32) -> Option<ThreadState> {
@@ -176,6 +179,7 @@ impl Bench {
             environment: World {
                 now: Rc::clone(&now),
                 random: 1,
+                exhausted: false,
                 programs: Machine::default(),
                 steering: Rules::new(devices.clone(), [(both_kinds(), None)]),
             },
