@@ -9,7 +9,7 @@ use esplanade_dataplane::shared::Tables;
 use packet::esp::{DfPolicy, DscpPolicy, Encap, OuterEndpoints, TransformIds};
 use packet::ids::SlotBits;
 use packet::neighbour::{Neighbour, NeighbourState};
-use packet::sad::{Lifetime, Reservation};
+use packet::sad::Lifetime;
 use packet::selectors::SelectorPair;
 use packet::tables::{
     Change, Fragmentation, InstallInbound, InstallOutbound, InterfaceAddress, NextHop, NextHopKind, Role,
@@ -204,12 +204,11 @@ pub(crate) fn spi(side: Side, sa: usize) -> Result<Spi> {
 
 pub(crate) fn install(tables: &mut Tables, side: Side, sa: usize, spec: &SaSpec<'_>) -> Result<()> {
     let ours = spi(side, sa)?;
-    let reservation = Reservation { owner: OwnerTag::default(), outer_vrf: OUTER };
     let selector = match side {
         Side::Head => SelectorPair::between(prefix(Ipv4Addr::new(10, 1, 0, 0), 24), branch_network(sa)),
         Side::Branches => SelectorPair::between(branch_network(sa), prefix(Ipv4Addr::new(10, 1, 0, 0), 24)),
     };
-    tables.apply(Change::Reserve { spi: ours, reservation })?;
+    tables.apply(Change::Reserve(ours))?;
     tables.apply(Change::InstallInbound(InstallInbound {
         sa: parameters(side, sa, side.other(), spec)?,
         replay_window: REPLAY_WINDOW,

@@ -72,7 +72,7 @@ struct Cli {
     #[arg(long, default_value_t = 400)]
     runs: usize,
     /// Beside DPDK's ipsec-secgw, in alternating rounds on the same devices and packets
-    #[arg(long)]
+    #[arg(long, group = "what")]
     compare: bool,
     /// The program, as `cargo xtask bench --compare` builds it
     #[arg(long, default_value = "ipsec-secgw", requires = "compare")]
@@ -81,23 +81,23 @@ struct Cli {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The cryptographic engines alone
-    #[arg(long)]
+    #[arg(long, group = "what")]
     engines: bool,
     #[command(flatten)]
     rate: rate::Options,
     /// The tables alone: memory, lookups and changes with 10,000 SAs and up to a million routes, and what a
     /// worker at full rate notices of 2,000 SAs installed a second
-    #[arg(long, conflicts_with_all = ["compare", "engines"])]
+    #[arg(long, group = "what")]
     tables: bool,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
     /// Fail where a ratio is worse by more than 5 % than in this file, which --json wrote: the ratio to the peer,
     /// or without a peer to the cryptography alone
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tables", "engines", "ndr", "one_connection"])]
     baseline: Option<PathBuf>,
     /// Plot cycles by size into this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tables", "engines", "ndr", "one_connection"])]
     svg: Option<PathBuf>,
 }
 

@@ -1,7 +1,10 @@
 //! Random traffic over random tables: every packet is accounted for exactly once, and gets what `explain` says.
 
+#[path = "common/changes.rs"]
+mod changes;
 mod common;
 
+use changes::change_something;
 use common::frames::{FORTH, Ip, Random, ethernet, ip_of, ipv6, protocol, to_port};
 use common::setup::{
     ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, SECOND, WAN_IF, address, prefix, spd_entry, tables,
@@ -267,7 +270,8 @@ fn the_counters_balance_under_random_traffic() {
 /// What a gateway and its peer made of packets from inside.
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    /// What left the former in clear and what came out of the latter, burst by burst and in no order.
+    /// What left the former in clear, for whom it sealed, and what came out of the latter, burst by burst and in no
+    /// order.
     bursts: Vec<Vec<Vec<u8>>>,
     dropped_near: Vec<(DropReason, u64)>,
     dropped_far: Vec<(DropReason, u64)>,
@@ -280,10 +284,11 @@ struct Watched {
     far: bool,
 }
 
-/// Sends `frames` through both; what is sealed arrives distorted where that is asked for.
+/// Sends `frames` through both, whose tables change meanwhile; what is sealed arrives distorted where that is asked
+/// for.
 fn through_both(seed: u64, frames: &[Vec<u8>], watched: Watched, distort: bool) -> Outcome {
     let sa = ChildSa::new(suite());
-    let mut random = Random(seed);
+    let (mut random, mut changing) = (Random(seed), Random(seed | 1));
     let mut near = gateway(random_tables(&mut random), 1, &sa);
     let mut far = gateway(tables(SECOND, |_| {}), 1, &sa.mirrored());
     for (gateway, watched) in [(&near, watched.near), (&far, watched.far)] {
@@ -292,11 +297,9 @@ fn through_both(seed: u64, frames: &[Vec<u8>], watched: Watched, distort: bool) 
         }
     }
     let mut bursts = Vec::new();
-    for (turn, burst) in frames.chunks(32).enumerate() {
-        if turn % 5 == 4 {
-            // What was remembered is forgotten.
-            near.tables.commit();
-            far.tables.commit();
+    for burst in frames.chunks(32) {
+        for _ in 0..changing.below(3) {
+            change_something(&mut changing, &mut near, &mut far, suite());
         }
         let sent = near.feed(0, LAN, burst);
         let (sealed, mut clear): (Vec<_>, Vec<_>) =
@@ -305,8 +308,9 @@ fn through_both(seed: u64, frames: &[Vec<u8>], watched: Watched, distort: bool) 
             let frame = to_port(WAN, ip_of(frame));
             if distort { distorted(&mut random, frame) } else { frame }
         };
-        let sealed: Vec<_> = sealed.iter().map(arrive).collect();
-        clear.extend(far.feed(0, WAN, &sealed).into_iter().map(|(_, frame)| frame));
+        let arriving: Vec<_> = sealed.iter().map(arrive).collect();
+        clear.extend(sealed.iter().map(|frame| sealed_for(frame)));
+        clear.extend(far.feed(0, WAN, &arriving).into_iter().map(|(_, frame)| frame));
         clear.sort();
         bursts.push(clear);
         for gateway in [&near, &far] {
@@ -317,6 +321,11 @@ fn through_both(seed: u64, frames: &[Vec<u8>], watched: Watched, distort: bool) 
         }
     }
     Outcome { bursts, dropped_near: near.all_drops(), dropped_far: far.all_drops() }
+}
+
+/// Ethernet header, outer addresses and SPI of an ESP packet.
+fn sealed_for(frame: &[u8]) -> Vec<u8> {
+    [&frame[..14], &frame[26..38]].concat()
 }
 
 /// A frame with IPv4 as links, routers and attackers may leave it.

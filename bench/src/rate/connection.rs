@@ -3,7 +3,6 @@
 //! The documents are checked and planned, IKE negotiates between two managers in memory, and what control would tell
 //! the data plane about all that goes through the agent's words into the tables.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ::gateway::model::PskSource;
@@ -16,9 +15,9 @@ use esplanade_dataplane::shared::Tables;
 use ike::{Datagram, IkeManager, InstallChild, SaCommand, SaReply, Time};
 use packet::ids::SlotBits;
 use packet::neighbour::{Neighbour, NeighbourState};
-use packet::sad::{Reservation, SpiAllocator};
+use packet::sad::SpiAllocator;
 use packet::tables::Change;
-use packet::{InterfaceId, OwnerTag, PortId, Spi, VrfId};
+use packet::{InterfaceId, PortId, Spi};
 use shm::message as contract;
 
 use crate::gateway::{HEAD_HOST, LAN, NEIGHBOUR_MAC, Side, WAN, branch_host};
@@ -109,7 +108,6 @@ pub(crate) struct Site {
     pub(crate) tables: Tables,
     manager: IkeManager,
     spis: SpiAllocator,
-    reservations: BTreeMap<Spi, Reservation>,
     expander: Expander,
     child: Option<Child>,
 }
@@ -118,7 +116,6 @@ pub(crate) struct Site {
 #[derive(Debug, Clone)]
 struct Child {
     spi: Spi,
-    reservation: Reservation,
     suite: ike::EspSuite,
     changes: Vec<contract::Change>,
 }
@@ -138,7 +135,6 @@ impl Site {
             tables: Tables::new(SlotBits::DEFAULT),
             manager,
             spis: SpiAllocator::new(SlotBits::DEFAULT),
-            reservations: BTreeMap::new(),
             expander,
             child: None,
         };
@@ -169,17 +165,9 @@ impl Site {
     /// Does what IKE asks of the data plane.
     fn execute(&mut self, command: SaCommand) -> Result<()> {
         match command {
-            SaCommand::ReserveSpi { request, owner, outer_vrf } => {
-                let owner = OwnerTag {
-                    connection: owner.key.connection,
-                    tunnel: owner.key.tunnel,
-                    ike_sa: owner.ike_sa.0,
-                    generation: owner.generation,
-                };
-                let reservation = Reservation { owner, outer_vrf: VrfId(outer_vrf) };
+            SaCommand::ReserveSpi { request, .. } => {
                 let spi = self.spis.allocate(1).context("an SPI")?;
-                self.tables.apply(Change::Reserve { spi, reservation })?;
-                self.reservations.insert(spi, reservation);
+                self.tables.apply(Change::Reserve(spi))?;
                 self.manager.handle_sa_reply(SaReply::SpiReserved { request, spi: spi.value() }, NOW);
             }
             SaCommand::InstallChild(child) => {
@@ -197,13 +185,12 @@ impl Site {
     fn install(&mut self, child: &InstallChild) -> Result<()> {
         ensure!(child.active && child.outer.encap == ike::Encap::Native, "no NAT, and it is used at once");
         let spi = Spi::new(child.spi).context("an SPI")?;
-        let reservation = *self.reservations.get(&spi).context("it was reserved")?;
         let changes = convert::install(child)?;
         for change in &changes {
             apply(&mut self.tables, &self.expander, change)?;
         }
         self.tables.commit();
-        self.child = Some(Child { spi, reservation, suite: child.suite, changes });
+        self.child = Some(Child { spi, suite: child.suite, changes });
         Ok(())
     }
 
@@ -212,7 +199,7 @@ impl Site {
         let (child, expander) = (self.child.clone().context("a CHILD_SA")?, self.expander.clone());
         Ok(move |tables: &mut Tables| {
             tables.apply(Change::FreeSpi(child.spi))?;
-            tables.apply(Change::Reserve { spi: child.spi, reservation: child.reservation })?;
+            tables.apply(Change::Reserve(child.spi))?;
             for change in &child.changes {
                 apply(tables, &expander, change)?;
             }

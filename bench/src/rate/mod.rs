@@ -50,11 +50,11 @@ const SEALED: f64 = 262_144.0;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The highest rate of one SA without loss (RFC 2544), and latencies at 10, 50 and 90 % of it
-    #[arg(long, conflicts_with = "compare")]
+    #[arg(long, group = "what")]
     ndr: bool,
     /// The same of one connection as IKE negotiates it, each direction and both at once: with the default suite, and
     /// with AES-GCM
-    #[arg(long, conflicts_with_all = ["compare", "ndr"])]
+    #[arg(long, group = "what")]
     one_connection: bool,
     /// Seconds of a trial of --ndr and --one-connection
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]

@@ -5,7 +5,7 @@ use crate::flow::Flow;
 use crate::headers::{ipv4::Ipv4Repr, ipv6::Ipv6Repr, protocol};
 use crate::ids::{InterfaceId, NextHopId, OwnerTag, PortId, SlotBits, Spi, TunnelId, VrfId};
 use crate::prefix::Prefix;
-use crate::sad::{Lifetime, Reservation};
+use crate::sad::Lifetime;
 use crate::selectors::SelectorPair;
 use crate::spd::{Action, Heading, SpdEntry};
 use crate::tables::{
@@ -92,7 +92,7 @@ pub(crate) fn parameters(spi: Spi, tunnel: TunnelId, suite: TransformIds) -> SaP
 }
 
 pub(crate) fn reserve(spi: Spi) -> Change<u32> {
-    Change::Reserve { spi, reservation: Reservation { owner: OwnerTag::default(), outer_vrf: OUTER } }
+    Change::Reserve(spi)
 }
 
 /// Both halves of an SA between the two inner networks.

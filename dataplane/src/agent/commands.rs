@@ -6,7 +6,7 @@ use std::time::Duration;
 use crypto::Key;
 use packet::Spi;
 use packet::ids::PortId;
-use packet::sad::{InboundSa, OutboundSa, Reservation, SaState};
+use packet::sad::{InboundSa, OutboundSa, SaState};
 use packet::tables::Change;
 use shm::message as contract;
 use shm::message::{Aborted, Command, Pong, Refused, RejectCode, Rejected, ReserveSpi, SpiReserved, TxnId};
@@ -183,10 +183,9 @@ impl<E: Environment> Agent<E> {
     fn reserve(&mut self, reserve: &ReserveSpi, now: Duration) {
         let request = reserve.request;
         let random = self.environment.random();
-        let reserved = self.sas.reserve(random, now).ok_or(RejectCode::NoCapacity).and_then(|spi| {
-            let owner = convert::owner(reserve.owner);
-            let reservation = Reservation { owner, outer_vrf: convert::vrf(reserve.outer_vrf) };
-            self.change(Change::Reserve { spi, reservation }).map_err(|error| {
+        let spi = self.sas.reserve(random, reserve.owner, now);
+        let reserved = spi.ok_or(RejectCode::NoCapacity).and_then(|spi| {
+            self.change(Change::Reserve(spi)).map_err(|error| {
                 self.sas.release(spi);
                 convert::reject_code(&error)
             })?;

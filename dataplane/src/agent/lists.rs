@@ -108,7 +108,10 @@ impl<E: Environment> Agent<E> {
                 SaState::Installed => contract::SaState::Installed,
                 SaState::Lingering => contract::SaState::Lingering,
             },
-            owner: convert::contract_owner(inbound.map_or(entry.reservation.owner, |sa| sa.config.owner_tag)),
+            owner: match inbound {
+                Some(sa) => convert::contract_owner(sa.config.owner_tag),
+                None => book.map(|book| book.owner).unwrap_or_default(),
+            },
             tunnel: contract::TunnelId(entry.tunnel.0),
             suite: book.and_then(|book| book.suite).unwrap_or(contract::Suite {
                 encryption: 0,

@@ -393,7 +393,7 @@ impl<E: Environment> Agent<E> {
                 self.environment.steering().release(spi);
                 if let Some(sa) = &entry.inbound {
                     self.owners.release(sa.owner());
-                    let owner = convert::contract_owner(entry.reservation.owner);
+                    let owner = convert::contract_owner(sa.config.owner_tag);
                     self.control.answer(SaDeleted { spi: convert::contract_spi(spi), owner, totals });
                 }
             }

@@ -114,6 +114,8 @@ impl Expander {
 /// What the agent knows of an SPI beside its slot in the tables.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Book {
+    /// Who asked for it.
+    pub(super) owner: contract::OwnerTag,
     /// When it was reserved, then when it was installed.
     pub(super) since: Duration,
     /// `None` while reserved.
@@ -142,9 +144,10 @@ impl SaKeeper {
     }
 
     /// A new SPI, or `None` when every slot is taken.
-    pub(super) fn reserve(&mut self, random: u32, now: Duration) -> Option<Spi> {
+    pub(super) fn reserve(&mut self, random: u32, owner: contract::OwnerTag, now: Duration) -> Option<Spi> {
         let spi = self.allocator.allocate(random)?;
         let book = Book {
+            owner,
             since: now,
             suite: None,
             deadline: None,
@@ -270,6 +273,12 @@ pub(super) fn totals<K>(entry: &SadEntry<K>, book: Option<&Book>, ticks: Ticks) 
 mod tests {
     use super::*;
 
+    const OWNER: contract::OwnerTag = contract::OwnerTag {
+        connection: contract::ConnectionId(1),
+        tunnel: contract::TunnelId(1),
+        ike_sa: 1,
+        generation: 1,
+    };
     const SUITE: contract::Suite = contract::Suite { encryption: 20, key_bits: 128, integrity: 0 };
 
     fn secs(n: u64) -> Duration {
@@ -279,7 +288,7 @@ mod tests {
     #[test]
     fn a_reservation_without_keys_is_freed_in_the_end() {
         let mut keeper = SaKeeper::new(SlotBits::new(8).unwrap());
-        let spi = keeper.reserve(1, secs(0)).unwrap();
+        let spi = keeper.reserve(1, OWNER, secs(0)).unwrap();
         assert_eq!(keeper.pop_due(secs(299)), None);
         assert_eq!(keeper.pop_due(secs(300)), Some(spi));
         assert_eq!(keeper.pop_due(secs(300)), None);
@@ -290,7 +299,8 @@ mod tests {
     #[test]
     fn an_installed_sa_lives_until_it_lingered() {
         let mut keeper = SaKeeper::new(SlotBits::new(8).unwrap());
-        let (first, second) = (keeper.reserve(1, secs(0)).unwrap(), keeper.reserve(1, secs(0)).unwrap());
+        let (first, second) =
+            (keeper.reserve(1, OWNER, secs(0)).unwrap(), keeper.reserve(1, OWNER, secs(0)).unwrap());
         keeper.installed(first, SUITE, secs(1));
         keeper.installed(second, SUITE, secs(1));
         assert_eq!(keeper.pop_due(secs(100_000)), None);
@@ -306,10 +316,10 @@ mod tests {
     fn a_full_sad_says_so_and_a_released_slot_gets_another_generation() {
         let bits = SlotBits::new(8).unwrap();
         let mut keeper = SaKeeper::new(bits);
-        let spis: Vec<_> = (0..256).map(|_| keeper.reserve(7, secs(0)).unwrap()).collect();
-        assert_eq!(keeper.reserve(7, secs(0)), None);
+        let spis: Vec<_> = (0..256).map(|_| keeper.reserve(7, OWNER, secs(0)).unwrap()).collect();
+        assert_eq!(keeper.reserve(7, OWNER, secs(0)), None);
         keeper.release(spis[3]);
-        let again = keeper.reserve(7, secs(0)).unwrap();
+        let again = keeper.reserve(7, OWNER, secs(0)).unwrap();
         assert_eq!(again.slot(bits), spis[3].slot(bits));
         assert_ne!(again, spis[3]);
     }

@@ -19,7 +19,7 @@ use packet::{DropReason, InterfaceId, PortId, Station, VlanId, unfinished};
 
 use super::buffer::Buffer;
 use super::burst::{Arrival, BURST, Burst, Departure, Incoming, Onward, Outer, Past, Pieces};
-use super::flows::{Place, Remembered};
+use super::flows::{Memory, Place, Remembered};
 use super::outbound::{Laying, clamp_segment};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
@@ -33,7 +33,7 @@ struct Card<'t> {
     at: u16,
     plain: Plain,
     place: Place,
-    remembered: Option<Remembered>,
+    remembered: Option<Memory>,
     express: Option<Express<'t>>,
 }
 
@@ -189,8 +189,8 @@ impl<B: Buffer> Pipeline<B> {
         let Cards { frames, cards } = cards;
         let mut before = None;
         for card in &mut *cards {
-            card.remembered = self.flows.lookup(card.place, &card.plain.key, tables.version());
-            if let Some(Remembered::Seal(spi)) = card.remembered
+            card.remembered = self.flows.lookup(card.place, &card.plain.key, tables.since());
+            if let Some(Memory { what: Remembered::Seal(spi), .. }) = card.remembered
                 && before.replace(spi) != Some(spi)
             {
                 tables.sad().place(spi.value()).inspect(|place| dpdk::prefetch(*place));
@@ -250,7 +250,7 @@ impl<B: Buffer> Pipeline<B> {
         &self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
-        remembered: Option<Remembered>,
+        remembered: Option<Memory>,
         plain: &Plain,
     ) -> Option<Station> {
         match self.way_of(tables, onward, remembered, plain)? {
@@ -265,17 +265,19 @@ impl<B: Buffer> Pipeline<B> {
         &self,
         tables: &'t Tables,
         onward: &mut Onward<'t, B>,
-        remembered: Option<Remembered>,
+        remembered: Option<Memory>,
         plain: &Plain,
     ) -> Option<Express<'t>> {
         let Plain { facts, .. } = plain;
         if facts.hop_limit() <= 1 {
             return None;
         }
-        match remembered? {
+        let Memory { what, version } = remembered?;
+        match what {
             Remembered::Seal(spi) => {
                 let child = onward.child(tables, spi)?;
-                (facts.len() <= child.entry.inner_mtu).then_some(Express::Seal(child))
+                let fits = facts.len() <= child.entry.inner_mtu;
+                (fits && version >= child.entry.since).then_some(Express::Seal(child))
             }
             Remembered::Forward(station) => {
                 let departure = onward.departure(tables, &self.shared.ports, station, facts.is_v4())?;

@@ -1,8 +1,12 @@
-//! Remembered decisions: plain packets of one flow meet the same one for as long as the tables are the same.
+//! Remembered decisions: plain packets of one flow meet the same one for as long as nothing changes that it is about.
 //!
 //! A decision asks policies, routes, next hops and selectors; to remember it costs one cache line, however long
-//! those are. What is remembered under one snapshot is forgotten with it, and is compared in full: a hash
-//! decides only where to look.
+//! those are. What is remembered is compared in full (a hash decides only where to look), and beside it is the version
+//! of the tables that decided: they tell since when they would decide in the same way ([`Tables::since`],
+//! [`SadEntry::since`]).
+//!
+//! [`Tables::since`]: packet::tables::Tables::since
+//! [`SadEntry::since`]: packet::sad::SadEntry::since
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -16,6 +20,14 @@ pub(super) enum Remembered {
     Seal(Spi),
     /// They leave in clear to this station.
     Forward(Station),
+}
+
+/// A decision, and when it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Memory {
+    pub(super) what: Remembered,
+    /// Of the tables that decided.
+    pub(super) version: u64,
 }
 
 /// Where in the cache a flow is, if it is there.
@@ -33,7 +45,7 @@ pub(super) struct FlowCache {
 #[repr(align(64))]
 struct Line {
     key: FlowKey,
-    /// Twice the version of the tables, and [`FORWARD`].
+    /// Twice the version of the tables that decided, and [`FORWARD`].
     stamp: u64,
     /// The SPI, or the station.
     what: u64,
@@ -67,20 +79,23 @@ impl FlowCache {
         &self.lines[place.0 as usize % Self::LINES]
     }
 
-    /// What was decided about the flow under this version of the tables.
+    /// What was decided about the flow by the tables of version `since`, which is never 0, or newer ones.
     #[inline]
-    pub(super) fn lookup(&self, place: Place, key: &FlowKey, version: u64) -> Option<Remembered> {
+    pub(super) fn lookup(&self, place: Place, key: &FlowKey, since: u64) -> Option<Memory> {
         let line = self.line(place);
-        if line.key != *key || line.stamp >> 1 != version {
+        let version = line.stamp >> 1;
+        if line.key != *key || version < since {
             return None;
         }
-        if line.stamp & FORWARD == 0 {
-            return u32::try_from(line.what).ok().and_then(Spi::new).map(Remembered::Seal);
-        }
-        Some(Remembered::Forward(Station::from_bits(line.what)))
+        let what = if line.stamp & FORWARD == 0 {
+            Remembered::Seal(u32::try_from(line.what).ok().and_then(Spi::new)?)
+        } else {
+            Remembered::Forward(Station::from_bits(line.what))
+        };
+        Some(Memory { what, version })
     }
 
-    /// Remembers what was decided under this version, which is never 0.
+    /// Remembers what the tables of this version decided.
     pub(super) fn remember(&mut self, key: FlowKey, version: u64, what: Remembered) {
         let place = self.place(&key).0 as usize % Self::LINES;
         let (what, kind) = match what {
@@ -107,19 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_flow_under_the_same_tables_is_remembered() {
+    fn only_the_same_flow_is_remembered_and_only_by_tables_that_are_new_enough() {
         let mut flows = FlowCache::new();
         let seal = Remembered::Seal(Spi::new(0xffff_ff01).expect("an SPI"));
         let forward = Remembered::Forward(Station::from_bits(u64::MAX));
-        let lookup = |flows: &FlowCache, key, version| flows.lookup(flows.place(&key), &key, version);
+        let lookup = |flows: &FlowCache, key, since| flows.lookup(flows.place(&key), &key, since);
+        let memory = |what, version| Some(Memory { what, version });
         assert_eq!(lookup(&flows, FlowKey::NONE, 1), None, "an empty line is nobody's");
         flows.remember(key(1), 7, seal);
         flows.remember(key(2), 7, forward);
-        assert_eq!((lookup(&flows, key(1), 7), lookup(&flows, key(2), 7)), (Some(seal), Some(forward)));
+        assert_eq!(lookup(&flows, key(1), 7), memory(seal, 7));
+        assert_eq!(lookup(&flows, key(2), 1), memory(forward, 7));
         assert_eq!(lookup(&flows, key(1), 8), None, "the tables changed");
         assert_eq!(lookup(&flows, key(3), 7), None);
         flows.remember(key(1), 8, forward);
-        assert_eq!(lookup(&flows, key(1), 8), Some(forward));
+        assert_eq!(lookup(&flows, key(1), 8), memory(forward, 8));
         // A place of its own is where to look, not what is found there.
         assert_eq!(flows.lookup(flows.place(&key(2)), &key(1), 7), None);
     }

@@ -17,7 +17,7 @@ use super::buffer::Buffer;
 use super::burst::{BURST, Incoming, Inner, Onward, Opening, Openings};
 use super::early::EarlyPacket;
 use super::express::Ready;
-use super::flows::{Place, Remembered};
+use super::flows::{Memory, Place};
 use super::outbound::clamp_mss;
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
@@ -138,9 +138,10 @@ impl<B: Buffer> Pipeline<B> {
         }
         // 3. What is remembered about that: asked for the whole burst before any of it is decided about, so that
         //    the packets of a flow take the same lane, in their order.
-        for carried in &mut carried {
+        for (carried, opened) in carried.iter_mut().zip(&*cards) {
             let Carried { plain, place, remembered, .. } = carried;
-            *remembered = plain.and_then(|plain| self.flows.lookup(*place, &plain.key, tables.version()));
+            let since = opened.entry.since.max(tables.since());
+            *remembered = plain.and_then(|plain| self.flows.lookup(*place, &plain.key, since));
         }
         // 4. Where it goes.
         for ((packet, opened), carried) in packets.drain(..).zip(&*cards).zip(&carried) {
@@ -375,7 +376,7 @@ struct Carried {
     place: Place,
     /// Its headers if they are plain.
     plain: Option<Plain>,
-    remembered: Option<Remembered>,
+    remembered: Option<Memory>,
 }
 
 /// Why a packet is dropped whose job did not end well.

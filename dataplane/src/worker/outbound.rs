@@ -207,10 +207,11 @@ fn largest_sealed(child: Child<'_, Key>) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
 
-/// Whom the SA's packets are sent to, if the neighbour is known: remembered for as long as the snapshot is the same.
+/// Whom the SA's packets are sent to, if the neighbour is known: remembered for as long as that cannot have changed.
 #[inline]
 fn station_of(tables: &Tables, child: Child<'_, Key>) -> Option<Station> {
-    child.sa.remembered_station(tables.version()).or_else(|| find_station(tables, child))
+    let since = child.entry.since.max(tables.since());
+    child.sa.remembered_station(since).or_else(|| find_station(tables, child))
 }
 
 #[cold]

@@ -8,7 +8,7 @@ use esplanade_dataplane::shared::Tables;
 use packet::esp::{DfPolicy, DscpPolicy, Encap, OuterEndpoints, TransformIds};
 use packet::ids::SlotBits;
 use packet::neighbour::{Neighbour, NeighbourState};
-use packet::sad::{Lifetime, Reservation};
+use packet::sad::Lifetime;
 use packet::selectors::SelectorPair;
 use packet::spd::{Action, Heading, SpdEntry};
 use packet::tables::{
@@ -238,8 +238,7 @@ impl ChildSa {
     }
 
     pub fn reserve(&self, tables: &mut Tables) {
-        let reservation = Reservation { owner: OwnerTag::default(), outer_vrf: OUTER };
-        tables.apply(Change::Reserve { spi: self.spi(), reservation }).expect("a free slot");
+        tables.apply(Change::Reserve(self.spi())).expect("a free slot");
         tables.commit();
     }
 

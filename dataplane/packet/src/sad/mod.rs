@@ -21,7 +21,7 @@ pub use outbound::{OutboundConfig, OutboundSa};
 pub use usage::{Charge, Direction, Lifetime, LimitKind, Usage};
 
 use crate::esp::OuterTemplate;
-use crate::ids::{OwnerTag, SlotBits, Spi, TunnelId, VrfId};
+use crate::ids::{SlotBits, Spi, TunnelId};
 use crate::persist::PersistentArray;
 use crate::selectors::SelectorPair;
 use std::sync::Arc;
@@ -35,15 +35,6 @@ pub enum SaState {
     Installed,
     /// Replaced: late inbound packets are still accepted, nothing is sent.
     Lingering,
-}
-
-/// What was asked for when the SPI was reserved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reservation {
-    /// Whose the SA is.
-    pub owner: OwnerTag,
-    /// The outer routing domain it will live in.
-    pub outer_vrf: VrfId,
 }
 
 /// One occupied slot: one cache line, wherever its chunk lies.
@@ -62,8 +53,8 @@ pub struct SadEntry<K> {
     pub inner_mtu: u16,
     /// The TCP MSS to clamp to over IPv4; 20 less over IPv6. 0 without an outbound half.
     pub mss: u16,
-    /// What control said when it reserved the SPI.
-    pub reservation: Arc<Reservation>,
+    /// As [`Tables::since`](crate::tables::Tables::since), for what names this SA.
+    pub since: u64,
     /// The half that receives.
     pub inbound: Option<Arc<InboundSa<K>>>,
     /// The half that sends.
@@ -84,7 +75,6 @@ impl<K> Clone for SadEntry<K> {
             outbound: self.outbound.clone(),
             template: self.template.clone(),
             selectors: Arc::clone(&self.selectors),
-            reservation: Arc::clone(&self.reservation),
             ..*self
         }
     }
@@ -93,7 +83,7 @@ impl<K> Clone for SadEntry<K> {
 impl<K> SadEntry<K> {
     /// A slot that waits for its keys.
     #[must_use]
-    pub fn reserved(spi: Spi, reservation: Reservation) -> Self {
+    pub fn reserved(spi: Spi) -> Self {
         Self {
             spi,
             tunnel: TunnelId(0),
@@ -101,7 +91,7 @@ impl<K> SadEntry<K> {
             active: false,
             inner_mtu: 0,
             mss: 0,
-            reservation: Arc::new(reservation),
+            since: 0,
             inbound: None,
             outbound: None,
             template: None,

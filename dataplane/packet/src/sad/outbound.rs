@@ -81,18 +81,18 @@ impl<K> OutboundSa<K> {
         self.policed.load(Relaxed)
     }
 
-    /// What [`OutboundSa::remember_station`] stored under this very snapshot version: saves the outer route
-    /// and neighbour lookups. Owner only.
+    /// What [`OutboundSa::remember_station`] stored under snapshot version `since` or a newer one: saves the outer
+    /// route and neighbour lookups. Owner only.
     #[inline]
     #[must_use]
-    pub fn remembered_station(&self, version: u64) -> Option<Station> {
-        if self.station_version.load(Relaxed) != version {
+    pub fn remembered_station(&self, since: u64) -> Option<Station> {
+        if self.station_version.load(Relaxed) < since {
             return None;
         }
         Some(Station::from_bits(self.station.load(Relaxed)))
     }
 
-    /// Remembers whom packets are sent to for as long as snapshot `version` (never 0) is current. Owner only.
+    /// Remembers whom packets are sent to by snapshot `version`. Owner only.
     #[inline]
     pub fn remember_station(&self, version: u64, station: Station) {
         self.station.store(station.to_bits(), Relaxed);

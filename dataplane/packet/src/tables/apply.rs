@@ -18,6 +18,7 @@ impl<K> Tables<K> {
     ///
     /// What a change names must exist: the order is interfaces, addresses, tunnels, next hops, routes, SAs.
     pub fn apply(&mut self, change: Change<K>) -> Result<(), ChangeError> {
+        self.note_change(&change);
         match change {
             Change::PutInterface { id, port, vlan, role, vrf, mtu } => {
                 self.put_interface(Interface { id, port, vlan, role, vrf, mtu, addresses: Arc::from([]) })
@@ -41,7 +42,7 @@ impl<K> Tables<K> {
             Change::DeleteTunnel(id) => self.delete_tunnel(id),
             Change::PutPolicer { connection, policer } => self.put_policer(connection, policer),
             Change::DeletePolicer { connection } => self.delete_policer(connection),
-            Change::Reserve { spi, reservation } => self.reserve(spi, reservation),
+            Change::Reserve(spi) => self.reserve(spi),
             Change::InstallInbound(install) => self.install_inbound(install),
             Change::InstallOutbound(install) => self.install_outbound(install),
             Change::AddSelector { spi, selector } => self.add_selector(spi, selector),
@@ -52,11 +53,11 @@ impl<K> Tables<K> {
             Change::UpdateOuter { spi, outer } => self.update_outer(spi, outer),
             Change::PutNeighbour { interface, address, neighbour } => {
                 self.need_interface(interface)?;
-                self.neighbours.insert(interface, address, neighbour);
+                self.change_neighbour(interface, address, Some(neighbour));
                 Ok(())
             }
             Change::DeleteNeighbour { interface, address } => {
-                self.neighbours.remove(interface, address);
+                self.change_neighbour(interface, address, None);
                 Ok(())
             }
             Change::PutPathMtu { vrf, remote, mtu } => self.put_path_mtu(vrf, remote, mtu),
@@ -73,6 +74,7 @@ impl<K> Tables<K> {
     pub fn begin_full(&self) -> Self {
         Self {
             version: self.version,
+            since: self.next_version(),
             children: self.children.clone(),
             peers: self.peers.clone(),
             path_mtus: self.path_mtus.clone(),
@@ -89,7 +91,7 @@ impl<K> Tables<K> {
     pub fn commit(&mut self) -> u64 {
         self.refresh_stale();
         self.former_policers = PersistentArray::default();
-        self.version += 1;
+        self.version = self.next_version();
         self.version
     }
 

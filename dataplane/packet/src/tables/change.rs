@@ -7,7 +7,7 @@ use crate::neighbour::Neighbour;
 use crate::policer::Policer;
 use crate::policy::PolicyRoute;
 use crate::prefix::Prefix;
-use crate::sad::{Lifetime, Reservation};
+use crate::sad::Lifetime;
 use crate::selectors::SelectorPair;
 use crate::spd::SpdEntry;
 use std::net::IpAddr;
@@ -101,7 +101,7 @@ pub enum Change<K> {
     /// Lets it carry anything.
     DeletePolicer { connection: u32 },
     /// Promises an SPI that [`crate::sad::SpiAllocator`] allocated.
-    Reserve { spi: Spi, reservation: Reservation },
+    Reserve(Spi),
     /// Installs the receiving half of a reserved SPI.
     InstallInbound(InstallInbound<K>),
     /// Installs the sending half of an installed SPI.

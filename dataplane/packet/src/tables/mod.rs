@@ -13,6 +13,7 @@ mod peers;
 mod policers;
 mod routing;
 mod sas;
+mod since;
 mod stale;
 mod uses;
 mod vrf;
@@ -58,6 +59,8 @@ struct PortInterfaces {
 #[derive(Debug)]
 pub struct Tables<K> {
     version: u64,
+    /// The version of the last transaction with which packets of any kind may have begun to go elsewhere.
+    since: u64,
     interfaces: PersistentArray<Arc<Interface>>,
     ports: PersistentArray<PortInterfaces>,
     vrfs: PersistentArray<Arc<Vrf>>,
@@ -92,6 +95,7 @@ impl<K> Clone for Tables<K> {
     fn clone(&self) -> Self {
         Self {
             version: self.version,
+            since: self.since,
             interfaces: self.interfaces.clone(),
             ports: self.ports.clone(),
             vrfs: self.vrfs.clone(),
@@ -129,6 +133,7 @@ impl<K> Tables<K> {
     pub fn new(bits: SlotBits) -> Self {
         Self {
             version: 1,
+            since: 1,
             interfaces: PersistentArray::default(),
             ports: PersistentArray::default(),
             vrfs: PersistentArray::default(),

@@ -8,7 +8,7 @@ use crate::esp::{Encap, EspGeometry, OuterEndpoints, OuterTemplate, ReplayWindow
 use crate::ids::{Spi, TunnelId, VrfId};
 use crate::prefix::Prefix;
 use crate::route::PrefixMap;
-use crate::sad::{InboundConfig, InboundSa, OutboundConfig, OutboundSa, Reservation, SaState, SadEntry};
+use crate::sad::{InboundConfig, InboundSa, OutboundConfig, OutboundSa, SaState, SadEntry};
 use crate::selectors::SelectorPair;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ const DEFAULT_PATH_MTU: u16 = 1500;
 const TCP_IPV4_HEADERS: u16 = 40;
 
 impl<K> Tables<K> {
-    pub(super) fn reserve(&mut self, spi: Spi, reservation: Reservation) -> Result<(), ChangeError> {
+    pub(super) fn reserve(&mut self, spi: Spi) -> Result<(), ChangeError> {
         if let Some(tenant) = self.sad.tenant(spi) {
             return Err(ChangeError::SlotTaken { spi, tenant });
         }
-        self.sad.insert(SadEntry::reserved(spi, reservation));
+        self.sad.insert(SadEntry::reserved(spi));
         Ok(())
     }
 
@@ -49,6 +49,7 @@ impl<K> Tables<K> {
         self.sad.insert(entry);
         self.put_child_first(tunnel, spi);
         self.peers.insert(outer.vrf, outer.remote, spi);
+        self.note_sa(spi);
         Ok(())
     }
 
@@ -78,6 +79,7 @@ impl<K> Tables<K> {
         entry.outbound = Some(outbound);
         entry.active = active;
         self.put_child_first(tunnel, spi);
+        self.note_sender(spi);
         self.refresh_sa(spi);
         Ok(())
     }
@@ -95,6 +97,7 @@ impl<K> Tables<K> {
         }
         let selectors = entry.selectors.iter().copied().chain([selector]).collect();
         self.entry_mut(spi)?.selectors = selectors;
+        self.note_sender(spi);
         Ok(())
     }
 
@@ -108,6 +111,7 @@ impl<K> Tables<K> {
             });
         }
         entry.active = true;
+        self.note_sender(spi);
         Ok(())
     }
 
@@ -151,6 +155,7 @@ impl<K> Tables<K> {
         entry.template = Some(Arc::new(template));
         self.peers.remove(before.vrf, before.remote, spi);
         self.peers.insert(outer.vrf, outer.remote, spi);
+        self.note_sa(spi);
         self.refresh_sa(spi);
         Ok(())
     }
