@@ -1,6 +1,6 @@
 //! Checks that run no test: formatting, lints, licences, and the dependency rules of the design.
 
-use crate::run::{command, output, passes, root, say};
+use crate::run::{command, output, passes, root, say, target_dir};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,17 @@ pub(crate) fn all() -> Result<Tally> {
     tally.count("licences, bans and sources", deny()?);
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
     tally.count("clippy", passes(&mut command("cargo", &clippy))?);
+    tally.count("fuzz targets compile", fuzz_targets()?);
     Ok(tally)
+}
+
+/// The crate of the fuzz targets, which the workspace leaves out. Nothing is linked, so libFuzzer itself, which is C++,
+/// may be missing.
+fn fuzz_targets() -> Result<bool> {
+    let check = ["check", "--manifest-path", "tests/fuzz/Cargo.toml", "--locked", "--quiet"];
+    let mut check = command("cargo", &check);
+    check.env("CARGO_TARGET_DIR", target_dir()).env("CUSTOM_LIBFUZZER_PATH", "/nonexistent/libfuzzer.a");
+    passes(&mut check)
 }
 
 /// cargo-deny, installed by cargo where it is missing (unoptimised: it runs for a second, an optimised build takes minutes).
