@@ -102,9 +102,11 @@ impl<'a> Job<'a> {
         };
         if let Mode::Cbc = traits.mode {
             // Encrypting the unique number as the first block of the chain makes it the IV of the rest.
-            let unique = u128::from(unique(esp, esn_high)).to_le_bytes();
-            let iv_len = usize::from(traits.iv_len);
-            esp[ESP_HEADER..][..iv_len].copy_from_slice(&unique[..iv_len]);
+            let unique = unique(esp, esn_high);
+            match esp[ESP_HEADER..].first_chunk_mut::<16>() {
+                Some(iv) if traits.iv_len == 16 => *iv = u128::from(unique).to_le_bytes(),
+                _ => esp[ESP_HEADER..][..8].copy_from_slice(&unique.to_le_bytes()),
+            }
             spans = spans.with_iv(traits.iv_len);
         }
         let nonce = match traits.mode {
