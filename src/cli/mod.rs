@@ -57,7 +57,9 @@ impl Format {
 enum Command {
     /// Run a tunnel between two gateways of this machine, with real traffic through it
     ///
-    /// Example:  sudo esplanade demo --peer strongswan --seconds 10
+    /// Examples:
+    ///   sudo esplanade demo --peer strongswan --seconds 10
+    ///   sudo esplanade demo --scenario control-restart --json
     #[command(verbatim_doc_comment)]
     Demo(demo::Options),
     /// Run both daemons in the foreground from one file; Ctrl-C stops them

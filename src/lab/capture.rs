@@ -91,12 +91,32 @@ impl Capture {
     ///
     /// # Errors
     /// If the capture cannot be read.
-    pub fn each(mut self, visit: impl FnMut(&[u8])) -> Result<()> {
-        std::thread::sleep(Duration::from_millis(300));
-        self.tcpdump.stop();
-        let file = File::open(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
+    pub fn each(self, visit: impl FnMut(&[u8])) -> Result<()> {
+        let file = self.stop();
+        let file = File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
         each_frame(std::io::BufReader::new(file), visit)
     }
+
+    /// Ends the capture; returns its file.
+    #[must_use]
+    pub fn stop(mut self) -> PathBuf {
+        std::thread::sleep(Duration::from_millis(300));
+        self.tcpdump.stop();
+        self.file
+    }
+}
+
+/// Shows each frame of a pcap file and when it was seen, since 1970; as [`each_frame`].
+///
+/// # Errors
+/// If it is no such file.
+pub(super) fn each_frame_at(file: &Path, mut visit: impl FnMut(Duration, &[u8])) -> Result<()> {
+    let file = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut reader = PcapReader::new(std::io::BufReader::new(file)).context("capture")?;
+    while let Some(Ok(frame)) = reader.next_packet() {
+        visit(frame.timestamp, &frame.data);
+    }
+    Ok(())
 }
 
 /// Shows each frame of a pcap file; a last one that was cut off where its writer was stopped is left out.

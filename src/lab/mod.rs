@@ -4,21 +4,25 @@
 //! it removes again when it is dropped, also after an interrupt; what a killed lab left behind, the next one removes.
 
 mod capture;
+mod exchanges;
 mod flood;
 mod gateway;
 mod guest;
 mod hosts;
 mod process;
+mod restarts;
 mod site;
 mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
+pub use exchanges::Exchanges;
 pub use flood::Flood;
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};
 pub use guest::{Guest, GuestOptions};
 pub use hosts::{Namespace, Wire};
 pub use process::Process;
+pub use restarts::{KillReport, kill_control};
 pub use site::{Peer, Site, SiteOptions};
 pub use strongswan::{StrongSwan, SwanOptions};
 pub use traffic::{Ping, Tcp};

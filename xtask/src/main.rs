@@ -32,6 +32,7 @@ enum Task {
     ///   cargo xtask demo
     ///   cargo xtask demo --seconds 10 --json
     ///   cargo xtask demo --peer strongswan
+    ///   cargo xtask demo --scenario control-restart --json
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Demo {
         /// Arguments of `esplanade demo`

@@ -2,13 +2,14 @@
 
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
-use anyhow::{Result, ensure};
-use esplanade::lab::{Lab, Ping};
+use anyhow::{Result, bail, ensure};
+use esplanade::lab::{Lab, Peer, Ping, SiteOptions, kill_control};
 use std::time::Duration;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("restart/control-killed", control_killed).chosen(),
+        Scenario::new("restart/control-killed-mid-exchange", control_killed_mid_exchange).chosen(),
         Scenario::new("restart/data-plane-killed", dataplane_killed),
     ]
 }
@@ -40,6 +41,26 @@ fn control_killed(lab: &Lab) -> Result<String> {
     scene.ping(10)?;
     scene.finish()?;
     Ok(format!("{} pings, none lost, SPIs unchanged", ping.sent))
+}
+
+/// `kill -9` of control again and again, most often while an exchange is going on: nothing lost, nothing negotiated
+/// from nothing, every exchange ends well, and no IV of an AEAD is used twice.
+fn control_killed_mid_exchange(lab: &Lab) -> Result<String> {
+    const KILLS: usize = 20;
+    let aead = |side| SiteOptions {
+        ike: ["aes128gcm16", "sha256", "group19"].map(str::to_owned),
+        ipsec: ["aes128gcm16", "sha256", "group19"].map(str::to_owned),
+        ..waiting_site(side)
+    };
+    let mut scene = Scene::set(lab, &aead(1), &With::Esplanade(Box::new(aead(2))))?;
+    scene.establish(Initiator::Us)?;
+    let Peer::Esplanade(peer) = &scene.peer else { bail!("another peer") };
+    let report = kill_control(lab, &scene.wan, &mut scene.site, peer, KILLS, |_| {});
+    let report = scene.explain(report)?;
+    ensure!(report.packets_lost == 0 && report.renegotiations == 0 && report.ivs_reused == 0, "{report:?}");
+    ensure!(report.kills_mid_exchange * 2 >= KILLS && report.rekeys * 4 >= KILLS * 3, "{report:?}");
+    scene.finish()?;
+    Ok(format!("{} of {KILLS} kills in an exchange, {} rekeys", report.kills_mid_exchange, report.rekeys))
 }
 
 /// `kill -9` of the data plane: nothing in clear, and the tunnel is rebuilt when it returns.

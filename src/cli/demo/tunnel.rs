@@ -1,49 +1,14 @@
-//! `esplanade demo`: a tunnel on this machine, from nothing to measured traffic.
+//! The plain demo: a tunnel on this machine, from nothing to measured traffic.
 
+use super::{Device, Options, Steps, Who};
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use esplanade::lab::{
     Capture, Devices, GuestOptions, Lab, Namespace, Peer, Ping, Site, SiteOptions, SwanOptions,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
-
-#[derive(Debug, Args)]
-pub(super) struct Options {
-    /// Who is at the other end
-    #[arg(long, value_enum, default_value = "esplanade")]
-    peer: Who,
-    /// Seconds of TCP traffic in each direction
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    seconds: u32,
-    /// How the gateway's ports reach the machine's network
-    #[arg(long, value_enum, default_value = "tap")]
-    device: Device,
-    /// Print one JSON object at the end, and no progress
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Who {
-    /// Another Esplanade
-    Esplanade,
-    /// strongSwan with ESP in user space
-    Strongswan,
-    /// strongSwan on a Linux kernel, in a User Mode Linux guest
-    Linux,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Device {
-    /// DPDK's net_tap
-    Tap,
-    /// DPDK's net_af_packet on a veth
-    AfPacket,
-}
 
 #[derive(Debug, Serialize)]
 struct Outcome {
@@ -65,15 +30,15 @@ struct BothWays {
     inbound: f64,
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode> {
+/// Runs it and prints its outcome; true if all is sound.
+pub(super) fn run(options: &Options) -> Result<bool> {
     let outcome = Demo { steps: Steps { quiet: options.json }, lab: Lab::new()? }.run(options)?;
     if options.json {
         println!("{}", serde_json::to_string(&outcome)?);
     } else {
         println!("{}", table(&outcome));
     }
-    let sound = outcome.ike_established && outcome.ping_loss_percent == 0.0 && outcome.cleartext_leaks == 0;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(outcome.ike_established && outcome.ping_loss_percent == 0.0 && outcome.cleartext_leaks == 0)
 }
 
 struct Demo {
@@ -170,40 +135,6 @@ fn live_rate(site: &Site, bar: &ProgressBar, name: &str, done: &std::sync::atomi
             bar.set_message(format!("{name}: in {:.0}, out {:.0} Mbit/s", rate(0), rate(1)));
         }
         before = now;
-    }
-}
-
-/// Steps as a person sees them: what is done, then how long it took.
-struct Steps {
-    quiet: bool,
-}
-
-impl Steps {
-    fn run<T>(&self, name: &str, step: impl FnOnce() -> Result<T>) -> Result<T> {
-        let start = Instant::now();
-        let bar = self.bar(name);
-        let value = step().with_context(|| name.to_owned());
-        bar.finish_and_clear();
-        let value = value?;
-        self.done(name, start.elapsed());
-        Ok(value)
-    }
-
-    fn bar(&self, name: &str) -> ProgressBar {
-        if self.quiet {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = ProgressBar::new_spinner().with_style(style).with_message(name.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
-    }
-
-    fn done(&self, name: &str, time: Duration) {
-        if !self.quiet {
-            eprintln!("{:>8.2} s  {name}", time.as_secs_f64());
-        }
     }
 }
 
