@@ -38,6 +38,12 @@ pub struct Config {
     pub retransmit: Retransmit,
     /// Most IKE SAs as responder whose peer is not authenticated yet; beyond it IKE_SA_INIT is dropped.
     pub max_half_open: usize,
+    /// Most of them with one address.
+    pub max_half_open_per_source: usize,
+    /// With so many of them, a peer has to show by a cookie that it receives at its address (RFC 7296 section 2.6).
+    pub cookie_threshold: usize,
+    /// The same for those with its address.
+    pub cookie_threshold_per_source: usize,
     /// How long such an IKE SA lives.
     pub half_open_timeout: Duration,
     /// First and longest pause before a tunnel that failed is tried again; doubles in between, with jitter.
@@ -57,6 +63,9 @@ impl Default for Config {
         Self {
             retransmit: Retransmit::default(),
             max_half_open: 256,
+            max_half_open_per_source: 32,
+            cookie_threshold: 32,
+            cookie_threshold_per_source: 4,
             half_open_timeout: Duration::from_secs(30),
             retry: (Duration::from_secs(2), Duration::from_secs(60)),
             linger: Duration::from_secs(10),

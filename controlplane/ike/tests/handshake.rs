@@ -309,26 +309,6 @@ fn a_stranger_and_ikev1_are_refused_and_counted() {
     world.assert_up();
 }
 
-#[test]
-fn half_open_ike_sas_are_bounded_and_end() {
-    let mut world = World::new(connection(A), connection(B));
-    world.run(1);
-    let (_, first) = world.trace[0].clone();
-    for n in 0..1200_u16 {
-        let mut payload = first.payload.clone();
-        payload[..2].copy_from_slice(&n.to_be_bytes());
-        payload[2] ^= 0x55;
-        let now = world.now;
-        let datagram = Datagram { vrf: 0, local: first.remote, remote: first.local, payload };
-        world.sides[B].manager.handle_message(datagram, now);
-    }
-    let bound = ike::Config::default().max_half_open;
-    assert_eq!(world.sides[B].ike_sas().len(), bound + 1);
-    assert_eq!(world.sides[B].manager.counters().half_open_limit, 1200 - bound as u64);
-    world.run(40);
-    assert_eq!(world.sides[B].ike_sas().len(), 1);
-}
-
 /// A response to IKE_SA_INIT that says only this.
 fn only(request: &Datagram, notify: ike::wire::NotifyPayload) -> Datagram {
     use ike::wire::{Message, Payload};

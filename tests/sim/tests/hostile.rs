@@ -169,7 +169,7 @@ fn half_open_ike_sas_are_bounded() {
         world.inject(Side::B, copy);
     }
     assert!(world.gateway(Side::B).ike_sas().len() <= 21);
-    assert!(world.gateway(Side::B).manager.counters().half_open_limit > 0);
+    assert!(world.gateway(Side::B).manager.counters().cookies > 0);
     world.run_for(2 * MINUTE);
     world.settle(MINUTE);
 }

@@ -2,6 +2,7 @@
 
 use super::IkeManager;
 use super::command::Datagram;
+use super::context::Ctx;
 use super::event::Event;
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
@@ -70,9 +71,11 @@ impl IkeManager {
             self.out.counters.half_open_limit += 1;
             return;
         }
-        let request = Message::decode(&datagram.payload).map_err(Fault::Decode);
-        let responded =
-            request.and_then(|request| IkeSa::respond(datagram, &request, &mut self.context(now)));
+        let responded = match Message::decode(&datagram.payload) {
+            Ok(request) if !self.admits(datagram, &request, now) => return,
+            Ok(request) => IkeSa::respond(datagram, &request, &mut self.context(now)),
+            Err(error) => Err(Fault::Decode(error)),
+        };
         match responded {
             Ok(sa) => {
                 let id = sa.core.id;
@@ -81,6 +84,29 @@ impl IkeManager {
             }
             Err(fault) => self.refuse_first(&fault, datagram, header, now),
         }
+    }
+
+    /// Whether anything is kept or computed for a first message: not for one of many, unless its sender shows by a
+    /// cookie that the address is its own, and not for too many of one address. A cookie is asked for well before
+    /// that limit, so that nobody can use up the room of an address that is another's.
+    fn admits(&mut self, datagram: &Datagram, request: &Message, now: Time) -> bool {
+        let from_there = self.index.half_open_from(datagram.remote.ip());
+        let Self { config, connections, rng, ids, out, cookies, index, .. } = self;
+        let under_load = index.half_open_count() >= config.cookie_threshold
+            || from_there >= config.cookie_threshold_per_source;
+        let per_source = config.max_half_open_per_source;
+        let mut cx = Ctx { now, config, connections, rng, ids, out };
+        if under_load && !cookies.is_met(datagram, request, &mut cx) {
+            let challenge = cookies.challenge(datagram, request, &mut cx);
+            self.out.counters.cookies += 1;
+            self.refuse(datagram, &request.header, challenge);
+            return false;
+        }
+        if from_there >= per_source {
+            self.out.counters.half_open_limit += 1;
+            return false;
+        }
+        true
     }
 
     fn refuse_first(&mut self, fault: &Fault, datagram: &Datagram, header: &Header, now: Time) {

@@ -223,8 +223,10 @@ pub struct Counters {
     pub unauthentic: u64,
     /// Message ID outside the window, or an exchange the state does not allow.
     pub unexpected: u64,
-    /// IKE_SA_INIT beyond the half-open limit.
+    /// IKE_SA_INIT beyond the half-open limit, of all peers or of one address.
     pub half_open_limit: u64,
+    /// IKE_SA_INIT answered with a cookie to be brought back.
+    pub cookies: u64,
     /// IKE_SA_INIT from an address no connection is configured for.
     pub unknown_peer: u64,
 }

@@ -1,7 +1,7 @@
 //! Ways to find an IKE SA: by SPI, by child, by awaited answer, by deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::command::{IkeSaId, RequestId, Spi};
 use crate::config::ConnectionKey;
@@ -93,6 +93,12 @@ impl Index {
 
     pub(super) fn half_open_count(&self) -> usize {
         self.half_open.len()
+    }
+
+    /// Half-open IKE SAs with peers at this address, whatever their port.
+    pub(super) fn half_open_from(&self, address: IpAddr) -> usize {
+        let [first, last] = [0, u16::MAX].map(|port| SocketAddr::new(address, port));
+        self.half_open.range((first, IkeSpi(0))..=(last, IkeSpi(u64::MAX))).count()
     }
 
     pub(super) fn of_child(&self, spi: Spi) -> Option<IkeSaId> {

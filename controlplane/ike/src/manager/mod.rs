@@ -2,6 +2,7 @@
 
 pub mod command;
 pub(crate) mod context;
+mod cookie;
 mod dispatch;
 mod effects;
 pub mod event;
@@ -19,6 +20,7 @@ use crate::time::Time;
 use crate::v2::informational::DeleteReason;
 use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
 use context::{Ctx, Effect, Ids, Outputs};
+use cookie::Cookies;
 use event::{Counters, Event, IkeSaStatus, JournalRecord};
 use index::Index;
 use pacing::Pacing;
@@ -59,6 +61,7 @@ pub struct IkeManager {
     pacing: Pacing,
     sas: BTreeMap<IkeSaId, IkeSa>,
     index: Index,
+    cookies: Cookies,
     /// IKE SAs whose snapshot is out of date.
     dirty: BTreeSet<IkeSaId>,
     out: Outputs,
@@ -75,6 +78,7 @@ impl IkeManager {
             pacing: Pacing::default(),
             sas: BTreeMap::new(),
             index: Index::default(),
+            cookies: Cookies::default(),
             dirty: BTreeSet::new(),
             out: Outputs::default(),
         }
