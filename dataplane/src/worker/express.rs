@@ -329,7 +329,7 @@ impl<B: Buffer> Pipeline<B> {
             _ => return,
         };
         if let Some(key) = FlowKey::of(flow, origin) {
-            self.flows.remember(key, tables.version(), what);
+            self.flows.remember(key, Memory { what, version: tables.version() }, tables.since());
         }
     }
 }
