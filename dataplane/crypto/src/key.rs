@@ -47,6 +47,9 @@ pub(crate) struct Traits {
     suite: Suite,
 }
 
+// SAs lay their fields out so that these bytes share a cache line.
+const _: () = assert!(size_of::<Traits>() <= 40);
+
 /// The cache lines of a schedule that a packet of a few hundred bytes needs, a bit each.
 #[derive(Clone, Copy)]
 #[repr(C)]

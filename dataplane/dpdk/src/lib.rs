@@ -47,7 +47,7 @@ pub use eal::{Eal, EalConfig, EalError, LogLevel};
 pub use error::Errno;
 pub use idle::{AdaptiveSleep, Idle};
 pub use lcore::{JoinHandle, Lcore, LcorePlan, current_lcore};
-pub use mbuf::{HEADROOM, Mbuf, NoRoom, prefetch};
+pub use mbuf::{HEADROOM, Mbuf, NoRoom, prefetch, prefetch_start};
 pub use memory::{Memory, MemoryMode};
 pub use mempool::{Mempool, MempoolConfig, MempoolError, PoolEmpty};
 pub use port::{

@@ -336,8 +336,14 @@ impl Mbuf {
 /// Asks the cache for all lines of a value that is read soon.
 #[inline(always)]
 pub fn prefetch<T>(value: &T) {
+    prefetch_start(value, size_of::<T>());
+}
+
+/// Asks the cache for the first `bytes` bytes of a value that is read soon.
+#[inline(always)]
+pub fn prefetch_start<T>(value: &T, bytes: usize) {
     let start = ptr::from_ref(value).cast::<u8>();
-    for line in 0..size_of::<T>().div_ceil(64) {
+    for line in 0..bytes.div_ceil(64) {
         prefetch_line(start.wrapping_add(64 * line));
     }
 }

@@ -13,7 +13,7 @@ use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
 use packet::headers::protocol;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
-use packet::sad::{Child, SpiLookup};
+use packet::sad::{self, Child, SpiLookup};
 use packet::tables::{Interface, Role};
 use packet::{DropReason, InterfaceId, PortId, Station, VlanId, unfinished};
 
@@ -202,8 +202,8 @@ impl<B: Buffer> Pipeline<B> {
             if let Some(Express::Seal(child)) = card.express
                 && before.replace(child.entry.spi) != Some(child.entry.spi)
             {
-                dpdk::prefetch(child.sa);
-                dpdk::prefetch(child.template);
+                dpdk::prefetch_start(child.sa, sad::HOT);
+                dpdk::prefetch_start(child.template, 1);
             }
         }
         for (frame, card) in frames.drain(..).zip(&*cards) {
@@ -362,8 +362,8 @@ fn read_esp(
 fn look_up(tables: &Tables, spi: u32) -> SpiLookup<'_, crypto::Key> {
     let found = tables.sad().lookup_inbound(spi);
     if let SpiLookup::Sa(entry, sa) = &found {
-        dpdk::prefetch(*sa);
-        entry.template.as_deref().inspect(|template| dpdk::prefetch(*template));
+        dpdk::prefetch_start(*sa, sad::HOT);
+        entry.template.as_deref().inspect(|template| dpdk::prefetch_start(*template, 1));
     }
     found
 }

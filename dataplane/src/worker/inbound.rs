@@ -59,6 +59,7 @@ impl<B: Buffer> Pipeline<B> {
                     Ok((spans, seq)) => {
                         let Incoming { packet, interface, outer, udp_port, past, .. } = incoming;
                         self.scribe.note(&packet, || Step::Sa { spi: entry.spi, seq });
+                        dpdk::prefetch(sa.replay.word(seq));
                         let largest = past.largest;
                         opening.packets.push(packet);
                         opening.cards.push(Opening {

@@ -120,8 +120,10 @@ impl ReplayWindow {
         }
     }
 
+    /// Where a packet is recorded: to be prefetched.
     #[inline]
-    fn word(&self, seq: SeqNo) -> &AtomicU64 {
+    #[must_use]
+    pub fn word(&self, seq: SeqNo) -> &AtomicU64 {
         self.at(seq.0 / 64)
     }
 

@@ -4,6 +4,7 @@ use super::ecn;
 use super::layout::{EspGeometry, EspLayout};
 use crate::headers::{checksum, ipv4, protocol, udp};
 use crate::ids::VrfId;
+use std::mem::offset_of;
 use std::net::IpAddr;
 
 /// TTL and hop limit of outer packets.
@@ -11,6 +12,8 @@ pub const OUTER_HOP_LIMIT: u8 = 64;
 const OUTER_MAX: usize = 48;
 /// In the first byte of flags and fragment offset.
 const DONT_FRAGMENT: u8 = 0x40;
+/// IPv4 and UDP, bytes.
+const OUTER_V4_UDP: u8 = 28;
 /// IPv6 and UDP, bytes.
 const OUTER_V6_UDP: u8 = 48;
 
@@ -30,6 +33,7 @@ pub enum Encap {
 
 /// Where an SA's packets come from and go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(C)]
 pub struct OuterEndpoints {
     /// The outer routing domain.
     pub vrf: VrfId,
@@ -75,7 +79,10 @@ pub struct InnerMarks {
 }
 
 /// The constant part of an SA's outer header, and the SA's sizes. Immutable: a new address is a new template.
+///
+/// What a packet of the SA needs lies in the first cache line.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[repr(C, align(64))]
 pub struct OuterTemplate {
     header: [u8; OUTER_MAX],
     /// Ones' complement sum of the constant part of the outer IPv4 header.
@@ -87,6 +94,8 @@ pub struct OuterTemplate {
     /// Addresses and ports.
     pub endpoints: OuterEndpoints,
 }
+
+const _: () = assert!(offset_of!(OuterTemplate, endpoints.local) <= 64);
 
 impl OuterTemplate {
     /// The template of an SA. `None` if the addresses are of two families.
@@ -152,9 +161,10 @@ impl OuterTemplate {
     #[inline]
     #[must_use]
     pub fn is_from_peer(&self, outer: &[u8], port: Option<u16>) -> bool {
-        let expected = match self.endpoints.encap {
-            Encap::Native => None,
-            Encap::Udp { remote_port, .. } => Some(remote_port),
+        let expected = match self.layout.outer_len {
+            OUTER_V4_UDP => Some(u16::from_be_bytes([self.header[22], self.header[23]])),
+            OUTER_V6_UDP => Some(u16::from_be_bytes([self.header[42], self.header[43]])),
+            _ => None,
         };
         let same_address = if self.is_v4() {
             outer.first_chunk::<20>().is_some_and(|ip| same::<4>(ip, 12, &self.header, 16))

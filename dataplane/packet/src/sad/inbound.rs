@@ -1,21 +1,24 @@
 //! The receiving half of a CHILD_SA.
 
+use super::HOT;
 use super::usage::{Lifetime, Usage};
 use crate::esp::{EspGeometry, ReplayWindow};
 use crate::ids::OwnerTag;
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
-/// What control configured; immutable.
+/// What control configured; immutable. What each packet needs comes first, and the first bytes of the key.
 #[derive(Debug)]
+#[repr(C)]
 pub struct InboundConfig<K> {
-    /// The expanded key, as the crypto back-end wants it.
-    pub key: K,
     /// Sizes of the suite.
     pub geometry: EspGeometry,
     /// Extended (64-bit) sequence numbers.
     pub esn: bool,
     /// True if the agent may follow a peer that moved without asking control.
     pub follow_nat: bool,
+    /// The expanded key, as the crypto back-end wants it.
+    pub key: K,
     /// Whose the SA is.
     pub owner_tag: OwnerTag,
 }
@@ -24,21 +27,22 @@ pub struct InboundConfig<K> {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct InboundSa<K> {
-    /// What control configured.
-    pub config: InboundConfig<K>,
     /// The anti-replay window.
     pub replay: ReplayWindow,
     /// Counters and limits.
     pub usage: Usage,
+    owner: AtomicU16,
+    /// What control configured.
+    pub config: InboundConfig<K>,
     authentication_failures: AtomicU64,
     replays: AtomicU64,
     selector_failures: AtomicU64,
     policed: AtomicU64,
-    owner: AtomicU16,
 }
 
-// What a packet of a random SA drags into the cache; 40 bytes stand for a key handle.
-const _: () = assert!(size_of::<InboundSa<[u64; 5]>>() <= 256 && align_of::<InboundSa<u64>>() == 64);
+// What a packet of a random SA drags into the cache; 40 bytes stand for what it needs of a key handle.
+const _: () =
+    assert!(offset_of!(InboundSa<[u64; 5]>, config.key) + 40 <= HOT && align_of::<InboundSa<u64>>() == 64);
 
 impl<K> InboundSa<K> {
     /// A fresh SA owned by `worker`.

@@ -26,6 +26,9 @@ use crate::persist::PersistentArray;
 use crate::selectors::SelectorPair;
 use std::sync::Arc;
 
+/// What a packet needs of an [`InboundSa`] or an [`OutboundSa`] lies in so many bytes at its start: three cache lines.
+pub const HOT: usize = 192;
+
 /// Where in its life a slot is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SaState {

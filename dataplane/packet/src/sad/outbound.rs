@@ -1,24 +1,27 @@
 //! The sending half of a CHILD_SA.
 
+use super::HOT;
 use super::inbound::bump;
 use super::usage::{Lifetime, Usage};
 use crate::esp::{EspGeometry, SequenceCounter};
 use crate::ids::{OwnerTag, Station};
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
-/// What control configured; immutable.
+/// What control configured; immutable. What each packet needs comes first, and the first bytes of the key.
 #[derive(Debug)]
+#[repr(C)]
 pub struct OutboundConfig<K> {
-    /// The expanded key, as the crypto back-end wants it.
-    pub key: K,
-    /// Sizes of the suite.
-    pub geometry: EspGeometry,
-    /// Extended (64-bit) sequence numbers.
-    pub esn: bool,
     /// The SPI the peer chose.
     pub peer_spi: u32,
     /// Inner packets are padded to this length, as far as the MTU goes; 0: not at all (RFC 4303 section 2.7).
     pub tfc: u16,
+    /// Extended (64-bit) sequence numbers.
+    pub esn: bool,
+    /// Sizes of the suite.
+    pub geometry: EspGeometry,
+    /// The expanded key, as the crypto back-end wants it.
+    pub key: K,
     /// Whose the SA is.
     pub owner_tag: OwnerTag,
 }
@@ -27,20 +30,21 @@ pub struct OutboundConfig<K> {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct OutboundSa<K> {
-    /// What control configured.
-    pub config: OutboundConfig<K>,
     /// Sequence numbers.
     pub sequence: SequenceCounter,
     station_version: AtomicU64,
     station: AtomicU64,
     /// Counters and limits.
     pub usage: Usage,
-    policed: AtomicU64,
     owner: AtomicU16,
+    /// What control configured.
+    pub config: OutboundConfig<K>,
+    policed: AtomicU64,
 }
 
-// What a packet of a random SA drags into the cache; 40 bytes stand for a key handle.
-const _: () = assert!(size_of::<OutboundSa<[u64; 5]>>() <= 256 && align_of::<OutboundSa<u64>>() == 64);
+// What a packet of a random SA drags into the cache; 40 bytes stand for what it needs of a key handle.
+const _: () =
+    assert!(offset_of!(OutboundSa<[u64; 5]>, config.key) + 40 <= HOT && align_of::<OutboundSa<u64>>() == 64);
 
 impl<K> OutboundSa<K> {
     /// A fresh SA owned by `worker`.
