@@ -26,6 +26,7 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::ArgPredicate;
 use clap::{Parser, ValueEnum};
 use crypto::Suite;
+use esplanade_dataplane::heap;
 use indicatif::ProgressBar;
 
 use crate::baseline::Baseline;
@@ -204,6 +205,7 @@ impl Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    heap::prefer_huge_pages();
     if cli.engines {
         return engines::print();
     }

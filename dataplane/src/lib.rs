@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod config;
+pub mod heap;
 pub mod journey;
 pub mod ports;
 pub mod process;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use esplanade_dataplane::{config::Config, process};
+use esplanade_dataplane::{config::Config, heap, process};
 use tracing_subscriber::EnvFilter;
 
 /// IPsec VPN gateway: the data plane
@@ -41,5 +41,6 @@ fn run(args: &Args) -> Result<()> {
     if args.check {
         return Ok(());
     }
+    heap::prefer_huge_pages();
     process::run(&config)
 }

@@ -21,6 +21,7 @@ use signal_hook::iterator::Signals;
 
 use crate::agent::{self, Agent, AgentParts, DpdkEnvironment, Link};
 use crate::config::{self, Config, CryptoBackend, Hugepages, RxMode};
+use crate::heap;
 use crate::ports::{self, OpenPorts};
 use crate::shared::{Shared, Tables};
 use crate::steering::Rules;
@@ -184,7 +185,14 @@ fn key_memory(config: &Config) -> Result<KeyMemory> {
         0 => config.sad_slots * KEY_BYTES_PER_SLOT,
         mib => mib << 20,
     };
-    Ok(Arc::new(rcu::Arena::new(bytes).context("key memory")?))
+    let arena = rcu::Arena::new(bytes).context("key memory")?;
+    let pages = match arena.pages() {
+        rcu::Pages::Huge => "reserved hugepages",
+        rcu::Pages::Transparent => "transparent hugepages, as far as the kernel gives them",
+    };
+    let tables = if heap::has_huge_pages() { "transparent hugepages likewise" } else { "small pages" };
+    tracing::info!("memory of keys: {} MiB in {pages}; tables: {tables}", arena.capacity() >> 20);
+    Ok(Arc::new(arena))
 }
 
 fn link_probe(ports: Rc<Vec<Port>>) -> impl FnMut(PortId) -> Link {

@@ -74,6 +74,7 @@ pub fn doctor() -> Vec<Check> {
 pub fn checks(system: &System, needs: &Needs) -> Vec<Check> {
     let mut checks = vec![
         hugepages(system, needs),
+        transparent_hugepages(system),
         memory(system, needs),
         cpu_crypto(system),
         cpu_count(system, needs),
@@ -106,6 +107,19 @@ fn hugepages(system: &System, needs: &Needs) -> Check {
             "echo {pages} > /sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages (as root; to keep it: \
              echo vm.nr_hugepages={pages} > /etc/sysctl.d/60-esplanade.conf)"
         ),
+    )
+}
+
+fn transparent_hugepages(system: &System) -> Check {
+    const NAME: &str = "transparent-hugepages";
+    if system.has_transparent_hugepages() {
+        return Check::ok(NAME, "given to programs that ask for them");
+    }
+    Check::warn(
+        NAME,
+        "not to be had: the tables of thousands of SAs will be kept in ordinary pages, which is slower",
+        "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root; to keep it, add \
+         transparent_hugepage=madvise to the kernel's command line)",
     )
 }
 

@@ -153,6 +153,13 @@ impl System {
         pools.iter().map(Pool::free_mib).sum()
     }
 
+    /// True if the kernel gives transparent hugepages at least to those who ask for them.
+    #[must_use]
+    pub fn has_transparent_hugepages(&self) -> bool {
+        let modes = self.read("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+        modes.contains("[madvise]") || modes.contains("[always]")
+    }
+
     /// Makes `wish.pages` pages free, by reserving what is missing, and returns what there is then. The
     /// reservation lasts until the machine stops; pages that are free already are not added to.
     ///

@@ -80,6 +80,18 @@ fn with_nic() -> Needs {
 }
 
 #[test]
+fn transparent_hugepages_are_had_by_asking() {
+    let machine = Machine::small();
+    let status = |modes: &str| {
+        machine.file("sys/kernel/mm/transparent_hugepage/enabled", modes);
+        check(&machine, &Needs::default(), "transparent-hugepages").status
+    };
+    assert_eq!(status("always [madvise] never\n"), Status::Ok);
+    assert_eq!(status("[always] madvise never\n"), Status::Ok);
+    assert_eq!(status("always madvise [never]\n"), Status::Warn);
+}
+
+#[test]
 fn too_few_hugepages_warn_and_say_how_many_to_reserve() {
     let machine = Machine::small();
     machine.pool("sys/kernel/mm/hugepages", 2048, 10, 8);

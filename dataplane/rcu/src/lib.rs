@@ -74,7 +74,7 @@ mod sync;
 mod watch;
 mod worker;
 
-pub use arena::{Arena, ArenaBox, ArenaError};
+pub use arena::{Arena, ArenaBox, ArenaError, Pages};
 pub use cell::RcuCell;
 pub use domain::{Domain, RegisterError, Ticket};
 pub use watch::Laggard;
