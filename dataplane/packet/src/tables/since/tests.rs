@@ -151,11 +151,11 @@ fn way() -> impl Strategy<Value = Change<u32>> {
         }),
         (vrf(), network()).prop_map(|(vrf, prefix)| Change::DeleteRoute { vrf, prefix }),
         (network(), next_hop()).prop_map(|(dst, next_hop)| {
-            let route = PolicyRoute { priority: 1, src: prefix("10.1.0.0/29"), dst, next_hop };
+            let route = PolicyRoute { priority: 1, src: prefix("10.1.0.8/29"), dst, next_hop };
             Change::PutPolicyRoute { vrf: INNER, route }
         }),
         network().prop_map(|dst| {
-            Change::DeletePolicyRoute { vrf: INNER, priority: 1, src: prefix("10.1.0.0/29"), dst }
+            Change::DeletePolicyRoute { vrf: INNER, priority: 1, src: prefix("10.1.0.8/29"), dst }
         }),
         (0u16..3, any::<bool>(), select(vec!["10.2.0.0/24", "203.0.113.0/24"])).prop_map(
             |(order, bypass, dst)| {
@@ -217,7 +217,7 @@ fn changes() -> impl Strategy<Value = Changes> {
     prop_oneof![
         3 => sa(),
         1 => neighbour().prop_map(|change| vec![change]),
-        1 => way().prop_map(|change| vec![change]),
+        3 => way().prop_map(|change| vec![change]),
     ]
 }
 
@@ -228,11 +228,22 @@ fn two_tunnels() -> Tables<u32> {
         let neighbour = Neighbour { state: NeighbourState::Reachable, mac: MacAddr([2, 0, 0, 0, 0, 1]) };
         Change::PutNeighbour { interface, address: ip(address), neighbour }
     });
-    let both = NextHop { id: GROUP, kind: group(&[TUNNEL, OTHER], 3) };
+    let [out, within] = [1, 2].map(|n| NextHopId(GROUP.0 + n));
+    let by = |interface, gateway| NextHopKind::Interface { interface, gateway: Some(ip(gateway)) };
+    let put = |id, kind| Change::PutNextHop(NextHop { id, kind });
+    let route = |to, next_hop| Change::PutRoute { vrf: INNER, prefix: prefix(to), next_hop };
+    let policy =
+        PolicyRoute { priority: 1, src: prefix("10.1.0.8/29"), dst: prefix("10.2.0.0/25"), next_hop: within };
+    let bypass = spd_entry(Action::Bypass, "10.1.0.0/24", "203.0.113.0/24");
     let ways = [
         Change::PutTunnel(tunnel(OTHER)),
-        Change::PutNextHop(both),
-        Change::PutRoute { vrf: INNER, prefix: prefix("10.3.0.0/16"), next_hop: GROUP },
+        put(GROUP, group(&[TUNNEL, OTHER], 3)),
+        put(out, by(OUTSIDE, PEERS[0])),
+        put(within, by(INSIDE, NEAR[0])),
+        route("10.3.0.0/16", GROUP),
+        route("203.0.113.0/24", out),
+        Change::PutPolicyRoute { vrf: INNER, route: policy },
+        Change::PutSpdEntry { vrf: INNER, order: 0, entry: bypass },
     ];
     apply(&mut tables, neighbours.chain(ways));
     tables
