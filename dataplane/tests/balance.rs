@@ -16,8 +16,9 @@ use esplanade_dataplane::shared::{ExceptionKind, Tables};
 use packet::decide::{Ingress, Verdict, explain_inner};
 use packet::flow::Flow;
 use packet::headers::checksum::checksum;
+use packet::neighbour::{Neighbour, NeighbourState};
 use packet::policy::PolicyRoute;
-use packet::selectors::PortRange;
+use packet::selectors::{PortRange, SelectorPair};
 use packet::spd::{Action, Heading};
 use packet::tables::{Change, NextHop, NextHopKind};
 use packet::{DropReason, InterfaceId, MacAddr, NextHopId, PortId, VrfId};
@@ -379,4 +380,31 @@ fn the_express_lane_changes_nothing_but_the_cost() {
             assert_eq!(express, through_both(seed, &frames, watched, distort));
         }
     }
+}
+
+#[test]
+fn a_flow_out_of_an_sa_follows_its_neighbour_and_ends_with_the_sa() {
+    let sa = ChildSa::new(suite());
+    let mut near = gateway(tables(FIRST, |_| {}), 1, &sa);
+    let mut far = gateway(tables(SECOND, |_| {}), 1, &sa.mirrored());
+    let mut through = |far: &mut Gateway| {
+        let sealed = near.feed(0, LAN, &[to_port(LAN, &FORTH.udp(1000, 53, 20))]);
+        let arriving: Vec<_> = sealed.iter().map(|(_, frame)| to_port(WAN, ip_of(frame))).collect();
+        far.feed(0, WAN, &arriving)
+    };
+    assert_eq!([through(&mut far).len(), through(&mut far).len()], [1, 1]);
+
+    let neighbour = Neighbour { state: NeighbourState::Reachable, mac: MacAddr([2, 0, 0, 0, 0, 0x77]) };
+    let moved = Change::PutNeighbour { interface: LAN_IF, address: address(SECOND.host), neighbour };
+    far.tables.apply(moved).expect("a neighbour");
+    far.tables.commit();
+    assert_eq!(through(&mut far)[0].1[..6], neighbour.mac.0);
+
+    // Another SA under the same SPI, which does not carry the flow.
+    let other = SelectorPair::between(prefix("10.2.0.8/29"), prefix(FIRST.network));
+    let other = ChildSa { selector: Some(other), ..sa.mirrored() };
+    far.tables.apply(Change::FreeSpi(other.spi())).expect("it is there");
+    other.install(&mut far.tables, &*far.engine);
+    assert!(through(&mut far).is_empty());
+    assert_eq!(far.drops(DropReason::InnerSelector), 1);
 }

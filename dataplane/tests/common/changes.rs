@@ -13,7 +13,8 @@ use packet::{InterfaceId, MacAddr, NextHopId, Prefix};
 use crate::common::Gateway;
 use crate::common::frames::Random;
 use crate::common::setup::{
-    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, TUNNEL, WAN_IF, address, port_of, prefix, spd_entry,
+    ChildSa, FIRST, INNER, INTO_TUNNEL, LAN_IF, OUTER, SECOND, TUNNEL, WAN_IF, address, port_of, prefix,
+    spd_entry,
 };
 
 /// SAs that come and go, the first of which was there from the start.
@@ -31,19 +32,24 @@ fn sa(suite: Suite, n: usize) -> ChildSa {
 
 /// Changes something at the near gateway, at both where they must agree. What is refused changes nothing.
 pub(crate) fn change_something(random: &mut Random, near: &mut Gateway, far: &mut Gateway, suite: Suite) {
-    match random.below(4) {
-        0 => install(random, near, far, suite),
-        1 => {
+    // Changes of ways end all that is remembered: they are rare enough for those of SAs to matter.
+    match random.below(12) {
+        0..5 => install(random, near, far, suite),
+        5..9 => {
             let change = change_of_sa(random, suite);
             apply(&mut near.tables, [change]);
         }
-        2 => {
+        9 => {
             let change = change_of_a_way(random);
             apply(&mut near.tables, [change]);
         }
-        _ => {
+        10 => {
             let change = change_of_an_interface(random);
             apply(&mut near.tables, [change]);
+        }
+        _ => {
+            let change = change_behind(random);
+            apply(&mut far.tables, [change]);
         }
     }
 }
@@ -58,12 +64,14 @@ fn apply(tables: &mut Tables, changes: impl IntoIterator<Item = Change<Key>>) {
 
 /// An SA comes, where another may have been under the same SPI, with other selectors.
 fn install(random: &mut Random, near: &mut Gateway, far: &mut Gateway, suite: Suite) {
-    let remote = pick(random, &["10.2.0.0/24", "10.2.0.0/29", "10.2.0.0/31", "10.0.0.0/8"]);
+    let remote = pick(random, &["10.2.0.0/24", "10.2.0.0/29", "10.2.0.8/29", "10.0.0.0/8"]);
     let selector =
         SelectorPair::between(prefix(pick(random, &["10.1.0.0/24", "10.1.0.0/29"])), prefix(remote));
     let active = random.below(2) == 0;
     let sa = ChildSa { active, selector: Some(selector), ..sa(suite, random.below(SAS)) };
-    for (gateway, sa) in [(near, &sa), (far, &ChildSa { active: true, ..sa.mirrored() })] {
+    let ends = [(near, sa.clone()), (far, ChildSa { active: true, ..sa.mirrored() })];
+    // The far end alone may let less pass.
+    for (gateway, sa) in ends.into_iter().skip(random.below(2)) {
         let mut next = gateway.tables.clone();
         if next.sad().entry(sa.spi()).is_some() {
             next.apply(Change::FreeSpi(sa.spi())).expect("it is there");
@@ -134,6 +142,31 @@ fn tunnel() -> Tunnel {
     *tables.tunnel(TUNNEL).expect("it has one")
 }
 
+/// At the far gateway: of what becomes of packets that were opened.
+fn change_behind(random: &mut Random) -> Change<Key> {
+    let (vrf, order) = (INNER, 0);
+    match random.below(4) {
+        0 => {
+            let dst = prefix(pick(random, &["10.2.0.0/24", "10.2.0.0/30"]));
+            let entry = spd_entry(Action::Discard, prefix("10.1.0.0/24"), dst);
+            Change::PutSpdEntry { vrf, order, entry }
+        }
+        1 => Change::DeleteSpdEntry { vrf, order },
+        _ => change_of_a_neighbour(random, &[(LAN_IF, SECOND.host), (LAN_IF, "10.2.0.9")]),
+    }
+}
+
+fn change_of_a_neighbour(random: &mut Random, whose: &[(InterfaceId, &str)]) -> Change<Key> {
+    let (interface, host) = pick(random, whose);
+    let address = address(host);
+    if random.below(5) == 0 {
+        return Change::DeleteNeighbour { interface, address };
+    }
+    let states = [NeighbourState::Reachable, NeighbourState::Reachable, NeighbourState::Failed];
+    let (state, mac) = (pick(random, &states), MacAddr([2, 0, 0, 0, 0, pick(random, &[0x40, 0x41])]));
+    Change::PutNeighbour { interface, address, neighbour: Neighbour { state, mac } }
+}
+
 /// Of an interface, or of what is behind it.
 fn change_of_an_interface(random: &mut Random) -> Change<Key> {
     let id: InterfaceId = pick(random, &[WAN_IF, LAN_IF]);
@@ -155,17 +188,10 @@ fn change_of_an_interface(random: &mut Random) -> Change<Key> {
             Change::PutPathMtu { vrf: OUTER, remote: address(FIRST.peer), mtu }
         }
         4 => Change::DeletePathMtu { vrf: OUTER, remote: address(FIRST.peer) },
-        n => {
-            let whose =
-                [(WAN_IF, FIRST.peer), (WAN_IF, "192.0.2.3"), (LAN_IF, FIRST.host), (LAN_IF, "10.1.0.77")];
-            let (interface, host) = pick(random, &whose);
-            if n == 8 {
-                return Change::DeleteNeighbour { interface, address: address(host) };
-            }
-            let state =
-                pick(random, &[NeighbourState::Reachable, NeighbourState::Reachable, NeighbourState::Failed]);
-            let mac = MacAddr([2, 0, 0, 0, 0, 0x40 + pick(random, &[0, 1])]);
-            Change::PutNeighbour { interface, address: address(host), neighbour: Neighbour { state, mac } }
+        _ => {
+            let peers = [(WAN_IF, FIRST.peer), (WAN_IF, "192.0.2.3")];
+            let hosts = [(LAN_IF, FIRST.host), (LAN_IF, "10.1.0.77")];
+            change_of_a_neighbour(random, &[peers, hosts].concat())
         }
     }
 }
