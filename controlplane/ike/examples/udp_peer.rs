@@ -214,6 +214,7 @@ fn main() -> Fallible<()> {
         },
         nat_traversal: true,
         force_encap: std::env::var_os("FORCE_ENCAP").is_some(),
+        fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: Some(Duration::from_secs(30)),
         start: Start::Respond,
     };

@@ -13,6 +13,8 @@ use crate::wire::{IdPayload, TrafficSelector};
 
 /// Port of plain IKE (RFC 7296 section 2).
 pub const IKE_PORT: u16 = 500;
+/// Where messages are cut into fragments unless configured: IP packets of this size pass every path of IPv6, bytes.
+pub const FRAGMENT_SIZE: u16 = 1280;
 /// Port of IKE and ESP behind a NAT (RFC 3948): messages there carry the non-ESP marker.
 pub const NAT_T_PORT: u16 = 4500;
 
@@ -144,6 +146,9 @@ pub struct Connection {
     pub nat_traversal: bool,
     /// Use UDP encapsulation even where there is no NAT.
     pub force_encap: bool,
+    /// Messages that make longer IP packets go in fragments, where the peer takes them (RFC 7383), bytes; `None`:
+    /// neither way.
+    pub fragment_size: Option<u16>,
     /// A probe is sent when nothing was heard for a third of this; the peer is dead when nothing was heard
     /// for this long. `None`: never probe. 10 to 3600 s.
     pub dpd_timeout: Option<Duration>,

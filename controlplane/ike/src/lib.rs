@@ -18,8 +18,8 @@ mod v2;
 pub mod wire;
 
 pub use config::{
-    ChildConfig, Config, Connection, ConnectionKey, EspProposal, IKE_PORT, Identity, IkeProposal, Limits,
-    NAT_T_PORT, Psk, Retransmit, Start,
+    ChildConfig, Config, Connection, ConnectionKey, EspProposal, FRAGMENT_SIZE, IKE_PORT, Identity,
+    IkeProposal, Limits, NAT_T_PORT, Psk, Retransmit, Start,
 };
 pub use diagnosis::{Code, Diagnosis, Side};
 pub use manager::command::{

@@ -39,6 +39,7 @@ pub fn connection(plan: &TunnelPlan, psk: &Psk) -> Connection {
         child: child(plan),
         nat_traversal: plan.nat_traversal,
         force_encap: false,
+        fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: plan.dpd.map(|dpd| dpd.timeout),
         start: if plan.initiate { Start::Immediate } else { Start::OnTraffic },
     }

@@ -78,18 +78,30 @@ impl SkCipher {
         self.encr.iv_len()
     }
 
-    fn icv_len(&self) -> usize {
+    pub(super) fn icv_len(&self) -> usize {
         self.encr.tag_len() + self.integ.map_or(0, Integ::icv_len)
     }
 
     /// A whole datagram (without non-ESP marker): the header and one Encrypted payload with `payloads`.
     pub fn seal(&self, header: &Header, payloads: &[Payload], iv: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        CryptoError::size("IV", self.iv_len(), iv)?;
         let mut text = Vec::with_capacity(512);
         let first_inner = encode_chain(payloads, &mut text)?;
-        self.pad(&mut text);
+        self.seal_text(header, (PayloadType::ENCRYPTED, first_inner), &[], text, iv)
+    }
 
-        let payload_len = GENERIC_HEADER_LEN + iv.len() + text.len() + self.icv_len();
+    /// A datagram whose last payload is of the first of the types, and holds `front` in clear and `text` sealed, which
+    /// begins with a payload of the second.
+    pub(super) fn seal_text(
+        &self,
+        header: &Header,
+        (kind, first_inner): (PayloadType, PayloadType),
+        front: &[u8],
+        mut text: Vec<u8>,
+        iv: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        CryptoError::size("IV", self.iv_len(), iv)?;
+        self.pad(&mut text);
+        let payload_len = GENERIC_HEADER_LEN + front.len() + iv.len() + text.len() + self.icv_len();
         let total = HEADER_LEN + payload_len;
         let fits = |len: usize| {
             u16::try_from(len).map_err(|_| EncodeError::TooLong {
@@ -99,9 +111,10 @@ impl SkCipher {
             })
         };
         let mut message = Vec::with_capacity(total);
-        header.encode(PayloadType::ENCRYPTED, u32::from(fits(total)?), &mut message);
+        header.encode(kind, u32::from(fits(total)?), &mut message);
         message.extend_from_slice(&[first_inner.0, 0]);
         message.extend_from_slice(&fits(payload_len)?.to_be_bytes());
+        message.extend_from_slice(front);
 
         self.encr.encrypt(self.encr_key.expose(), iv, &message, &mut text)?;
         message.extend_from_slice(iv);
@@ -111,6 +124,10 @@ impl SkCipher {
             message.extend_from_slice(&icv);
         }
         Ok(message)
+    }
+
+    pub(super) fn block_len(&self) -> usize {
+        self.encr.block_len()
     }
 
     /// Appends zero padding to whole blocks, and its length.
@@ -134,16 +151,11 @@ impl SkCipher {
         // The Encrypted payload is the last: its body ends the datagram.
         let (aad, body) = datagram.split_at(datagram.len() - sealed.body.len());
         let text = self.decrypt(datagram, aad, body)?;
-        let payloads = decode_chain(sealed.first_inner, text.expose()).map_err(OpenError::Inner)?;
-        let nested = |p: &&Payload| matches!(p, Payload::Encrypted(_) | Payload::EncryptedFragment(_));
-        if let Some(payload) = payloads.iter().find(nested) {
-            return Err(OpenError::Inner(DecodeError::MisplacedPayload(payload.payload_type())));
-        }
-        Ok(Message { header: outer.header, payloads })
+        read_text(outer.header, sealed.first_inner, text.expose())
     }
 
     /// Authenticates `datagram` and decrypts `body`, its end; gives the text without padding.
-    fn decrypt(&self, datagram: &[u8], aad: &[u8], body: &[u8]) -> Result<Secret, OpenError> {
+    pub(super) fn decrypt(&self, datagram: &[u8], aad: &[u8], body: &[u8]) -> Result<Secret, OpenError> {
         let (iv, rest) = body.split_at_checked(self.iv_len()).ok_or(OpenError::NotAuthentic)?;
         let sealed = match self.integ {
             None => rest,
@@ -166,4 +178,14 @@ impl SkCipher {
         let len = padded.len().checked_sub(usize::from(*pad_len)).ok_or(OpenError::Padding)?;
         Ok(Secret::from(&padded[..len]))
     }
+}
+
+/// The payloads that were sealed, behind the header that they came with.
+pub(super) fn read_text(header: Header, first: PayloadType, text: &[u8]) -> Result<Message, OpenError> {
+    let payloads = decode_chain(first, text).map_err(OpenError::Inner)?;
+    let nested = |p: &&Payload| matches!(p, Payload::Encrypted(_) | Payload::EncryptedFragment(_));
+    if let Some(payload) = payloads.iter().find(nested) {
+        return Err(OpenError::Inner(DecodeError::MisplacedPayload(payload.payload_type())));
+    }
+    Ok(Message { header, payloads })
 }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 use super::timer::{Timer, Timers};
-use super::window::Window;
+use super::window::{Sealed, Window};
 use crate::config::{Connection, ConnectionKey, NAT_T_PORT};
-use crate::crypto::{CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Secret, SkCipher};
+use crate::crypto::{Assembly, CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Secret, SkCipher};
 use crate::manager::command::{Datagram, Encap, IkeSaId, Outer};
 use crate::manager::context::Ctx;
 use crate::time::Time;
@@ -40,6 +40,13 @@ impl Path {
 
     pub(crate) fn datagram(&self, payload: Vec<u8>) -> Datagram {
         Datagram { vrf: self.vrf, local: self.local, remote: self.remote, payload }
+    }
+
+    /// Sends a message, whole or in fragments.
+    pub(crate) fn transmit(&self, sealed: &Sealed, cx: &mut Ctx<'_>) {
+        for payload in sealed {
+            cx.transmit(self.datagram(payload.clone()));
+        }
     }
 
     /// Both ports become 4500 (RFC 7296 section 2.23).
@@ -110,11 +117,19 @@ impl Core {
     }
 
     /// Sends a request and waits for its response.
-    pub(crate) fn send_request(&mut self, bytes: Vec<u8>, cx: &mut Ctx<'_>) {
+    pub(crate) fn send_request(&mut self, sealed: Sealed, cx: &mut Ctx<'_>) {
         let pause = cx.config.retransmit.first;
-        self.window.sent(bytes.clone(), pause);
+        self.path.transmit(&sealed, cx);
+        self.window.sent(sealed, pause);
         self.start_retransmit(pause, cx);
-        cx.transmit(self.path.datagram(bytes));
+    }
+
+    /// Sends the request in flight again.
+    pub(crate) fn send_again(&self, cx: &mut Ctx<'_>) {
+        if let Some(request) = self.window.in_flight() {
+            cx.out.counters.retransmitted += 1;
+            self.path.transmit(&request.sealed, cx);
+        }
     }
 
     /// The next repetition comes after `pause` and a little more.
@@ -162,7 +177,27 @@ pub(crate) struct Protection {
     outgoing: SkCipher,
     incoming: SkCipher,
     iv: IvCounter,
+    /// The longest IP packet that our messages make, where the peer takes fragments (RFC 7383).
+    fragment_size: Option<u16>,
+    /// Of the peer's requests and responses. What is lost with it, the peer sends again.
+    #[serde(skip)]
+    assemblies: [Assembly; 2],
 }
+
+/// What an authentic datagram is.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A message, or the last missing fragment of one.
+    Message(Message),
+    /// A fragment of a message that is not complete, or is not new.
+    Fragment {
+        /// From 1.
+        number: u16,
+    },
+}
+
+/// Bytes in front of an IKE message in an IP packet at most: IPv6, UDP, the non-ESP marker.
+const HEADERS: u16 = 40 + 8 + 4;
 
 impl Protection {
     /// `initiator`: whether we are the original initiator.
@@ -173,7 +208,19 @@ impl Protection {
             outgoing: keys.cipher(&suite, initiator)?,
             incoming: keys.cipher(&suite, !initiator)?,
             iv: IvCounter { next: 0, reserved: IV_RANGE },
+            fragment_size: None,
+            assemblies: Default::default(),
         })
+    }
+
+    /// Longer messages go in fragments that make IP packets of at most `size` bytes; `None`: the peer takes none.
+    pub(crate) fn with_fragments(self, size: Option<u16>) -> Self {
+        Self { fragment_size: size, ..self }
+    }
+
+    /// As its successor shall have it, too.
+    pub(crate) fn fragment_size(&self) -> Option<u16> {
+        self.fragment_size
     }
 
     pub(crate) fn seal(
@@ -181,17 +228,35 @@ impl Protection {
         header: &Header,
         payloads: &[Payload],
         cx: &mut Ctx<'_>,
-    ) -> Result<Vec<u8>, CryptoError> {
-        let iv = if self.suite.encr.is_aead() {
-            self.iv.take().to_be_bytes().to_vec()
-        } else {
-            cx.random(self.outgoing.iv_len())
+    ) -> Result<Sealed, CryptoError> {
+        let Self { suite, outgoing, iv, .. } = self;
+        let mut iv = || {
+            if suite.encr.is_aead() { iv.take().to_be_bytes().to_vec() } else { cx.random(outgoing.iv_len()) }
         };
-        self.outgoing.seal(header, payloads, &iv)
+        match self.fragment_size {
+            None => Ok(vec![outgoing.seal(header, payloads, &iv())?]),
+            Some(size) => outgoing.seal_within(size.saturating_sub(HEADERS).into(), header, payloads, iv),
+        }
     }
 
-    pub(crate) fn open(&self, datagram: &[u8]) -> Result<Message, OpenError> {
-        self.incoming.open(datagram)
+    /// Opens a datagram. `is_new`: its message was not there before, so that fragments of it are worth keeping.
+    pub(crate) fn open(
+        &mut self,
+        datagram: &[u8],
+        header: &Header,
+        is_new: bool,
+    ) -> Result<Opened, OpenError> {
+        match self.incoming.open(datagram) {
+            Err(OpenError::NotEncrypted) if self.fragment_size.is_some() => {}
+            other => return other.map(Opened::Message),
+        }
+        let fragment = self.incoming.open_fragment(datagram)?;
+        let number = fragment.number;
+        let assembly = &mut self.assemblies[usize::from(header.flags.response)];
+        match is_new.then(|| assembly.add(fragment)).flatten() {
+            Some(message) => message.map(Opened::Message),
+            None => Ok(Opened::Fragment { number }),
+        }
     }
 
     /// After a restore: leaves out the IVs that may have been used since the snapshot.

@@ -61,10 +61,7 @@ impl Established {
             return self.peer_dead(core, cx);
         };
         core.start_retransmit(pause, cx);
-        if let Some(request) = core.window.in_flight() {
-            cx.out.counters.retransmitted += 1;
-            cx.transmit(core.path.datagram(request.bytes.clone()));
-        }
+        core.send_again(cx);
     }
 
     fn data_plane_silent(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {

@@ -2,7 +2,7 @@
 
 use super::answering::{AnswerStage, Answering, ReturnAddress};
 use super::child::reserve_spi;
-use super::core::{Core, Path};
+use super::core::{Core, Opened, Path};
 use super::established::{Established, Running, Status};
 use super::handshake::inner_fault;
 use super::timer::Timer;
@@ -36,12 +36,22 @@ impl Established {
         core: &mut Core,
         cx: &mut Ctx<'_>,
     ) {
-        let opened = self.protection.open(&datagram.payload);
-        if opened.as_ref().is_err_and(|error| !error.is_authentic()) {
-            cx.out.counters.unauthentic += 1;
-            return;
-        }
-        let message = opened.map_err(inner_fault);
+        let id = header.message_id;
+        let is_new = match header.flags.response {
+            true => core.window.is_awaited(id),
+            false => core.window.classify(id) == Arrival::New,
+        };
+        let message = match self.protection.open(&datagram.payload, header, is_new) {
+            Err(error) if !error.is_authentic() => {
+                cx.out.counters.unauthentic += 1;
+                return;
+            }
+            // Of a request that comes again, the first fragment stands for all (RFC 7383 section 2.6.1).
+            Ok(Opened::Fragment { number }) if is_new || number > 1 || header.flags.response => return,
+            Ok(Opened::Fragment { .. }) => Ok(Message { header: *header, payloads: Vec::new() }),
+            Ok(Opened::Message(message)) => Ok(message),
+            Err(error) => Err(inner_fault(error)),
+        };
         if header.flags.response {
             self.on_response(message, header, core, cx);
         } else {
@@ -61,9 +71,8 @@ impl Established {
         match core.window.classify(header.message_id) {
             Arrival::New => {}
             Arrival::Answered(response) => {
-                let response = response.to_vec();
                 cx.out.counters.duplicates += 1;
-                cx.transmit(back.datagram(response));
+                back.transmit(response, cx);
                 return;
             }
             Arrival::InProgress => {
@@ -199,9 +208,9 @@ impl Established {
         cx: &mut Ctx<'_>,
     ) {
         match self.protection.seal(&core.header(exchange, id, true), &payloads, cx) {
-            Ok(bytes) => {
-                core.window.answered(id, bytes.clone());
-                cx.transmit(path.datagram(bytes));
+            Ok(sealed) => {
+                path.transmit(&sealed, cx);
+                core.window.answered(id, sealed);
             }
             // Only a message too long for its length field cannot be sealed: the peer will time out.
             Err(_) => self.close(Gone::Failed, core, cx),

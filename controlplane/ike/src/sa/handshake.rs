@@ -1,6 +1,6 @@
 //! The handshake phases: each function consumes its state and gives the next one.
 
-use super::core::{Core, Path};
+use super::core::{Core, Opened, Path};
 use super::timer::Timer;
 use super::window::Arrival;
 use super::{IkeSa, Phase, announce_ready, fail, send_sealed};
@@ -108,10 +108,7 @@ pub(super) fn init_timer(task: Box<SaInit>, core: &mut Core, timer: Timer, cx: &
 fn repeat(core: &mut Core, cx: &mut Ctx<'_>) -> bool {
     let Some(pause) = core.window.repeat(&cx.config.retransmit, true) else { return false };
     core.start_retransmit(pause, cx);
-    if let Some(request) = core.window.in_flight() {
-        cx.out.counters.retransmitted += 1;
-        cx.transmit(core.path.datagram(request.bytes.clone()));
-    }
+    core.send_again(cx);
     true
 }
 
@@ -186,8 +183,9 @@ pub(super) fn auth_message(
         cx.out.counters.unexpected += 1;
         return Phase::Auth(task);
     };
-    let response = match task.protection.open(&datagram.payload) {
-        Ok(response) => response,
+    let response = match task.protection.open(&datagram.payload, header, true) {
+        Ok(Opened::Message(response)) => response,
+        Ok(Opened::Fragment { .. }) => return Phase::Auth(task),
         Err(error) if !error.is_authentic() => {
             cx.out.counters.unauthentic += 1;
             return Phase::Auth(task);
@@ -269,15 +267,20 @@ pub(super) fn half_open_message(
         cx.out.counters.unexpected += 1;
         return Phase::HalfOpen(half);
     }
-    let opened = half.protection.open(&datagram.payload);
-    if opened.as_ref().is_err_and(|error| !error.is_authentic()) {
-        cx.out.counters.unauthentic += 1;
-        return Phase::HalfOpen(half);
-    }
-    if core.window.classify(header.message_id) != Arrival::New {
-        cx.out.counters.unexpected += 1;
-        return Phase::HalfOpen(half);
-    }
+    let is_new = core.window.classify(header.message_id) == Arrival::New;
+    let opened = match half.protection.open(&datagram.payload, header, is_new) {
+        Err(error) if !error.is_authentic() => {
+            cx.out.counters.unauthentic += 1;
+            return Phase::HalfOpen(half);
+        }
+        _ if !is_new => {
+            cx.out.counters.unexpected += 1;
+            return Phase::HalfOpen(half);
+        }
+        Ok(Opened::Fragment { .. }) => return Phase::HalfOpen(half),
+        Ok(Opened::Message(message)) => Ok(message),
+        Err(error) => Err(error),
+    };
     core.path = core.path.back(datagram);
     core.window.begin(header.message_id);
     let request = opened.map_err(inner_fault);
@@ -290,8 +293,8 @@ pub(super) fn half_open_message(
         Err(fault) => {
             let payloads = [Payload::Notify(fault.notification())];
             let header = core.header(ExchangeType::IKE_AUTH, header.message_id, true);
-            if let Ok(bytes) = half.protection.seal(&header, &payloads, cx) {
-                cx.transmit(core.path.datagram(bytes));
+            if let Ok(sealed) = half.protection.seal(&header, &payloads, cx) {
+                core.path.transmit(&sealed, cx);
             }
             // An event only: a stranger's failure must not slow down our own attempts.
             let key = accused(&fault, datagram, cx);

@@ -239,7 +239,7 @@ fn send_sealed(
     cx: &mut Ctx<'_>,
 ) -> Result<(), Fault> {
     let id = core.window.next_request().ok_or(Fault::Internal("message IDs are used up"))?;
-    let bytes = protection.seal(&core.header(exchange, id, false), payloads, cx)?;
-    core.send_request(bytes, cx);
+    let sealed = protection.seal(&core.header(exchange, id, false), payloads, cx)?;
+    core.send_request(sealed, cx);
     Ok(())
 }

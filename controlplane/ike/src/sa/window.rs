@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::config::Retransmit;
 use crate::wire::MessageId;
 
+/// A message as it is sent: one datagram, or the fragments (RFC 7383).
+pub(crate) type Sealed = Vec<Vec<u8>>;
+
 /// A request of ours that waits for its response. It is repeated byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InFlight {
     pub(crate) id: MessageId,
-    /// The whole message, sealed.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) sealed: Sealed,
     /// Repetitions so far.
     pub(crate) tries: u32,
     /// The pause after the last transmission.
@@ -24,7 +26,7 @@ pub(crate) enum Arrival<'a> {
     /// The next one.
     New,
     /// The last one again: here is the response that was sent.
-    Answered(&'a [u8]),
+    Answered(&'a Sealed),
     /// The one being worked on.
     InProgress,
     /// Outside the window: to be ignored (RFC 7296 section 2.3).
@@ -38,7 +40,7 @@ pub(crate) struct Window {
     in_flight: Option<InFlight>,
     next_expected: MessageId,
     working_on: Option<MessageId>,
-    answered: Option<Vec<u8>>,
+    answered: Option<Sealed>,
 }
 
 impl Window {
@@ -48,16 +50,17 @@ impl Window {
     }
 
     /// A request was built with the next ID.
-    pub(crate) fn sent(&mut self, bytes: Vec<u8>, first_pause: Duration) {
+    pub(crate) fn sent(&mut self, sealed: Sealed, first_pause: Duration) {
         let id = self.next_request;
         self.next_request = MessageId(id.0.saturating_add(1));
-        self.in_flight = Some(InFlight { id, bytes, tries: 0, pause: first_pause });
+        self.in_flight = Some(InFlight { id, sealed, tries: 0, pause: first_pause });
     }
 
     /// IKE_SA_INIT again, with a cookie or another group: the ID stays 0 (RFC 7296 section 2.2).
     pub(crate) fn resent_first(&mut self, bytes: Vec<u8>, first_pause: Duration) {
         self.next_request = MessageId(1);
-        self.in_flight = Some(InFlight { id: MessageId(0), bytes, tries: 0, pause: first_pause });
+        let sealed = vec![bytes];
+        self.in_flight = Some(InFlight { id: MessageId(0), sealed, tries: 0, pause: first_pause });
     }
 
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {
@@ -104,8 +107,8 @@ impl Window {
         self.working_on = Some(id);
     }
 
-    /// It was answered with these bytes.
-    pub(crate) fn answered(&mut self, id: MessageId, response: Vec<u8>) {
+    /// It was answered with this.
+    pub(crate) fn answered(&mut self, id: MessageId, response: Sealed) {
         self.working_on = None;
         self.next_expected = MessageId(id.0.saturating_add(1));
         self.answered = Some(response);
@@ -123,11 +126,11 @@ mod tests {
         assert_eq!(window.classify(MessageId(1)), Arrival::Outside);
         window.begin(MessageId(0));
         assert_eq!(window.classify(MessageId(0)), Arrival::InProgress);
-        window.answered(MessageId(0), vec![1]);
-        assert_eq!(window.classify(MessageId(0)), Arrival::Answered(&[1]));
+        window.answered(MessageId(0), vec![vec![1]]);
+        assert_eq!(window.classify(MessageId(0)), Arrival::Answered(&vec![vec![1]]));
         assert_eq!(window.classify(MessageId(1)), Arrival::New);
         window.begin(MessageId(1));
-        window.answered(MessageId(1), vec![2]);
+        window.answered(MessageId(1), vec![vec![2]]);
         assert_eq!(window.classify(MessageId(0)), Arrival::Outside);
     }
 

@@ -77,6 +77,7 @@ impl SaInit {
             let Path { local, remote, .. } = core.path;
             payloads.extend(nat::payloads(core.spis, local, remote, connection.force_encap));
         }
+        payloads.extend(connection.fragment_size.map(|_| fragments_welcome()));
         payloads
     }
 
@@ -151,9 +152,11 @@ impl SaInit {
             Ok(agreed) => agreed,
             Err(fault) => return InitOutcome::Fail(fault),
         };
-        let Some(request) = core.window.in_flight().map(|r| r.bytes.clone()) else {
+        let Some(request) = core.window.in_flight().and_then(|r| r.sealed.first().cloned()) else {
             return InitOutcome::Ignore(self);
         };
+        let fragment_size = connection.fragment_size.filter(|_| takes_fragments(response));
+        let protection = protection.with_fragments(fragment_size);
         core.spis = spis;
         core.path = core.path.back(datagram);
         if connection.nat_traversal {
@@ -174,6 +177,15 @@ impl SaInit {
             initial_contact,
         )))
     }
+}
+
+/// We take messages in fragments (RFC 7383 section 2.3).
+fn fragments_welcome() -> Payload {
+    Payload::Notify(NotifyPayload::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, []))
+}
+
+fn takes_fragments(message: &Message) -> bool {
+    message.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some()
 }
 
 /// The group an INVALID_KE_PAYLOAD names, if it is one we offered.
@@ -244,12 +256,14 @@ pub(crate) fn answer(
         core.path.nat.remote |= connection.force_encap;
         payloads.extend(nat::payloads(spis, datagram.local, datagram.remote, connection.force_encap));
     }
+    let fragment_size = connection.fragment_size.filter(|_| takes_fragments(request));
+    payloads.extend(fragment_size.map(|_| fragments_welcome()));
     let header = core.header(ExchangeType::IKE_SA_INIT, MessageId(0), true);
     let response = Message { header, payloads }.encode().map_err(crate::crypto::CryptoError::from)?;
     core.window.begin(MessageId(0));
-    core.window.answered(MessageId(0), response.clone());
+    core.window.answered(MessageId(0), vec![response.clone()]);
     cx.transmit(core.path.datagram(response.clone()));
-    let protection = Protection::new(suite, &keys, false)?;
+    let protection = Protection::new(suite, &keys, false)?.with_fragments(fragment_size);
     Ok((core, HalfOpen::new(protection, keys, nonces, (datagram.payload.clone(), response))))
 }
 
