@@ -36,6 +36,12 @@ impl Cost {
         Self { tsc: each(tsc), core }
     }
 
+    /// Of both pieces of work.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let core = self.core.zip(other.core).map(|(one, other)| one + other);
+        Self { tsc: self.tsc + other.tsc, core }
+    }
+
     /// That below which a tenth of the runs lie: neighbours only ever add.
     pub(crate) fn lowest_tenth(runs: &[Self]) -> Self {
         let tenth = |values: &mut Vec<f64>| {

@@ -120,6 +120,23 @@ pub(crate) fn drops(reader: &CountersReader) -> Drops {
     all.filter(|(_, count)| *count > 0).collect()
 }
 
+/// What workers over `tables` have in common, with two ports that there are not.
+pub(crate) fn shared(machine: &Machine, tables: &Tables, workers: u16) -> Result<Arc<Shared>> {
+    let facts = |(name, mac): (&str, _)| PortFacts {
+        name: name.to_owned(),
+        driver: "none".to_owned(),
+        mac,
+        mtu: 9000,
+        queues: workers,
+        promiscuous: false,
+        offloads: Offloads::default(),
+        steering: Steering::default(),
+    };
+    let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
+    let shared = Shared::new(ports, workers.into(), &limits()?, tables.clone(), dpdk::tsc_hz());
+    Ok(Arc::new(shared.with_pool(machine.pool)))
+}
+
 /// One worker's stages over `tables`, with nothing before or behind them.
 pub(crate) struct Bench {
     pub(crate) tables: Tables,
@@ -141,19 +158,7 @@ impl Transmit<Mbuf> for Sent {
 
 impl Bench {
     pub(crate) fn new(machine: &Machine, tables: Tables) -> Result<Self> {
-        let facts = |(name, mac): (&str, _)| PortFacts {
-            name: name.to_owned(),
-            driver: "none".to_owned(),
-            mac,
-            mtu: 9000,
-            queues: 1,
-            promiscuous: false,
-            offloads: Offloads::default(),
-            steering: Steering::default(),
-        };
-        let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
-        let shared = Shared::new(ports, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
-        let shared = Arc::new(shared.with_pool(machine.pool));
+        let shared = shared(machine, &tables, 1)?;
         let (pipeline, reader) = machine.pipeline(&shared)?;
         Ok(Self { tables, sent: Sent(Vec::with_capacity(4096)), reader, pipeline })
     }

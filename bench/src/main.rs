@@ -7,6 +7,7 @@ mod cycles;
 mod devices;
 mod engines;
 mod gateway;
+mod handover;
 mod machine;
 mod path;
 mod plot;
@@ -45,18 +46,22 @@ use crate::traffic::Size;
 ///   esplanade bench --compare --svg cycles.svg --json >before.json
 ///   esplanade bench --compare --baseline before.json
 ///   esplanade bench --tables --json
+///   esplanade bench --handover --suite aes128gcm
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
     /// Suites
     #[arg(long, value_delimiter = ',', default_value = "aes128gcm,aes128cbc-sha1")]
     suite: Vec<SuiteName>,
-    /// Bytes of the inner IP packets, or imix [default: 64,256,512,1400,imix; with --compare 64,256,1400]
+    /// Bytes of the inner IP packets, or imix [default: 64,256,512,1400,imix; with --compare and --handover 64,256,1400]
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "64,256,512,1400,imix",
-        default_value_if("compare", ArgPredicate::IsPresent, "64,256,1400"),
+        default_value_ifs([
+            ("compare", ArgPredicate::IsPresent, "64,256,1400"),
+            ("handover", ArgPredicate::IsPresent, "64,256,1400"),
+        ]),
         hide_default_value = true
     )]
     sizes: Vec<Size>,
@@ -84,6 +89,10 @@ struct Cli {
     /// The cryptographic engines alone
     #[arg(long, group = "what")]
     engines: bool,
+    /// What handing a packet over costs: two workers, and packets that come to the owner of their SA or to the other
+    /// one
+    #[arg(long, conflicts_with_all = ["compare", "engines", "tables", "baseline", "svg", "scope", "sas", "workers"])]
+    handover: bool,
     #[command(flatten)]
     rate: rate::Options,
     /// The tables alone: memory, lookups and changes with 10,000 SAs and up to a million routes, and what a
@@ -203,6 +212,10 @@ impl Cli {
     }
 }
 
+fn suites(names: &[SuiteName]) -> Result<Vec<Suite>> {
+    names.iter().map(|name| name.suite()).collect()
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
     heap::prefer_huge_pages();
@@ -210,11 +223,13 @@ fn main() -> Result<()> {
         return engines::print();
     }
     if cli.rate.is_asked() {
-        let suites = cli.suite.iter().map(|suite| suite.suite()).collect::<Result<Vec<_>>>()?;
-        return cli.rate.run(&suites, &cli.sizes, cli.json);
+        return cli.rate.run(&suites(&cli.suite)?, &cli.sizes, cli.json);
     }
     if cli.tables {
         return tables::print(cli.json);
+    }
+    if cli.handover {
+        return handover::run(&suites(&cli.suite)?, &cli.sizes, cli.runs, cli.json);
     }
     cli.check()?;
     let baseline = cli.baseline.as_deref().map(Baseline::read).transpose()?;

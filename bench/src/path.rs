@@ -14,9 +14,9 @@ use crate::team::{self, Work};
 use crate::traffic::{self, Size};
 
 /// Packets in one burst, as a receive queue gives them.
-const POLL: usize = 32;
+pub(crate) const POLL: usize = 32;
 /// Packets prepared at once: in cache, as a device that writes there leaves them.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// Both gateways, and the packets of one worker between them.
 pub(crate) struct Path {
@@ -44,10 +44,7 @@ impl Path {
         let clock = self.core.get_or_insert_with(CoreClock::start);
         let cost = run_batch(&mut self.head, LAN, packets, clock);
         let mut sealed = std::mem::take(&mut self.head.sent.0);
-        for frame in &mut sealed {
-            // The branches' port in place of the router.
-            frame.data_mut()[..6].copy_from_slice(&OUR_MAC[WAN.index()].0);
-        }
+        sealed.iter_mut().for_each(|frame| route_to_branches(frame.data_mut()));
         (cost, sealed)
     }
 
@@ -92,6 +89,11 @@ impl Work for Path {
 pub(crate) struct Recording {
     pub(crate) plain: Vec<Vec<u8>>,
     pub(crate) sealed: Vec<Vec<u8>>,
+}
+
+/// What the routers between the gateways make of a frame: the branches' port in place of the first router.
+pub(crate) fn route_to_branches(frame: &mut [u8]) {
+    frame[..6].copy_from_slice(&OUR_MAC[WAN.index()].0);
 }
 
 /// Both directions of one suite, size and number of SAs.

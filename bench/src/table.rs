@@ -89,11 +89,11 @@ pub(crate) fn name(row: &Measurement) -> String {
     format!("{scope} {direction} {} {bytes} bytes, {counts}", row.suite)
 }
 
-fn bytes(row: &Measurement) -> String {
+pub(crate) fn bytes(row: &Measurement) -> String {
     if row.imix { "imix".to_owned() } else { row.bytes.to_string() }
 }
 
-fn lowercase(value: impl fmt::Debug) -> String {
+pub(crate) fn lowercase(value: impl fmt::Debug) -> String {
     format!("{value:?}").to_lowercase()
 }
 

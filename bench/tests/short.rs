@@ -67,6 +67,22 @@ fn many_sas_on_two_workers() {
 }
 
 #[test]
+fn packets_that_are_handed_over_beside_those_that_are_not() {
+    let output = bench(&["--handover", "--sizes", "64", "--json"]);
+    let rows = rows(&output);
+    rows.iter().for_each(assert_complete);
+    // A second thread, or the reason why there is none.
+    let threads = if String::from_utf8_lossy(&output.stderr).contains("none to spare") { 1 } else { 2 };
+    assert_eq!(rows.len(), 4 * threads, "{rows:?}");
+    for ways in rows.chunks(2) {
+        let [direct, handed] = ways else { panic!("{ways:?}") };
+        assert_eq!([&direct["handed_over"], &handed["handed_over"]], [0.0, 1.0], "{ways:?}");
+        assert_eq!(direct["giver_tsc_per_packet"], 0.0, "{direct}");
+        assert!(handed["giver_tsc_per_packet"].as_f64().is_some_and(|cycles| cycles > 0.0), "{handed}");
+    }
+}
+
+#[test]
 fn a_baseline_passes_or_names_what_is_worse() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("before.json");
