@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
-use packet::decide::{Outcome, esp_for_us, never_sends};
+use packet::decide::{Ingress, Outcome, esp_for_us, never_sends};
 use packet::esp::decap::EspPacket;
 use packet::flow::Flow;
 use packet::headers::ethernet::{EtherType, Ethernet};
@@ -15,7 +15,7 @@ use packet::headers::protocol;
 use packet::plain::{Facts, FlowKey, Origin, Plain};
 use packet::sad::{self, Child, SpiLookup};
 use packet::tables::{Interface, Role};
-use packet::{DropReason, InterfaceId, PortId, Station, VlanId, unfinished};
+use packet::{DropReason, InterfaceId, PortId, Spi, Station, VlanId, unfinished};
 
 use super::buffer::Buffer;
 use super::burst::{Arrival, BURST, Burst, Departure, Incoming, Onward, Outer, Past, Pieces};
@@ -23,7 +23,7 @@ use super::flows::{Memory, Place, Remembered};
 use super::outbound::{Laying, clamp_segment};
 use super::pipeline::Pipeline;
 use super::transmit::Transmit;
-use crate::shared::{PortFacts, Tables};
+use crate::shared::{HandoffWork, PortFacts, Tables};
 
 /// What is known of a plain packet from an inside interface.
 struct Card<'t> {
@@ -208,9 +208,10 @@ impl<B: Buffer> Pipeline<B> {
         }
         for (frame, card) in frames.drain(..).zip(&*cards) {
             match card.express {
-                Some(Express::Seal(child)) if child.sa.owner() == self.index => {
-                    self.seal_card(tables, burst, frame, card, child, tx);
-                }
+                Some(Express::Seal(child)) => match child.sa.owner() {
+                    owner if owner == self.index => self.seal_card(tables, burst, frame, card, child, tx),
+                    owner => self.give_card(owner, frame, card, child.entry.spi),
+                },
                 Some(Express::Forward(station)) => {
                     self.counters.rx(Some(card.interface.id), frame.len());
                     let start = usize::from(card.at);
@@ -219,9 +220,21 @@ impl<B: Buffer> Pipeline<B> {
                     let ready = Ready { packet: frame, part, from, mss: 0, station, plain };
                     self.forward_plain(tables, &mut burst.onward, ready, tx);
                 }
-                _ => rest.push(Arrival::Frame { port: card.port, frame }),
+                None => rest.push(Arrival::Frame { port: card.port, frame }),
             }
         }
+    }
+
+    /// Hands a packet over to the owner of its SA.
+    fn give_card(&mut self, owner: u16, mut packet: B, card: &Card<'_>, spi: Spi) {
+        let Card { interface, at, plain, .. } = card;
+        self.counters.rx(Some(interface.id), packet.len());
+        let start = usize::from(*at);
+        if packet.keep(start..start + usize::from(plain.facts.len())).is_err() {
+            return self.drop(packet, Some(interface.id), DropReason::NoRoom);
+        }
+        let work = HandoffWork::Seal { spi, vrf: interface.vrf, ingress: Ingress::Inside };
+        self.hand_over(owner, packet, Some(interface.id), work);
     }
 
     #[inline]
