@@ -5,6 +5,7 @@ mod bench;
 mod capture;
 mod check;
 mod demo;
+mod diagnose;
 mod doctor;
 mod explain;
 mod runtime;
@@ -80,6 +81,15 @@ enum Command {
     ///   esplanade show runtime --watch 1
     #[command(verbatim_doc_comment)]
     Show(show::Options),
+    /// Tell why a connection is not up: the parameter, its value here and as the peer sent it, and the change that mends it
+    ///
+    /// Exit status 2 when a tunnel is down.
+    ///
+    /// Examples:
+    ///   esplanade diagnose hq
+    ///   esplanade diagnose hq --all --json
+    #[command(verbatim_doc_comment)]
+    Diagnose(diagnose::Options),
     /// Ask the data plane what becomes of a packet, and why; it answers without the control plane, too
     ///
     /// Examples:
@@ -153,6 +163,7 @@ impl Cli {
             Command::Up(options) => up::run(&options),
             Command::ListSas(options) => sas::run(&client, &options),
             Command::Show(options) => show::run(&client, options),
+            Command::Diagnose(options) => diagnose::run(&client, &options),
             Command::Explain(options) => explain::run(&options),
             Command::Trace(options) => trace::run(&options),
             Command::Capture(options) => capture::run(&options),

@@ -163,7 +163,7 @@ fn neighbours(list: &[Neighbour]) -> String {
     table(["address", "MAC", "interface", "VRF", "state", "age"], list.iter().map(row))
 }
 
-fn diagnoses(list: &[Diagnosis]) -> String {
+pub(super) fn diagnoses(list: &[Diagnosis]) -> String {
     let text = |d: &Diagnosis| {
         let field = |name: &str, value: &Option<String>| {
             value.as_ref().map(|v| format!("  {name}: {v}\n")).unwrap_or_default()

@@ -141,8 +141,8 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start {program}: is it installed?"))?;
     if !out.status.success() {
-        let said = String::from_utf8_lossy(&out.stderr);
-        bail!("{program} {}: {}", args.join(" "), said.trim());
+        let [printed, said] = [&out.stdout, &out.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        bail!("{program} {}: {}", args.join(" "), [printed.trim(), said.trim()].join("\n").trim());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -2,7 +2,7 @@
 
 use crate::Scenario;
 use crate::scene::{Initiator, Scene, With, waiting_site};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use esplanade::lab::{Lab, SiteOptions, SwanOptions};
 use std::time::Duration;
 
@@ -269,8 +269,12 @@ fn refused(lab: &Lab, options: &SwanOptions, initiator: Initiator, code: &str) -
     };
     ensure!(asked.is_err(), "it should have been refused");
     let diagnoses = scene.site.gateway.command(&["show", "diagnoses"])?;
-    scene.explain(
-        diagnoses.contains(code).then_some(()).with_context(|| format!("no {code} in: {diagnoses}")),
-    )?;
+    // Its exit status says that the tunnel is down.
+    let Err(verdict) = scene.site.gateway.command(&["diagnose", "site", "--all"]) else {
+        bail!("diagnose finds nothing wrong");
+    };
+    for said in [diagnoses, format!("{verdict:#}")] {
+        scene.explain(said.contains(code).then_some(()).with_context(|| format!("no {code} in: {said}")))?;
+    }
     Ok(code.to_owned())
 }

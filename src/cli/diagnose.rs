@@ -1,0 +1,81 @@
+//! `esplanade diagnose`: why a connection is not up, and what would mend it.
+
+use super::{Format, show};
+use anyhow::{Result, bail};
+use api::{Connection, Diagnosis, NegotiationStatus, Tunnel};
+use clap::Args;
+use esplanade::client::Client;
+use serde::Serialize;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The connection
+    #[arg(value_name = "CONNECTION")]
+    name: String,
+    /// Only this tunnel of it, 1 or 2
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    tunnel: Option<u8>,
+    /// Older failures, too, not only why the tunnel is down now
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What is known of one tunnel.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    tunnel: Tunnel,
+    /// The newest first.
+    failures: Vec<Diagnosis>,
+}
+
+/// Exit code 2 if a tunnel is not up.
+pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
+    let connections: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
+    let known: Vec<&str> = connections.iter().map(|connection| &connection.name[..]).collect();
+    let known = known.join(", ");
+    let Some(connection) = connections.into_iter().find(|connection| connection.name == options.name) else {
+        bail!("there is no connection {:?}; there are: {known}", options.name);
+    };
+    let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
+    let verdicts = verdicts(connection, &failures, options);
+    let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));
+    options.format.print(&verdicts, |verdicts| verdicts.iter().map(text).collect())?;
+    Ok(if up { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn verdicts(connection: Connection, failures: &[Diagnosis], options: &Options) -> Vec<Verdict> {
+    let Connection { name, tunnels, .. } = connection;
+    let wanted = |tunnel: &Tunnel| options.tunnel.is_none_or(|index| index == tunnel.index);
+    let of = |tunnel: Tunnel| {
+        let mine = failures.iter().filter(|d| d.connection == name && d.tunnel == tunnel.index);
+        let relevant = if is_up(&tunnel) && !options.all { 0 } else { usize::MAX };
+        let most = if options.all { usize::MAX } else { 1 };
+        let failures = mine.take(relevant.min(most)).cloned().collect();
+        Verdict { tunnel, failures }
+    };
+    tunnels.into_iter().filter(wanted).map(of).collect()
+}
+
+fn is_up(tunnel: &Tunnel) -> bool {
+    tunnel.status == NegotiationStatus::IpsecSaEstablished
+}
+
+fn text(verdict: &Verdict) -> String {
+    let Tunnel { index, gateway_ip, customer_gateway_ip, status, .. } = &verdict.tunnel;
+    let state = match status {
+        NegotiationStatus::IpsecSaEstablished => "up",
+        NegotiationStatus::IkeSaEstablished | NegotiationStatus::IpsecSaNotEstablished => {
+            "the IKE SA is up, no CHILD_SA is"
+        }
+        NegotiationStatus::IkeSaNotEstablished => "no IKE SA is up",
+    };
+    let failures = match (&verdict.failures[..], is_up(&verdict.tunnel)) {
+        ([], true) => String::new(),
+        ([], false) => "  no negotiation failed: nobody tried yet (`esplanade initiate` does)\n".to_owned(),
+        (failures, _) => show::diagnoses(failures),
+    };
+    format!("tunnel {index}, {gateway_ip} to {customer_gateway_ip}: {state}\n{failures}")
+}
