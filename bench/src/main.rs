@@ -8,6 +8,7 @@ mod devices;
 mod engines;
 mod gateway;
 mod handover;
+mod handshakes;
 mod machine;
 mod path;
 mod plot;
@@ -47,6 +48,7 @@ use crate::traffic::Size;
 ///   esplanade bench --compare --baseline before.json
 ///   esplanade bench --tables --json
 ///   esplanade bench --handover --suite aes128gcm
+///   esplanade bench --handshakes --tunnels 5000
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
@@ -91,8 +93,14 @@ struct Cli {
     engines: bool,
     /// What handing a packet over costs: two workers, and packets that come to the owner of their SA or to the other
     /// one
-    #[arg(long, conflicts_with_all = ["compare", "engines", "tables", "baseline", "svg", "scope", "sas", "workers"])]
+    #[arg(long, group = "what", conflicts_with_all = ["baseline", "svg", "scope", "sas", "workers"])]
     handover: bool,
+    /// How many tunnels a core negotiates a second, and what an IKE SA occupies
+    #[arg(long, group = "what", conflicts_with_all = ["baseline", "svg", "scope", "sas", "workers"])]
+    handshakes: bool,
+    /// Tunnels of each suite that --handshakes negotiates
+    #[arg(long, default_value_t = 1000, requires = "handshakes", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    tunnels: u32,
     #[command(flatten)]
     rate: rate::Options,
     /// The tables alone: memory, lookups and changes with 10,000 SAs and up to a million routes, and what a
@@ -227,6 +235,9 @@ fn main() -> Result<()> {
     }
     if cli.tables {
         return tables::print(cli.json);
+    }
+    if cli.handshakes {
+        return handshakes::run(cli.tunnels, cli.json);
     }
     if cli.handover {
         return handover::run(&suites(&cli.suite)?, &cli.sizes, cli.runs, cli.json);

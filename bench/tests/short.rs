@@ -104,3 +104,19 @@ fn a_baseline_passes_or_names_what_is_worse() {
     assert!(complaint.contains("path encap AES-GCM-16-128 64 bytes"), "{complaint}");
     assert!(!run(Path::new("/nonexistent")).status.success());
 }
+
+#[test]
+fn handshakes_of_every_suite() {
+    let output = bench(&["--handshakes", "--tunnels", "2", "--json"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let rows = report["results"].as_array().expect("rows");
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        for figure in ["initiator_per_second", "responder_per_second"] {
+            assert!(row[figure].as_f64().is_some_and(|value| value > 0.0), "{figure}: {row}");
+        }
+        assert!(row["bytes_per_ike_sa"].is_u64() && row["tunnels"] == 2, "{row}");
+    }
+}
