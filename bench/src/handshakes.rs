@@ -13,7 +13,7 @@ use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
     ChildConfig, Connection, ConnectionKey, Datagram, EspProposal, Identity, IkeManager, IkeProposal, Limits,
-    Psk, SaCommand, SaReply, Start, Time,
+    LocalAuth, Psk, RemoteAuth, SaCommand, SaReply, Start, Time,
 };
 use serde::Serialize;
 
@@ -188,6 +188,7 @@ fn connection(
         group: Some(group),
         esn: true,
     };
+    let psk = Psk::new(*b"known to both gateways");
     Ok(Connection {
         key: ConnectionKey { connection: tunnel + 1, tunnel: tunnel + 1 },
         name: format!("tunnel-{tunnel}"),
@@ -196,7 +197,8 @@ fn connection(
         remote: Some(outside(3 - side)),
         local_id: Identity::Address(outside(side)),
         remote_id: Identity::Address(outside(3 - side)),
-        psk: Psk::new(*b"known to both gateways"),
+        local_auth: LocalAuth::Psk(psk.clone()),
+        remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![IkeProposal { encryption, key_bits, integrity, prf, group }],
         ike_lifetime: None,
         child: ChildConfig {

@@ -84,6 +84,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("hugepages", &[], NO_IO),
     ("esplanade-dataplane", &["dpdk", "rcu", "crypto", "packet", "shm", "hugepages"], ASYNC),
     ("ike", &[], NO_IO),
+    ("test-pki", &[], NO_IO),
     ("gateway", &[], NO_IO),
     ("routing", &[], NO_IO),
     ("api", &["ike", "gateway", "routing"], &["dpdk-sys"]),
@@ -112,7 +113,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    ("sim", &["ike"], NO_IO),
+    ("sim", &["ike", "test-pki"], NO_IO),
     ("interop", &["esplanade", "api", "shm"], &["dpdk-sys"]),
     ("xtask", &[], &["dpdk-sys"]),
 ];

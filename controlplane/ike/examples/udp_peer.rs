@@ -14,7 +14,7 @@ use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
     ChildConfig, Command, Config, Connection, ConnectionKey, Datagram, EspProposal, IKE_PORT, Identity,
-    IkeManager, IkeProposal, Limits, NAT_T_PORT, Psk, SaCommand, SaReply, Start, Time,
+    IkeManager, IkeProposal, Limits, LocalAuth, NAT_T_PORT, Psk, RemoteAuth, SaCommand, SaReply, Start, Time,
 };
 
 const KEY: ConnectionKey = ConnectionKey { connection: 1, tunnel: 1 };
@@ -191,6 +191,7 @@ fn main() -> Fallible<()> {
     };
     let (local, remote): (IpAddr, IpAddr) = (local.parse()?, remote.parse()?);
     let (ours, theirs) = if local < remote { (1, 2) } else { (2, 1) };
+    let psk = Psk::new(std::env::var("PSK").unwrap_or_else(|_| "test-psk-0123456789".to_owned()));
     let connection = Connection {
         key: KEY,
         name: "udp-peer".to_owned(),
@@ -199,7 +200,8 @@ fn main() -> Fallible<()> {
         remote: Some(remote),
         local_id: Identity::Address(local),
         remote_id: Identity::Address(remote),
-        psk: Psk::new(std::env::var("PSK").unwrap_or_else(|_| "test-psk-0123456789".to_owned())),
+        local_auth: LocalAuth::Psk(psk.clone()),
+        remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike_proposal(ike)?],
         ike_lifetime: None,
         child: ChildConfig {

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::{Encr, EspEncr, EspSuite, Group, IkeSuite, Integ, Prf, Secret};
-use crate::wire::iana::{EncrId, IdType, IntegId, KeId, PrfId};
+use crate::identity::Identity;
+use crate::pki::{Credential, Trust};
+use crate::wire::iana::{AuthMethod, EncrId, IdType, IntegId, KeId, PrfId};
 use crate::wire::{IdPayload, TrafficSelector};
 
 /// Port of plain IKE (RFC 7296 section 2).
@@ -134,8 +136,10 @@ pub struct Connection {
     pub local_id: Identity,
     /// Who the peer must be.
     pub remote_id: Identity,
-    /// The shared secret.
-    pub psk: Psk,
+    /// How we prove it.
+    pub local_auth: LocalAuth,
+    /// How the peer must prove it.
+    pub remote_auth: RemoteAuth,
     /// Acceptable combinations for the IKE SA, best first. Never empty.
     pub ike_proposals: Vec<IkeProposal>,
     /// Lifetime of the IKE SA: rekeyed before, deleted at its end; `None`: never by time.
@@ -277,81 +281,52 @@ impl fmt::Debug for Psk {
     }
 }
 
-/// Who a peer is (RFC 7296 section 3.5).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Identity {
-    /// ID_IPV4_ADDR or ID_IPV6_ADDR.
-    Address(IpAddr),
-    /// ID_FQDN; compared without regard to case.
-    Fqdn(String),
-    /// ID_RFC822_ADDR; compared without regard to case.
-    Email(String),
-    /// ID_KEY_ID.
-    KeyId(Vec<u8>),
+/// How we prove who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalAuth {
+    /// By a shared secret.
+    Psk(Psk),
+    /// By a certificate that holds our identity.
+    Certificate(Arc<Credential>),
 }
 
-impl Identity {
-    /// As it stands in an ID payload.
-    pub fn to_payload(&self) -> IdPayload {
+/// How a peer must prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteAuth {
+    /// By a shared secret.
+    Psk(Psk),
+    /// By a certificate of one of these CAs that holds its identity.
+    Certificate(Arc<Trust>),
+}
+
+impl RemoteAuth {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Address(addr) => IdPayload::from_addr(*addr),
-            Self::Fqdn(name) => IdPayload::new(IdType::FQDN, name.as_bytes()),
-            Self::Email(name) => IdPayload::new(IdType::RFC822_ADDR, name.as_bytes()),
-            Self::KeyId(bytes) => IdPayload::new(IdType::KEY_ID, bytes.as_slice()),
+            Self::Psk(_) => "pre-shared key",
+            Self::Certificate(_) => "certificate",
         }
     }
 
-    /// Whether the peer's payload names this identity.
-    pub fn matches(&self, payload: &IdPayload) -> bool {
+    /// The CAs, with certificates.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
         match self {
-            Self::Address(_) | Self::KeyId(_) => self.to_payload().same_identity(payload),
-            Self::Fqdn(name) => payload.id_type == IdType::FQDN && same_text(name, &payload.data),
-            Self::Email(name) => payload.id_type == IdType::RFC822_ADDR && same_text(name, &payload.data),
+            Self::Psk(_) => None,
+            Self::Certificate(trust) => Some(trust),
         }
     }
-}
 
-fn same_text(name: &str, data: &[u8]) -> bool {
-    name.as_bytes().eq_ignore_ascii_case(data)
-}
-
-/// Why a text is no identity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdentityError {
-    /// Nothing there.
-    #[error("an identity cannot be empty")]
-    Empty,
-    /// Spaces and control characters are refused.
-    #[error("an identity cannot contain {0:?}")]
-    Character(char),
-}
-
-/// An address, `name@domain`, `keyid:TEXT`, or else a fully qualified domain name.
-impl FromStr for Identity {
-    type Err = IdentityError;
-
-    fn from_str(text: &str) -> Result<Self, IdentityError> {
-        if let Some(c) = text.chars().find(|c| c.is_whitespace() || c.is_control()) {
-            return Err(IdentityError::Character(c));
-        }
-        match text.strip_prefix("keyid:") {
-            _ if text.is_empty() => Err(IdentityError::Empty),
-            Some("") => Err(IdentityError::Empty),
-            Some(id) => Ok(Self::KeyId(id.as_bytes().to_vec())),
-            None => Ok(text.parse().map(Self::Address).unwrap_or_else(|_| {
-                let name = text.to_owned();
-                if text.contains('@') { Self::Email(name) } else { Self::Fqdn(name) }
-            })),
-        }
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Whether a proof by `method` can be one of these.
+    pub(crate) fn accepts(&self, method: AuthMethod) -> bool {
         match self {
-            Self::Address(addr) => addr.fmt(f),
-            Self::Fqdn(name) | Self::Email(name) => f.write_str(name),
-            Self::KeyId(bytes) => write!(f, "keyid:{}", String::from_utf8_lossy(bytes)),
+            Self::Psk(_) => method == AuthMethod::SHARED_KEY,
+            Self::Certificate(_) => matches!(
+                method,
+                AuthMethod::RSA_SIGNATURE
+                    | AuthMethod::ECDSA_SHA256_P256
+                    | AuthMethod::ECDSA_SHA384_P384
+                    | AuthMethod::ECDSA_SHA512_P521
+                    | AuthMethod::DIGITAL_SIGNATURE
+            ),
         }
     }
 }
@@ -390,8 +365,37 @@ impl Connection {
         add("limits", &format_args!("{soft_bytes}/{hard_bytes}/{soft_packets}/{hard_packets}"));
         add("window", &child.replay_window);
         add("keepalive", &child.keepalive_secs);
-        hash.update(self.psk.secret().expose());
+        self.authentication(&mut hash);
         u64::from_be_bytes(hash.finalize()[..8].try_into().expect("eight bytes"))
+    }
+
+    /// How both sides prove who they are. Our own certificate is not part of it, nor are revocation lists:
+    /// they are renewed without a word to the peer.
+    fn authentication(&self, hash: &mut Sha256) {
+        match &self.local_auth {
+            LocalAuth::Psk(psk) => hash.update(psk.secret().expose()),
+            LocalAuth::Certificate(_) => hash.update("local=certificate;"),
+        }
+        match &self.remote_auth {
+            RemoteAuth::Psk(psk) if self.local_auth != LocalAuth::Psk(psk.clone()) => {
+                hash.update(psk.secret().expose());
+            }
+            RemoteAuth::Psk(_) => {}
+            RemoteAuth::Certificate(trust) => hash.update(trust.digest()),
+        }
+    }
+
+    /// Who we say we are, as it stands on the wire: with a certificate, a distinguished name is written as
+    /// its subject.
+    pub(crate) fn local_id_payload(&self) -> IdPayload {
+        match (&self.local_id, &self.local_auth) {
+            (Identity::Dn(name), LocalAuth::Certificate(own))
+                if own.certificate().subject().matches(name) =>
+            {
+                IdPayload::new(IdType::DER_ASN1_DN, own.certificate().subject().as_der())
+            }
+            (id, _) => id.to_payload(),
+        }
     }
 
     /// Where our first message goes, if the peer's address is known.

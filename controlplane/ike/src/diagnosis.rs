@@ -30,6 +30,22 @@ pub enum Code {
     AuthenticationFailed,
     /// The peer proves itself by a method we do not accept.
     AuthenticationMethodMismatch,
+    /// The peer sent no certificate, or one that cannot be read.
+    CertificateInvalid,
+    /// A certificate of the peer is past its end, or not valid yet.
+    CertificateExpired,
+    /// No path leads from the peer's certificate to a CA that we trust.
+    CertificateUnknownCa,
+    /// A certificate of the peer was revoked, or nobody can tell.
+    CertificateRevoked,
+    /// The peer's certificate is for another identity.
+    CertificateNameMismatch,
+    /// The peer's certificate is not for authentication by IKE.
+    CertificateUsage,
+    /// The signature is not of the key in the peer's certificate.
+    SignatureInvalid,
+    /// No signature or hash algorithm that both sides have.
+    SignatureAlgorithmMismatch,
     /// No packet would fit both sides' traffic selectors.
     TrafficSelectorMismatch,
     /// The peer speaks another major version.

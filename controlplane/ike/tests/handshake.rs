@@ -192,7 +192,7 @@ fn fails(a: Connection, b: Connection) -> (Diagnosis, Option<Diagnosis>, World) 
 #[test]
 fn different_secrets() {
     let mut b = connection(B);
-    b.psk = Psk::new(&b"another"[..]);
+    b.remote_auth = RemoteAuth::Psk(Psk::new(&b"another"[..]));
     let (ours, theirs, world) = fails(connection(A), b);
     assert_eq!((ours.code, ours.side), (Code::AuthenticationFailed, Side::Remote));
     assert_eq!(theirs.unwrap().code, Code::PskMismatch);

@@ -2,11 +2,13 @@
 //!
 //! The same functions run over the committed corpora in `cargo test -p sim --test corpus`.
 
+mod certificate_target;
 mod ike_targets;
 mod packet_targets;
 mod reassembly_target;
 pub mod seeds;
 
+pub use certificate_target::ike_certificates;
 pub use ike_targets::{ike_message, ike_open, ike_payload, ike_sealed_payloads};
 pub use packet_targets::{packet_decapsulated, packet_frame};
 pub use reassembly_target::reassembly;
@@ -37,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("ike_payload", ike_payload),
     ("ike_open", ike_open),
     ("ike_sealed_payloads", ike_sealed_payloads),
+    ("ike_certificates", ike_certificates),
     ("shm_messages", shm_messages),
     ("shm_handshake", shm_handshake),
     ("packet_frame", packet_frame),

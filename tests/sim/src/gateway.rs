@@ -4,8 +4,14 @@ use ike::{
     Config, Connection, Datagram, Event, IkeManager, IkeSaId, IkeSaStatus, JournalRecord, SaCommand, Time,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::DataPlane;
+
+/// The wall clock, since the Unix epoch.
+fn wall_clock(now: Time) -> Duration {
+    Duration::from_secs(crate::EPOCH.unsigned_abs()) + now.0
+}
 
 /// A gateway.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub(crate) struct Output {
 impl Gateway {
     pub(crate) fn new(config: Config, connection: Connection, seed: [u8; 32], now: Time) -> Self {
         let mut manager = IkeManager::new(config.clone(), seed, now);
+        manager.set_wall_clock(wall_clock(now), now);
         manager.set_connection(connection.clone(), now);
         Self {
             manager,
@@ -64,11 +71,17 @@ impl Gateway {
         output
     }
 
+    pub(crate) fn configure(&mut self, connection: Connection, now: Time) {
+        self.manager.set_connection(connection.clone(), now);
+        self.connection = connection;
+    }
+
     /// The control process ends here and another one takes over from the journal.
     pub(crate) fn restart(&mut self, seed: [u8; 32], now: Time) {
         self.session += 1;
         self.data_plane.control_restarted();
         self.manager = IkeManager::new(self.config.clone(), seed, now);
+        self.manager.set_wall_clock(wall_clock(now), now);
         self.manager.set_connection(self.connection.clone(), now);
         for (ike_sa, snapshot) in &self.journal {
             self.manager.restore(snapshot, now).unwrap_or_else(|e| panic!("snapshot of {ike_sa}: {e}"));

@@ -11,6 +11,7 @@
 //! * the data plane is never told something that its state forbids.
 
 mod audit;
+mod certificates;
 mod data_plane;
 mod gateway;
 mod link;
@@ -19,6 +20,7 @@ mod random;
 mod scenario;
 mod world;
 
+pub use certificates::{Certificates, EPOCH};
 pub use data_plane::{DataPlane, EspPacket, InstalledSa};
 pub use gateway::Gateway;
 pub use link::Link;

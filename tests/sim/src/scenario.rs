@@ -3,7 +3,8 @@
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
-    ChildConfig, Config, Connection, ConnectionKey, EspProposal, Identity, IkeProposal, Limits, Psk, Start,
+    ChildConfig, Config, Connection, ConnectionKey, EspProposal, Identity, IkeProposal, Limits, LocalAuth,
+    Psk, RemoteAuth, Start,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -94,6 +95,7 @@ fn connection(
     ike: IkeProposal,
     esp: EspProposal,
 ) -> Connection {
+    let psk = Psk::new(*b"a shared secret");
     let addr = |last| IpAddr::from(Ipv4Addr::new(192, 0, 2, last));
     Connection {
         key: ConnectionKey { connection: u32::from(ours), tunnel: u32::from(ours) },
@@ -103,7 +105,8 @@ fn connection(
         remote: Some(addr(theirs)),
         local_id: Identity::Address(addr(ours)),
         remote_id: Identity::Address(addr(theirs)),
-        psk: Psk::new(*b"a shared secret"),
+        local_auth: LocalAuth::Psk(psk.clone()),
+        remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike],
         ike_lifetime: Some(Duration::from_secs(86_400)),
         child: ChildConfig {

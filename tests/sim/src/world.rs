@@ -2,7 +2,8 @@
 
 use ike::wire::Header;
 use ike::{
-    ChildSaStatus, ChildState, Command, Datagram, Event, IkeSaStatus, IkeState, SaCommand, SaReply, Spi, Time,
+    ChildSaStatus, ChildState, Command, Connection, Datagram, Event, IkeSaStatus, IkeState, SaCommand,
+    SaReply, Spi, Time,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -141,6 +142,12 @@ impl World {
     pub fn command(&mut self, side: Side, command: Command) {
         self.note(side, || format!("{command:x?}"));
         self.gateways[side as usize].manager.handle_command(command, self.now);
+        self.flush(side);
+    }
+
+    /// A side's document changed.
+    pub fn configure(&mut self, side: Side, connection: Connection) {
+        self.gateways[side as usize].configure(connection, self.now);
         self.flush(side);
     }
 

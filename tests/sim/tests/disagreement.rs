@@ -2,7 +2,7 @@
 
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId};
-use ike::{Code, Connection, Diagnosis, Event, Identity, IkeProposal, Psk, Side as Blame};
+use ike::{Code, Connection, Diagnosis, Event, Identity, IkeProposal, Psk, RemoteAuth, Side as Blame};
 use sim::{Link, Scenario, Side, World};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn assert_refused(mut world: World, [at_a, at_b]: [Code; 2]) -> [Diagnosis; 2] {
 
 #[test]
 fn another_secret() {
-    let world = with_other_b(|c| c.psk = Psk::new(*b"not the same one"));
+    let world = with_other_b(|c| c.remote_auth = RemoteAuth::Psk(Psk::new(*b"not the same one")));
     let [a, b] = assert_refused(world, [Code::AuthenticationFailed, Code::PskMismatch]);
     assert_eq!((a.side, b.side), (Blame::Remote, Blame::Local));
     assert!(!format!("{a:?}{b:?}").contains("secret one"));

@@ -16,6 +16,7 @@ mod prf;
 mod protect;
 mod schedule;
 mod secret;
+mod signature;
 
 pub use auth::{nat_detection_hash, psk_auth, signed_octets, verify_psk_auth};
 pub use encr::{AesBits, Encr};
@@ -29,6 +30,8 @@ pub use prf::Prf;
 pub use protect::{OpenError, SkCipher};
 pub use schedule::{ChildKeys, EspSuite, IkeKeys, IkeSpis, IkeSuite, Nonces};
 pub use secret::Secret;
+pub use signature::{ACCEPTED_HASHES, KeyKind, RsaPadding, SignatureError};
+pub(crate) use signature::{PublicKey, SigningKey, decode_hashes, encode_hashes};
 
 /// What can go wrong in a cryptographic operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

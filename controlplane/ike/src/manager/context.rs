@@ -59,6 +59,8 @@ pub(crate) enum Effect {
 #[derive(Debug)]
 pub(crate) struct Ctx<'a> {
     pub(crate) now: Time,
+    /// The wall clock at `now`, since the Unix epoch: what certificates are valid by.
+    pub(crate) wall: Duration,
     pub(crate) config: &'a Config,
     pub(crate) connections: &'a BTreeMap<ConnectionKey, Connection>,
     pub(crate) rng: &'a mut ChaCha20Rng,

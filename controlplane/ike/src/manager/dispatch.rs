@@ -91,11 +91,12 @@ impl IkeManager {
     /// that limit, so that nobody can use up the room of an address that is another's.
     fn admits(&mut self, datagram: &Datagram, request: &Message, now: Time) -> bool {
         let from_there = self.index.half_open_from(datagram.remote.ip());
+        let wall = self.wall_clock(now);
         let Self { config, connections, rng, ids, out, cookies, index, .. } = self;
         let under_load = index.half_open_count() >= config.cookie_threshold
             || from_there >= config.cookie_threshold_per_source;
         let per_source = config.max_half_open_per_source;
-        let mut cx = Ctx { now, config, connections, rng, ids, out };
+        let mut cx = Ctx { now, wall, config, connections, rng, ids, out };
         if under_load && !cookies.is_met(datagram, request, &mut cx) {
             let challenge = cookies.challenge(datagram, request, &mut cx);
             self.out.counters.cookies += 1;

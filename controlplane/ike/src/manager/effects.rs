@@ -103,8 +103,9 @@ impl IkeManager {
     }
 
     pub(super) fn context(&mut self, now: Time) -> Ctx<'_> {
+        let wall = self.wall_clock(now);
         let Self { connections, config, rng, ids, out, .. } = self;
-        Ctx { now, config, connections, rng, ids, out }
+        Ctx { now, wall, config, connections, rng, ids, out }
     }
 
     /// Negotiates what a connection lacks: an IKE SA, or a CHILD_SA.

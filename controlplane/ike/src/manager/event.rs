@@ -1,10 +1,12 @@
 //! What comes out of the manager for people and for the rest of the control plane.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::command::{EspSuite, IkeSaId, Spi};
 use crate::config::{ConnectionKey, IkeProposal};
 use crate::diagnosis::Diagnosis;
+use crate::pki::Certificate;
 use crate::time::Time;
 use crate::wire::{IkeSpi, TrafficSelector};
 
@@ -77,6 +79,15 @@ pub enum Event {
         /// Why.
         why: Gone,
     },
+    /// The peer proved itself with this certificate.
+    PeerCertificate {
+        /// The tunnel.
+        key: ConnectionKey,
+        /// Whose it is.
+        subject: String,
+        /// Its last moment, since the Unix epoch.
+        not_after: Duration,
+    },
     /// A negotiation failed.
     Failed(Diagnosis),
     /// The peer's outer address changed.
@@ -86,6 +97,13 @@ pub enum Event {
         /// Where the peer is now.
         remote: SocketAddr,
     },
+}
+
+impl Event {
+    pub(crate) fn peer_certificate(key: ConnectionKey, certificate: &Certificate) -> Self {
+        let subject = certificate.subject().to_string();
+        Self::PeerCertificate { key, subject, not_after: certificate.not_after() }
+    }
 }
 
 /// A snapshot to keep where it survives this process. It must be kept before any datagram or SA command

@@ -55,6 +55,8 @@ pub enum RestoreError {
 #[derive(Debug)]
 pub struct IkeManager {
     config: Config,
+    /// The wall clock, since the Unix epoch, when the boot clock was zero.
+    booted: Duration,
     rng: ChaCha20Rng,
     ids: Ids,
     connections: BTreeMap<ConnectionKey, Connection>,
@@ -72,6 +74,7 @@ impl IkeManager {
     pub fn new(config: Config, rng_seed: [u8; 32], _now: Time) -> Self {
         Self {
             config,
+            booted: Duration::ZERO,
             rng: ChaCha20Rng::from_seed(rng_seed),
             ids: Ids::default(),
             connections: BTreeMap::new(),
@@ -82,6 +85,16 @@ impl IkeManager {
             dirty: BTreeSet::new(),
             out: Outputs::default(),
         }
+    }
+
+    /// What the wall clock says at `now`, since the Unix epoch. Certificates are checked by it: call it before
+    /// the first input, and again when the clock may have been set. Without it every certificate is too new.
+    pub fn set_wall_clock(&mut self, since_epoch: Duration, now: Time) {
+        self.booted = since_epoch.saturating_sub(now.0);
+    }
+
+    fn wall_clock(&self, now: Time) -> Duration {
+        self.booted.saturating_add(now.0)
     }
 
     /// Adds or replaces a connection. A change of what its SAs were negotiated from deletes and
@@ -248,9 +261,10 @@ impl IkeManager {
 
     /// Lets one IKE SA act, then brings everything that depends on it up to date.
     fn touch(&mut self, id: IkeSaId, now: Time, act: impl FnOnce(&mut IkeSa, &mut Ctx<'_>)) {
+        let wall = self.wall_clock(now);
         let Self { sas, connections, config, rng, ids, out, .. } = self;
         let Some(sa) = sas.get_mut(&id) else { return };
-        act(sa, &mut Ctx { now, config, connections, rng, ids, out });
+        act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out });
         self.sync(id);
         self.apply_effects(now);
     }

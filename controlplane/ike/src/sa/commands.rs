@@ -17,8 +17,9 @@ impl IkeSa {
     /// The answer to a first message that is the same as the one this half-open IKE SA was made from.
     pub(crate) fn repeated_first(&self, datagram: &Datagram) -> Option<Datagram> {
         let Phase::HalfOpen(half) = &self.phase else { return None };
-        let same = half.init.0 == datagram.payload;
-        same.then(|| self.core.path.datagram(half.init.1.clone()))
+        let (request, response) = half.init();
+        let same = *request == datagram.payload;
+        same.then(|| self.core.path.datagram(response.clone()))
     }
 
     /// A CHILD_SA if there is none and none is coming.

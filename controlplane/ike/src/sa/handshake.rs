@@ -204,7 +204,7 @@ pub(super) fn auth_message(
             if let Some(spi) = spi {
                 cx.command(SaCommand::ReleaseSpi { spi });
             }
-            if matches!(fault, Fault::Psk | Fault::Identity { .. } | Fault::Method(_)) {
+            if fault.is_authentication() {
                 // The peer believes in an IKE SA: tell it, without waiting (RFC 7296 section 2.21.2).
                 let notify = [Payload::Notify(fault.notification())];
                 let _ = send_sealed(core, &mut protection, ExchangeType::INFORMATIONAL, &notify, cx);
@@ -306,8 +306,7 @@ pub(super) fn half_open_message(
 
 /// The connection that a failed authentication was most likely meant for.
 fn accused(fault: &Fault, datagram: &Datagram, cx: &Ctx<'_>) -> Option<crate::config::ConnectionKey> {
-    let named = matches!(fault, Fault::Psk | Fault::Identity { .. } | Fault::Method(_));
-    sa_init::candidates(datagram, cx).first().filter(|_| named).map(|c| c.key)
+    sa_init::candidates(datagram, cx).first().filter(|_| fault.is_authentication()).map(|c| c.key)
 }
 
 /// The peer is authenticated: its child, then the response.

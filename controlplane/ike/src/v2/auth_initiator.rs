@@ -1,9 +1,9 @@
 //! IKE_AUTH as initiator (RFC 7296 sections 1.2 and 2.15): proofs, identities, the first CHILD_SA.
 //!
 //! ```text
-//! HDR, SK {IDi, [N(INITIAL_CONTACT)], IDr, AUTH, SAi2, TSi, TSr}  -->
-//!                                       <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
-//!                                        or  HDR, SK {IDr, AUTH, N(child error)}
+//! HDR, SK {IDi, CERT*, [N(INITIAL_CONTACT)], [CERTREQ], IDr, AUTH, SAi2, TSi, TSr}  -->
+//!                                       <--  HDR, SK {IDr, CERT*, AUTH, SAr2, TSi, TSr}
+//!                                        or  HDR, SK {IDr, CERT*, AUTH, N(child error)}
 //!                                        or  HDR, SK {N(AUTHENTICATION_FAILED)}
 //! ```
 
@@ -11,26 +11,23 @@ use serde::{Deserialize, Serialize};
 
 use super::child_initiator::{self, Offered};
 use super::fault::Fault;
-use super::{collision, offer};
+use super::offer;
+use super::proof::{self, Claim, Ingredients, Prover};
 use crate::config::Connection;
-use crate::crypto::{IkeKeys, Nonces, Secret, psk_auth, signed_octets, verify_psk_auth};
 use crate::manager::command::{Flow, RequestId, Spi};
 use crate::manager::context::Ctx;
+use crate::manager::event::Event;
 use crate::sa::child::{Agreed, reserve_spi};
 use crate::sa::core::{Core, Protection};
 use crate::sa::established::Established;
-use crate::wire::iana::{AuthMethod, NotifyType};
-use crate::wire::{AuthPayload, IdPayload, Message, NotifyPayload, Payload, TsPayload};
+use crate::wire::iana::NotifyType;
+use crate::wire::{Message, NotifyPayload, Payload, TsPayload};
 
 /// The exchange as its initiator; also holds the SPI of the first CHILD_SA, or waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AuthInitiator {
     pub(crate) protection: Protection,
-    sk_pi: Secret,
-    sk_pr: Secret,
-    nonces: Nonces,
-    /// Our IKE_SA_INIT request and the peer's response: what AUTH covers.
-    init: (Vec<u8>, Vec<u8>),
+    ingredients: Ingredients,
     flow: Option<Flow>,
     initial_contact: bool,
     pub(crate) reserving: Option<RequestId>,
@@ -48,14 +45,11 @@ pub(crate) struct Authenticated {
 impl AuthInitiator {
     pub(crate) fn new(
         protection: Protection,
-        keys: IkeKeys,
-        nonces: Nonces,
-        init: (Vec<u8>, Vec<u8>),
+        ingredients: Ingredients,
         flow: Option<Flow>,
         initial_contact: bool,
     ) -> Self {
-        let IkeKeys { sk_pi, sk_pr, .. } = keys;
-        Self { protection, sk_pi, sk_pr, nonces, init, flow, initial_contact, reserving: None, spi: None }
+        Self { protection, ingredients, flow, initial_contact, reserving: None, spi: None }
     }
 
     /// Asks for the SPI of the first CHILD_SA.
@@ -66,18 +60,19 @@ impl AuthInitiator {
     /// The payloads of the request.
     pub(crate) fn build(&self, connection: &Connection) -> Result<Vec<Payload>, Fault> {
         let spi = self.spi.ok_or(Fault::Internal("IKE_AUTH before its SPI"))?;
-        let id = connection.local_id.to_payload();
+        let id = connection.local_id_payload();
         let prf = self.protection.suite.prf;
-        let octets = signed_octets(prf, &self.sk_pi, &self.init.0, &self.nonces.responder, &id);
-        let data = psk_auth(prf, connection.psk.secret(), &octets);
+        let auth = self.ingredients.prove(Prover::Initiator, prf, &id, &connection.local_auth)?;
         let offered = self.offered(connection);
         let mut payloads = vec![Payload::IdInitiator(id)];
+        payloads.extend(proof::certificates(&connection.local_auth));
         if self.initial_contact {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::INITIAL_CONTACT, [])));
         }
+        payloads.extend(proof::request([connection].into_iter()).map(Payload::CertReq));
         payloads.extend([
             Payload::IdResponder(connection.remote_id.to_payload()),
-            Payload::Auth(AuthPayload { method: AuthMethod::SHARED_KEY, data }),
+            Payload::Auth(auth),
             Payload::Sa(offer::esp_offer(&connection.child.proposals, spi, false)),
             Payload::TsInitiator(TsPayload::new(offered.local_ts)),
             Payload::TsResponder(TsPayload::new(offered.remote_ts)),
@@ -94,46 +89,45 @@ impl AuthInitiator {
         self,
         response: &Message,
         connection: &Connection,
-        cx: &Ctx<'_>,
+        cx: &mut Ctx<'_>,
     ) -> Result<Authenticated, Fault> {
         let Some(auth) = response.auth() else {
             let refused = response.error_notify().cloned().map(Fault::Refused);
             return Err(refused.unwrap_or(Fault::Syntax("IKE_AUTH response without AUTH")));
         };
         let id = response.id_responder().ok_or(Fault::Syntax("IKE_AUTH response without IDr"))?;
-        self.verify(id, auth, connection)?;
+        self.verify(Claim { id, auth, message: response }, connection, cx)?;
         let spi = self.spi.ok_or(Fault::Internal("IKE_AUTH before its SPI"))?;
         let child = child_initiator::accept(response, &self.offered(connection)).map(|accepted| Agreed {
             proposal: accepted.proposal,
             peer_spi: accepted.peer_spi,
             local_ts: accepted.local_ts,
             remote_ts: accepted.remote_ts,
-            nonces: self.nonces.clone(),
+            nonces: self.ingredients.nonces.clone(),
             shared: None,
             initiator: true,
             replaces: None,
             takes_tfc: accepted.takes_tfc,
         });
-        let lowest = collision::lowest_nonce(&self.nonces.initiator, &self.nonces.responder);
-        let local_id = connection.local_id.to_payload();
+        let lowest = self.ingredients.lowest_nonce();
+        let local_id = connection.local_id_payload();
         let sa = Established::new(self.protection, (local_id, id.clone()), lowest, cx.now);
         Ok(Authenticated { sa, spi, child })
     }
 
-    fn verify(&self, id: &IdPayload, auth: &AuthPayload, connection: &Connection) -> Result<(), Fault> {
-        if !connection.remote_id.matches(id) {
+    fn verify(&self, claim: Claim<'_>, connection: &Connection, cx: &mut Ctx<'_>) -> Result<(), Fault> {
+        if !connection.remote_id.matches(claim.id) {
             return Err(Fault::Identity {
                 parameter: "remote identity",
                 ours: connection.remote_id.to_string(),
-                theirs: id.to_string(),
+                theirs: claim.id.to_string(),
             });
         }
-        if auth.method != AuthMethod::SHARED_KEY {
-            return Err(Fault::Method(auth.method));
-        }
         let prf = self.protection.suite.prf;
-        let octets = signed_octets(prf, &self.sk_pr, &self.init.1, &self.nonces.initiator, id);
-        let genuine = verify_psk_auth(prf, connection.psk.secret(), &octets, &auth.data);
-        genuine.then_some(()).ok_or(Fault::Psk)
+        let auth = &connection.remote_auth;
+        if let Some(certificate) = self.ingredients.check(Prover::Responder, prf, claim, auth, cx.wall)? {
+            cx.event(Event::peer_certificate(connection.key, &certificate));
+        }
+        Ok(())
     }
 }

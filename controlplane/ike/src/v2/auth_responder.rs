@@ -3,25 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::{collision, sa_init};
+use super::proof::{self, Claim, Ingredients, Prover};
+use super::sa_init;
 use crate::config::Connection;
-use crate::crypto::{IkeKeys, Nonces, Secret, psk_auth, signed_octets, verify_psk_auth};
+use crate::crypto::Nonces;
 use crate::manager::command::Datagram;
 use crate::manager::context::Ctx;
+use crate::manager::event::Event;
 use crate::sa::core::Protection;
 use crate::sa::established::Established;
 use crate::wire::iana::AuthMethod;
-use crate::wire::{AuthPayload, IdPayload, Message, Payload};
+use crate::wire::{IdPayload, Message, Payload};
 
 /// IKE_SA_INIT is answered, the peer is not authenticated yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HalfOpen {
     pub(crate) protection: Protection,
-    sk_pi: Secret,
-    sk_pr: Secret,
-    pub(crate) nonces: Nonces,
-    /// The peer's IKE_SA_INIT request and our response: what AUTH covers.
-    pub(crate) init: (Vec<u8>, Vec<u8>),
+    ingredients: Ingredients,
 }
 
 /// The peer is authenticated.
@@ -29,21 +27,20 @@ pub(crate) struct HalfOpen {
 pub(crate) struct Welcome<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) sa: Established,
-    /// IDr and AUTH, with which the response begins.
+    /// IDr, CERT and AUTH, with which the response begins.
     pub(crate) proof: Vec<Payload>,
     /// Of IKE_SA_INIT: the first CHILD_SA's keys derive from them.
     pub(crate) nonces: Nonces,
 }
 
 impl HalfOpen {
-    pub(crate) fn new(
-        protection: Protection,
-        keys: IkeKeys,
-        nonces: Nonces,
-        init: (Vec<u8>, Vec<u8>),
-    ) -> Self {
-        let IkeKeys { sk_pi, sk_pr, .. } = keys;
-        Self { protection, sk_pi, sk_pr, nonces, init }
+    pub(crate) fn new(protection: Protection, ingredients: Ingredients) -> Self {
+        Self { protection, ingredients }
+    }
+
+    /// The peer's IKE_SA_INIT request and our response.
+    pub(crate) fn init(&self) -> &(Vec<u8>, Vec<u8>) {
+        &self.ingredients.init
     }
 
     /// Checks who the peer is and makes our own proof.
@@ -53,37 +50,34 @@ impl HalfOpen {
         &self,
         datagram: &Datagram,
         request: &Message,
-        cx: &Ctx<'a>,
+        cx: &mut Ctx<'a>,
     ) -> Result<Welcome<'a>, Fault> {
         let (Some(id), Some(auth)) = (request.id_initiator(), request.auth()) else {
             return Err(Fault::Syntax("IKE_AUTH needs IDi and AUTH"));
         };
-        if auth.method != AuthMethod::SHARED_KEY {
-            return Err(Fault::Method(auth.method));
+        let connection = self.connection(datagram, (id, auth.method), request.id_responder(), cx)?;
+        let (ingredients, prf) = (&self.ingredients, self.protection.suite.prf);
+        let claim = Claim { id, auth, message: request };
+        let certificate =
+            ingredients.check(Prover::Initiator, prf, claim, &connection.remote_auth, cx.wall)?;
+        if let Some(certificate) = certificate {
+            cx.event(Event::peer_certificate(connection.key, &certificate));
         }
-        let connection = self.connection(datagram, id, request.id_responder(), cx)?;
-        let prf = self.protection.suite.prf;
-        let octets = signed_octets(prf, &self.sk_pi, &self.init.0, &self.nonces.responder, id);
-        if !verify_psk_auth(prf, connection.psk.secret(), &octets, &auth.data) {
-            return Err(Fault::Psk);
-        }
-        let local_id = connection.local_id.to_payload();
-        let octets = signed_octets(prf, &self.sk_pr, &self.init.1, &self.nonces.initiator, &local_id);
-        let data = psk_auth(prf, connection.psk.secret(), &octets);
-        let proof = vec![
-            Payload::IdResponder(local_id.clone()),
-            Payload::Auth(AuthPayload { method: AuthMethod::SHARED_KEY, data }),
-        ];
-        let lowest = collision::lowest_nonce(&self.nonces.initiator, &self.nonces.responder);
+        let local_id = connection.local_id_payload();
+        let auth = ingredients.prove(Prover::Responder, prf, &local_id, &connection.local_auth)?;
+        let mut proof = vec![Payload::IdResponder(local_id.clone())];
+        proof.extend(proof::certificates(&connection.local_auth));
+        proof.push(Payload::Auth(auth));
+        let lowest = ingredients.lowest_nonce();
         let sa = Established::new(self.protection.clone(), (local_id, id.clone()), lowest, cx.now);
-        Ok(Welcome { connection, sa, proof, nonces: self.nonces.clone() })
+        Ok(Welcome { connection, sa, proof, nonces: ingredients.nonces.clone() })
     }
 
     /// The connection of these addresses and identities whose proposals allow the algorithms in use.
     fn connection<'a>(
         &self,
         datagram: &Datagram,
-        peer: &IdPayload,
+        (peer, method): (&IdPayload, AuthMethod),
         wanted: Option<&IdPayload>,
         cx: &Ctx<'a>,
     ) -> Result<&'a Connection, Fault> {
@@ -96,6 +90,11 @@ impl HalfOpen {
         if fitting.is_empty() {
             let theirs = peer.to_string();
             return Err(Fault::Identity { parameter: "remote identity", ours: remotes, theirs });
+        }
+        let kinds: Vec<_> = fitting.iter().map(|c| c.remote_auth.name()).collect();
+        fitting.retain(|c| c.remote_auth.accepts(method));
+        if fitting.is_empty() {
+            return Err(Fault::Method { ours: kinds[0], theirs: method });
         }
         fitting.retain(|c| wanted.is_none_or(|id| c.local_id.matches(id)));
         fitting.first().copied().ok_or_else(|| Fault::Identity {

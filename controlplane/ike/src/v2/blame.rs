@@ -2,10 +2,12 @@
 
 use super::fault::{Fault, Stage};
 use super::{narrow, offer};
-use crate::config::{Connection, ConnectionKey};
+use crate::config::{Connection, ConnectionKey, LocalAuth};
 use crate::diagnosis::{Code, Diagnosis, Side};
 use crate::wire::NotifyPayload;
-use crate::wire::iana::{AuthMethod, KeId, NotifyType};
+use crate::wire::iana::{KeId, NotifyType};
+
+mod certificate;
 
 /// What a kind of failure always says.
 struct Meaning {
@@ -41,7 +43,8 @@ const METHOD: Meaning = meaning(
     Code::AuthenticationMethodMismatch,
     "authentication method",
     "RFC 7296 section 2.15",
-    "set the peer to authenticate by pre-shared key",
+    "set the peer to prove itself as this tunnel asks, or the tunnel's remote authentication to what the \
+     peer does",
 );
 const MALFORMED: Meaning = meaning(
     Code::MalformedMessage,
@@ -71,6 +74,13 @@ const REFUSED_PROOF: Meaning = meaning(
     "RFC 7296 section 2.21.2",
     "the peer refused our proof: compare the pre-shared keys, then our local identity with the peer's \
      remote identity, then the reverse",
+);
+const REFUSED_CERTIFICATE: Meaning = meaning(
+    Code::AuthenticationFailed,
+    "certificate or identities",
+    "RFC 7296 section 2.21.2",
+    "the peer refused our proof: check that it trusts the CA of our certificate, that its remote identity is \
+     our local identity, and that its clock is right; its log says which",
 );
 const VERSION: Meaning =
     meaning(Code::IkeVersionMismatch, "ike version", "RFC 7296 section 2.5", "set the peer to IKEv2");
@@ -140,7 +150,9 @@ impl Fault {
                 here(meaning, ours.clone(), theirs.clone())
             }
             Self::Psk => here(PSK, "(secret)".to_owned(), "(another secret)".to_owned()),
-            Self::Method(method) => here(METHOD, AuthMethod::SHARED_KEY.to_string(), method.to_string()),
+            Self::Method { ours, theirs } => here(METHOD, (*ours).to_owned(), theirs.to_string()),
+            Self::Certificate(refusal) => certificate::refused(refusal, key),
+            Self::Signature(error) => certificate::signature(error, key),
             Self::Syntax(_) | Self::Decode(_) | Self::Crypto(_) => {
                 here(MALFORMED, String::new(), self.to_string())
             }
@@ -166,7 +178,11 @@ fn refused(
         }
         (NotifyType::NO_PROPOSAL_CHOSEN, Stage::Child) => (REFUSED_ESP, esp_names(connection)),
         (NotifyType::INVALID_KE_PAYLOAD, _) => (GROUP, group_names(connection, stage)),
-        (NotifyType::AUTHENTICATION_FAILED, _) => (REFUSED_PROOF, identities(connection)),
+        (NotifyType::AUTHENTICATION_FAILED, _) => {
+            let certificate = |c: &Connection| matches!(c.local_auth, LocalAuth::Certificate(_));
+            let by_certificate = connection.is_some_and(certificate);
+            (if by_certificate { REFUSED_CERTIFICATE } else { REFUSED_PROOF }, identities(connection))
+        }
         (NotifyType::TS_UNACCEPTABLE | NotifyType::SINGLE_PAIR_REQUIRED, _) => {
             (SELECTORS, selector_names(connection))
         }

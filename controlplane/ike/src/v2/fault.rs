@@ -1,7 +1,8 @@
 //! Why an exchange failed, and what the peer is told. What people are told is in `blame`.
 
-use crate::crypto::CryptoError;
+use crate::crypto::{CryptoError, SignatureError};
 use crate::manager::command::Spi;
+use crate::pki::Refusal;
 use crate::wire::iana::{AuthMethod, KeId, NotifyType};
 use crate::wire::{DecodeError, NotifyPayload};
 
@@ -42,8 +43,14 @@ pub(crate) enum Fault {
     #[error("the shared secrets differ")]
     Psk,
     /// Incompatible: the peer proves itself in another way.
-    #[error("authentication by {0}")]
-    Method(AuthMethod),
+    #[error("authentication by {theirs}, not {ours}")]
+    Method { ours: &'static str, theirs: AuthMethod },
+    /// Incompatible: the peer's certificate is not one that we accept.
+    #[error(transparent)]
+    Certificate(Refusal),
+    /// Incompatible: the signature is not the proof it should be, or we cannot make one.
+    #[error(transparent)]
+    Signature(SignatureError),
     /// The peer misbehaves: a payload is missing or out of place.
     #[error("{0}")]
     Syntax(&'static str),
@@ -79,9 +86,11 @@ impl Fault {
                 NotifyPayload::new(NotifyType::INVALID_KE_PAYLOAD, group.0.to_be_bytes())
             }
             Self::Selectors { .. } => NotifyPayload::new(NotifyType::TS_UNACCEPTABLE, []),
-            Self::Identity { .. } | Self::Psk | Self::Method(_) => {
-                NotifyPayload::new(NotifyType::AUTHENTICATION_FAILED, [])
-            }
+            Self::Identity { .. }
+            | Self::Psk
+            | Self::Method { .. }
+            | Self::Certificate(_)
+            | Self::Signature(_) => NotifyPayload::new(NotifyType::AUTHENTICATION_FAILED, []),
             Self::Decode(error) => {
                 let (kind, data) = error.notification();
                 NotifyPayload::new(kind, data)
@@ -93,6 +102,18 @@ impl Fault {
                 NotifyPayload::new(NotifyType::TEMPORARY_FAILURE, [])
             }
         }
+    }
+
+    /// Whether the peer is not who it should be, or does not prove it.
+    pub(crate) fn is_authentication(&self) -> bool {
+        matches!(
+            self,
+            Self::Identity { .. }
+                | Self::Psk
+                | Self::Method { .. }
+                | Self::Certificate(_)
+                | Self::Signature(_)
+        )
     }
 
     /// Whether it is no failure of the configuration, and will pass.

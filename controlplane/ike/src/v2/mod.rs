@@ -16,6 +16,7 @@ pub(crate) mod informational;
 pub(crate) mod narrow;
 pub(crate) mod nat;
 pub(crate) mod offer;
+pub(crate) mod proof;
 pub(crate) mod rekey_ike;
 pub(crate) mod sa_init;
 

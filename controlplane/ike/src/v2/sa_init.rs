@@ -1,8 +1,8 @@
 //! IKE_SA_INIT (RFC 7296 section 1.2): algorithms, key exchange, nonces, NAT detection.
 //!
 //! ```text
-//! HDR, [N(COOKIE)], SAi1, KEi, Ni, N(NAT-D)*  -->
-//!                                       <--  HDR, SAr1, KEr, Nr, N(NAT-D)*
+//! HDR, [N(COOKIE)], SAi1, KEi, Ni, N(NAT-D)*, [N(HASHES)]  -->
+//!                                       <--  HDR, SAr1, KEr, Nr, N(NAT-D)*, [CERTREQ], [N(HASHES)]
 //!                                        or  HDR, N(COOKIE)             (section 2.6)
 //!                                        or  HDR, N(INVALID_KE_PAYLOAD) (section 1.3)
 //! ```
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::auth_initiator::AuthInitiator;
 use super::auth_responder::HalfOpen;
 use super::fault::Fault;
-use super::{nat, offer};
+use super::proof::Ingredients;
+use super::{nat, offer, proof};
 use crate::config::Connection;
 use crate::crypto::{Group, IkeKeys, IkeSpis, KeyExchange, Nonces};
 use crate::manager::command::{Datagram, Flow};
@@ -78,6 +79,7 @@ impl SaInit {
             payloads.extend(nat::payloads(core.spis, local, remote, connection.force_encap));
         }
         payloads.extend(connection.fragment_size.map(|_| fragments_welcome()));
+        payloads.extend(proof::hash_algorithms([connection].into_iter()));
         payloads
     }
 
@@ -166,16 +168,10 @@ impl SaInit {
         if core.path.nat.any() {
             core.path.float();
         }
-        let response = datagram.payload.clone();
+        let init = (request, datagram.payload.clone());
+        let ingredients = Ingredients::new(keys, nonces, init, response);
         let (flow, initial_contact) = (self.flow, self.initial_contact);
-        InitOutcome::Done(Box::new(AuthInitiator::new(
-            protection,
-            keys,
-            nonces,
-            (request, response),
-            flow,
-            initial_contact,
-        )))
+        InitOutcome::Done(Box::new(AuthInitiator::new(protection, ingredients, flow, initial_contact)))
     }
 }
 
@@ -258,13 +254,20 @@ pub(crate) fn answer(
     }
     let fragment_size = connection.fragment_size.filter(|_| takes_fragments(request));
     payloads.extend(fragment_size.map(|_| fragments_welcome()));
+    // Who the peer is shows in IKE_AUTH: until then the CAs of all connections it may use count.
+    let possible = candidates(datagram, cx);
+    payloads.extend(proof::request(possible.iter().copied()).map(Payload::CertReq));
+    if request.notify(NotifyType::SIGNATURE_HASH_ALGORITHMS).is_some() {
+        payloads.extend(proof::hash_algorithms(possible.into_iter()));
+    }
     let header = core.header(ExchangeType::IKE_SA_INIT, MessageId(0), true);
     let response = Message { header, payloads }.encode().map_err(crate::crypto::CryptoError::from)?;
     core.window.begin(MessageId(0));
     core.window.answered(MessageId(0), vec![response.clone()]);
     cx.transmit(core.path.datagram(response.clone()));
     let protection = Protection::new(suite, &keys, false)?.with_fragments(fragment_size);
-    Ok((core, HalfOpen::new(protection, keys, nonces, (datagram.payload.clone(), response))))
+    let ingredients = Ingredients::new(keys, nonces, (datagram.payload.clone(), response), request);
+    Ok((core, HalfOpen::new(protection, ingredients)))
 }
 
 /// The first connection of these addresses that accepts a proposal.

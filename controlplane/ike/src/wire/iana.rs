@@ -236,6 +236,19 @@ registry! {
 }
 
 registry! {
+    /// Hash algorithms of digital signatures (RFC 7427 section 7).
+    SignatureHash(u16) {
+        SHA1 = 1, "SHA1";
+        SHA2_256 = 2, "SHA2-256";
+        SHA2_384 = 3, "SHA2-384";
+        SHA2_512 = 4, "SHA2-512";
+        IDENTITY = 5, "Identity";
+        STREEBOG_256 = 6, "STREEBOG_256";
+        STREEBOG_512 = 7, "STREEBOG_512";
+    }
+}
+
+registry! {
     /// Traffic selector types.
     TsType(u8) {
         IPV4_ADDR_RANGE = 7, "TS_IPV4_ADDR_RANGE";

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::codec::Reader;
 use super::error::DecodeError;
 use super::iana::IdType;
+use crate::pki::DistinguishedName;
 
 /// Who a peer claims to be.
 ///
@@ -76,11 +77,16 @@ impl IdPayload {
     }
 }
 
-/// As people write it: the address, the name, or hex for what is not text.
+/// As people write it: the address, the name, the distinguished name, or hex for what is not text.
 impl fmt::Display for IdPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(addr) = self.addr() {
             return addr.fmt(f);
+        }
+        if let Ok(name) = DistinguishedName::from_der(&self.data)
+            && self.id_type == IdType::DER_ASN1_DN
+        {
+            return name.fmt(f);
         }
         match std::str::from_utf8(&self.data) {
             Ok(text) if !text.is_empty() && !text.chars().any(char::is_control) => f.write_str(text),

@@ -8,7 +8,7 @@ use super::header::{HEADER_LEN, Header};
 use super::iana::NotifyType;
 use super::payload::{Payload, decode_chain, encode_chain};
 use super::{
-    AuthPayload, DeletePayload, EncryptedPayload, FragmentPayload, IdPayload, KePayload, Nonce,
+    AuthPayload, CertPayload, DeletePayload, EncryptedPayload, FragmentPayload, IdPayload, KePayload, Nonce,
     NotifyPayload, SaPayload, TsPayload,
 };
 
@@ -100,6 +100,14 @@ impl Message {
     /// The first error notification.
     pub fn error_notify(&self) -> Option<&NotifyPayload> {
         self.notifies().find(|notify| notify.notify_type.is_error())
+    }
+
+    /// All certificates and what else CERT payloads carry, in order.
+    pub fn certs(&self) -> impl Iterator<Item = &CertPayload> {
+        self.payloads.iter().filter_map(|p| match p {
+            Payload::Cert(cert) => Some(cert),
+            _ => None,
+        })
     }
 
     /// All deletions.

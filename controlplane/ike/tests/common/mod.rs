@@ -56,6 +56,7 @@ pub fn addr(side: usize) -> IpAddr {
 }
 
 pub fn connection(side: usize) -> Connection {
+    let psk = Psk::new(&b"test-psk-0123456789"[..]);
     let nets = [vec![ts("10.1.0.0/24")], vec![ts("10.2.0.0/24")]];
     Connection {
         key: KEY,
@@ -65,7 +66,8 @@ pub fn connection(side: usize) -> Connection {
         remote: Some(addr(1 - side)),
         local_id: Identity::Address(addr(side)),
         remote_id: Identity::Address(addr(1 - side)),
-        psk: Psk::new(&b"test-psk-0123456789"[..]),
+        local_auth: LocalAuth::Psk(psk.clone()),
+        remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike_quick()],
         ike_lifetime: None,
         child: ChildConfig {

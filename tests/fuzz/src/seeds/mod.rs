@@ -19,6 +19,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(shm_seeds::all());
     seeds.extend(packet_seeds::all());
     seeds.extend(reassembly_seeds::all());
+    seeds.push(named("ike_certificates", "chain", super::certificate_target::seed()));
     seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
     seeds
 }
