@@ -116,6 +116,8 @@ impl Daemon {
     async fn serve(&mut self) {
         loop {
             let wake = self.wait().await;
+            // It may have been set while we slept.
+            self.engine.set_wall_clock(clock::wall(), clock::now());
             match wake {
                 Wake::Call(Call::ReloadConfig(reply)) => {
                     let answer = self.reload();

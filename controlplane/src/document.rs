@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gateway::model::PskSource;
-use gateway::plan::{InterfaceIds, Plan, TunnelPlan};
-use gateway::psk::{Psk, PskError};
+use gateway::plan::{InterfaceIds, Plan};
+use gateway::psk::PskError;
 use gateway::{Desired, Report};
 use zeroize::Zeroizing;
 
+use crate::credentials::{CredentialError, Credentials, TunnelAuth};
+
 /// Largest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 20;
-/// Largest PSK file: the longest key and a line end.
-const MAX_PSK_LEN: u64 = 1 << 10;
 
 /// A document that can be applied.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct Loaded {
     pub file: PathBuf,
     pub desired: Desired,
     pub plan: Plan,
-    /// Keys by tunnel number.
-    pub psks: BTreeMap<u32, Psk>,
+    /// Keys and certificates by tunnel number.
+    pub auth: BTreeMap<u32, TunnelAuth>,
     pub report: Report,
 }
 
@@ -40,6 +40,10 @@ pub enum LoadError {
         path = path.display()
     )]
     Mode { path: PathBuf, mode: u32 },
+    #[error("{path}: {source}", path = path.display())]
+    Credential { path: PathBuf, source: CredentialError },
+    #[error("{path} is not text", path = path.display())]
+    NotText { path: PathBuf },
     #[error("the key of tunnel {tunnel} in {path}: {source}", path = path.display())]
     Psk { tunnel: String, path: PathBuf, source: PskError },
 }
@@ -49,44 +53,37 @@ pub enum LoadError {
 /// # Errors
 /// The first file that cannot be used, or everything that is wrong with the document.
 pub fn load(file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
-    let (text, mode) = read(file, MAX_LEN)?;
-    let mut report = gateway::check(&text, &file.display().to_string());
+    let (bytes, mode) = read(file, MAX_LEN)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NotText { path: file.to_owned() })?;
+    let mut report = gateway::check(text, &file.display().to_string());
     let Some(desired) = report.desired.take() else {
         return Err(LoadError::Invalid { report: Box::new(report) });
     };
     let plan = gateway::plan(&desired, ids);
-    if plan.tunnels.iter().any(|t| matches!(t.psk, PskSource::Inline(_))) {
+    if plan.tunnels.iter().any(|t| matches!(t.auth.psk(), Some(PskSource::Inline(_)))) {
         private(file, mode)?;
     }
     let folder = file.parent().unwrap_or(Path::new("."));
-    let psks = plan.tunnels.iter().map(|t| Ok((t.id, psk(t, folder)?))).collect::<Result<_, _>>()?;
-    Ok(Loaded { file: file.to_owned(), desired, plan, psks, report })
+    let mut credentials = Credentials::new(folder);
+    let auth = plan.tunnels.iter().map(|t| Ok((t.id, credentials.of(t)?))).collect::<Result<_, _>>()?;
+    Ok(Loaded { file: file.to_owned(), desired, plan, auth, report })
 }
 
-/// The key of a tunnel. A relative path is relative to the document.
-fn psk(tunnel: &TunnelPlan, folder: &Path) -> Result<Psk, LoadError> {
-    let path = match &tunnel.psk {
-        PskSource::Inline(psk) => return Ok(psk.clone()),
-        PskSource::File(path) => folder.join(path),
-    };
-    let (text, mode) = read(&path, MAX_PSK_LEN)?;
-    private(&path, mode)?;
-    Psk::from_file_text(&text).map_err(|source| LoadError::Psk { tunnel: tunnel.name(), path, source })
-}
-
-/// The text and the mode of the very file that was read.
-fn read(path: &Path, limit: u64) -> Result<(Zeroizing<String>, u32), LoadError> {
+/// The bytes and the mode of the very file that was read.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, u32), LoadError> {
     let open = || {
         let file = File::open(path)?;
         let mode = file.metadata()?.permissions().mode();
-        let mut text = Zeroizing::new(String::new());
-        file.take(limit).read_to_string(&mut text)?;
-        Ok((text, mode))
+        // Room for all of it at once: growing would leave copies of keys behind.
+        let room = usize::try_from(file.metadata()?.len().min(limit)).unwrap_or(0);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok((bytes, mode))
     };
     open().map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
-fn private(path: &Path, mode: u32) -> Result<(), LoadError> {
+pub(crate) fn private(path: &Path, mode: u32) -> Result<(), LoadError> {
     let mode = mode & 0o7777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(LoadError::Mode { path: path.to_owned(), mode }) }
 }
@@ -121,7 +118,8 @@ mod tests {
         assert!(matches!(load(&file, &InterfaceIds::default()), Err(LoadError::Psk { .. })));
         write(&psk, "sesame\n", 0o600);
         let loaded = load(&file, &InterfaceIds::default()).expect("valid");
-        assert_eq!(loaded.psks.values().map(Psk::expose).collect::<Vec<_>>(), [b"sesame"]);
+        let auth = TunnelAuth::psk(&gateway::psk::Psk::new("sesame").expect("a key"));
+        assert_eq!(loaded.auth.into_values().collect::<Vec<_>>(), [auth]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::document::Loaded;
 use crate::engine::diagnoses::Diagnoses;
+use crate::engine::expiry::Expiry;
 use crate::engine::link::Link;
 use crate::engine::wait::Waiter;
 use crate::udp;
@@ -29,6 +30,7 @@ use crate::udp;
 mod calls;
 mod diagnoses;
 mod events;
+mod expiry;
 mod link;
 mod paths;
 pub mod reconcile;
@@ -89,6 +91,7 @@ pub struct Engine {
     journal: VecDeque<JournalRecord>,
     packets: VecDeque<Packet>,
     diagnoses: Diagnoses,
+    expiry: Expiry,
     waiters: Vec<Waiter>,
     /// The first session brings the connections and the journal.
     begun: bool,
@@ -102,6 +105,7 @@ impl Engine {
     /// An engine for `document`, without a data plane. `rng_seed` must be fresh in every process.
     #[must_use]
     pub fn new(document: Loaded, rng_seed: [u8; 32], now: Time) -> Self {
+        let expiry = Expiry::new(&document, now);
         Self {
             document,
             manager: IkeManager::new(ike::Config::default(), rng_seed, now),
@@ -121,6 +125,7 @@ impl Engine {
             journal: VecDeque::new(),
             packets: VecDeque::new(),
             diagnoses: Diagnoses::default(),
+            expiry,
             waiters: Vec::new(),
             begun: false,
             restored: 0,
@@ -165,6 +170,9 @@ impl Engine {
         if self.diagnoses.poll_timeout().is_some_and(|at| at <= now) {
             self.tell_untold(now);
         }
+        if self.next_look().is_some_and(|at| at <= now) {
+            self.tell_of_ends(now);
+        }
         self.settle(now);
     }
 
@@ -174,7 +182,8 @@ impl Engine {
         let ike = (self.state == State::Ready).then(|| self.manager.poll_timeout()).flatten();
         let waiting = self.waiters.iter().map(Waiter::deadline);
         let untold = self.diagnoses.poll_timeout();
-        waiting.chain(ike).chain(self.retry_at).chain(self.leaving).chain(untold).min()
+        let look = self.next_look();
+        waiting.chain(ike).chain(self.retry_at).chain(self.leaving).chain(untold).chain(look).min()
     }
 
     /// The next record for the journal.

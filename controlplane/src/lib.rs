@@ -16,6 +16,7 @@
 
 mod clock;
 pub mod convert;
+pub mod credentials;
 pub mod daemon;
 pub mod document;
 pub mod engine;

@@ -73,11 +73,12 @@ enum Command {
     /// Example:  esplanade list-sas --connection hq --json
     #[command(verbatim_doc_comment)]
     ListSas(sas::Options),
-    /// Show counters, ports, drop reasons, neighbours, or what the workers do with their time
+    /// Show counters, ports, drop reasons, neighbours, certificates, or what the workers do with their time
     ///
     /// Examples:
     ///   esplanade show errors
     ///   esplanade show counters --json
+    ///   esplanade show certificates
     ///   esplanade show runtime --watch 1
     #[command(verbatim_doc_comment)]
     Show(show::Options),

@@ -1,9 +1,9 @@
-//! `esplanade show counters|ports|errors|neighbours|diagnoses|status|runtime`.
+//! `esplanade show counters|ports|errors|neighbours|diagnoses|certificates|status|runtime`.
 
 use super::explain::Dataplane;
 use super::{Format, runtime};
 use anyhow::{Result, bail};
-use api::{Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
+use api::{Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use esplanade::client::Client;
@@ -39,6 +39,8 @@ enum What {
     Neighbours,
     /// Why negotiations failed
     Diagnoses,
+    /// Certificates in use, the one that ends first ahead
+    Certificates,
     /// The two processes
     Status,
     /// Workers: packets per burst, cycles per packet and stage, idle share, the longest rounds
@@ -59,6 +61,9 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
         }
         What::Diagnoses => {
             format.print(&client.get(api::path::DIAGNOSES)?, |list: &Vec<Diagnosis>| diagnoses(list))
+        }
+        What::Certificates => {
+            format.print(&client.get(api::path::CERTIFICATES)?, |list: &Vec<Certificate>| certificates(list))
         }
         What::Status => format.print(&client.get(api::path::STATUS)?, status),
         What::Errors => {
@@ -178,6 +183,20 @@ pub(super) fn diagnoses(list: &[Diagnosis]) -> String {
         )
     };
     if list.is_empty() { "no negotiation failed\n".to_owned() } else { list.iter().map(text).collect() }
+}
+
+fn certificates(list: &[Certificate]) -> String {
+    let row = |c: &Certificate| {
+        let left = match c.valid_secs {
+            secs if secs < 0 => "expired".to_owned(),
+            secs => format!("{} days", secs / 86_400),
+        };
+        [c.subject.clone(), word(&c.holder), c.until.clone(), left, c.tunnels.join(" ")]
+    };
+    if list.is_empty() {
+        return "no certificate in use\n".to_owned();
+    }
+    table(["subject", "holder", "valid until", "left", "tunnels"], list.iter().map(row))
 }
 
 fn status(s: &Status) -> String {

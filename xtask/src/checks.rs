@@ -114,7 +114,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &[],
     ),
     ("sim", &["ike", "test-pki"], NO_IO),
-    ("interop", &["esplanade", "api", "shm"], &["dpdk-sys"]),
+    ("interop", &["esplanade", "api", "shm", "test-pki"], &["dpdk-sys"]),
     ("xtask", &[], &["dpdk-sys"]),
 ];
 const ASYNC: &[&str] = &["tokio", "mio", "async-std"];

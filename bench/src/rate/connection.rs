@@ -10,6 +10,7 @@ use ::gateway::plan::{InterfaceIds, Plan};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crypto::KeyMemory;
 use esplanade_controlplane::convert;
+use esplanade_controlplane::credentials::TunnelAuth;
 use esplanade_dataplane::agent::Expander;
 use esplanade_dataplane::shared::Tables;
 use ike::{Datagram, IkeManager, InstallChild, SaCommand, SaReply, Time};
@@ -126,9 +127,9 @@ impl Site {
         let desired = report.desired.as_ref().with_context(|| report.to_string())?;
         let plan = ::gateway::plan(desired, &InterfaceIds::default());
         let tunnel = plan.tunnels.first().context("a tunnel")?;
-        let PskSource::Inline(psk) = &tunnel.psk else { bail!("the key is in the document") };
+        let Some(PskSource::Inline(psk)) = tunnel.auth.psk() else { bail!("the key is in the document") };
         let mut manager = IkeManager::new(ike::Config::default(), [side as u8 + 1; 32], NOW);
-        manager.set_connection(convert::connection(tunnel, psk), NOW);
+        manager.set_connection(convert::connection(tunnel, &TunnelAuth::psk(psk)), NOW);
         let backend = machine.engine.backend.clone();
         let expander = Expander::new(backend, memory.clone(), 1, dpdk::tsc_hz());
         let mut site = Self {

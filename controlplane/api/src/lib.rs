@@ -38,8 +38,8 @@ pub use sas::{
     Reach, Traffic,
 };
 pub use system::{
-    Action, ActionReply, ActionRequest, Connection, DataplaneState, DataplaneStatus, NegotiationStatus,
-    ShutdownRequest, Status, Target, Tunnel, Version,
+    Action, ActionReply, ActionRequest, Certificate, CertificateHolder, Connection, DataplaneState,
+    DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, Version,
 };
 
 /// Where the daemon listens when the document does not say.
@@ -55,6 +55,7 @@ pub mod path {
     pub const ERRORS: &str = "/v1/errors";
     pub const PORTS: &str = "/v1/ports";
     pub const NEIGHBOURS: &str = "/v1/neighbours";
+    pub const CERTIFICATES: &str = "/v1/certificates";
     pub const DIAGNOSES: &str = "/v1/diagnoses";
     pub const CONFIG_CHECK: &str = "/v1/config/check";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";

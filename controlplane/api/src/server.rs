@@ -12,8 +12,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Action, ActionReply, ActionRequest, ConfigReport, ConfigText, Connection, Counters, Diagnosis,
-    DropCounter, IkeSa, Neighbour, Port, Problem, ShutdownRequest, Status, Version, path,
+    Action, ActionReply, ActionRequest, Certificate, ConfigReport, ConfigText, Connection, Counters,
+    Diagnosis, DropCounter, IkeSa, Neighbour, Port, Problem, ShutdownRequest, Status, Version, path,
 };
 
 /// Largest request body, in bytes: a document of some thousand connections.
@@ -39,6 +39,7 @@ pub enum Call {
     Ports(Reply<Vec<Port>>),
     Neighbours(Reply<Vec<Neighbour>>),
     Diagnoses(Reply<Vec<Diagnosis>>),
+    Certificates(Reply<Vec<Certificate>>),
     CheckConfig(ConfigText, Reply<ConfigReport>),
     ReloadConfig(Reply<ConfigReport>),
     Shutdown(ShutdownRequest, Reply<()>),
@@ -95,6 +96,7 @@ pub fn router(calls: Calls) -> Router {
         .route(path::PORTS, get(ports))
         .route(path::NEIGHBOURS, get(neighbours))
         .route(path::DIAGNOSES, get(diagnoses))
+        .route(path::CERTIFICATES, get(certificates))
         .route(path::CONFIG_CHECK, post(check_config))
         .route(path::CONFIG_RELOAD, post(reload_config))
         .route(path::SHUTDOWN, post(shutdown))
@@ -182,6 +184,10 @@ async fn neighbours(State(calls): State<Calls>) -> Answer<Vec<Neighbour>> {
 
 async fn diagnoses(State(calls): State<Calls>) -> Answer<Vec<Diagnosis>> {
     answer(&calls, Call::Diagnoses).await
+}
+
+async fn certificates(State(calls): State<Calls>) -> Answer<Vec<Certificate>> {
+    answer(&calls, Call::Certificates).await
 }
 
 async fn check_config(

@@ -56,6 +56,32 @@ pub struct Status {
     pub restored_ike_sas: usize,
 }
 
+/// A certificate that tunnels use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Distinguished name, as `openssl x509 -subject` writes it.
+    pub subject: String,
+    pub holder: CertificateHolder,
+    /// Its last second, in UTC.
+    pub until: String,
+    /// Seconds until then; negative once it has passed.
+    pub valid_secs: i64,
+    /// The tunnels that use it, as `CONNECTION/INDEX`.
+    pub tunnels: Vec<String>,
+}
+
+/// Whose certificate it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateHolder {
+    /// Ours, or an intermediate that we send.
+    Us,
+    /// A CA that we trust.
+    Authority,
+    /// The one with which the peer last proved itself.
+    Peer,
+}
+
 /// Negotiation status of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

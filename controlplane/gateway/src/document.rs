@@ -12,6 +12,7 @@ use crate::model::{
     Connection, Control, CustomerGateway, HostAddress, Interface, Policy, Route, Tunnel, VpnGateway,
 };
 
+mod authentication;
 mod connection;
 mod control;
 mod customer;

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::{
-    Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, Policer, Policy, PskSource, Role, Vrf,
+    Desired, Dpd, Encapsulation, HostAddress, Identity, Ike, Ipsec, Policer, Policy, Proofs, Role, Vrf,
 };
 
 mod build;
@@ -149,7 +149,7 @@ pub struct TunnelPlan {
     pub remote: IpAddr,
     pub local_id: Identity,
     pub remote_id: Identity,
-    pub psk: PskSource,
+    pub auth: Proofs,
     pub ike: Ike,
     pub ipsec: Ipsec,
     pub local_networks: Vec<IpNet>,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use gateway::algorithm::{Authentication, Encryption};
 use gateway::model::Identity;
 use gateway::plan::TunnelPlan;
-use gateway::psk::Psk;
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{ChildConfig, Connection, ConnectionKey, EspProposal, IkeProposal, Limits, Start};
 use ipnet::IpNet;
+
+use crate::credentials::TunnelAuth;
 
 /// Seconds between NAT keepalives (RFC 3948 section 4).
 const KEEPALIVE_SECS: u16 = 20;
@@ -24,17 +25,17 @@ pub fn key(plan: &TunnelPlan) -> ConnectionKey {
 
 /// What IKE is told of a tunnel.
 #[must_use]
-pub fn connection(plan: &TunnelPlan, psk: &Psk) -> Connection {
+pub fn connection(plan: &TunnelPlan, auth: &TunnelAuth) -> Connection {
     Connection {
         key: key(plan),
         name: plan.name(),
         outer_vrf: plan.outer_vrf,
         local: plan.local,
         remote: Some(plan.remote),
-        local_id: identity(&plan.local_id),
-        remote_id: identity(&plan.remote_id),
-        local_auth: ike::LocalAuth::Psk(ike::Psk::new(psk.expose())),
-        remote_auth: ike::RemoteAuth::Psk(ike::Psk::new(psk.expose())),
+        local_id: known(&plan.local_id),
+        remote_id: known(&plan.remote_id),
+        local_auth: auth.local.clone(),
+        remote_auth: auth.remote.clone(),
         ike_proposals: vec![ike_proposal(plan)],
         ike_lifetime: lifetime(plan.ike.lifetime),
         child: child(plan),
@@ -59,11 +60,22 @@ fn child(plan: &TunnelPlan) -> ChildConfig {
     }
 }
 
-fn identity(identity: &Identity) -> ike::Identity {
-    match identity {
+/// An identity for IKE.
+///
+/// # Errors
+/// What is wrong with a distinguished name.
+pub fn identity(identity: &Identity) -> Result<ike::Identity, ike::IdentityError> {
+    Ok(match identity {
         Identity::Address(address) => ike::Identity::Address(*address),
         Identity::Fqdn(name) => ike::Identity::Fqdn(name.clone()),
-    }
+        Identity::Email(name) => ike::Identity::Email(name.clone()),
+        Identity::Dn(text) | Identity::KeyId(text) => text.parse()?,
+    })
+}
+
+/// An identity that was checked when the document was loaded.
+fn known(id: &Identity) -> ike::Identity {
+    identity(id).unwrap_or_else(|_| ike::Identity::Fqdn(id.to_string()))
 }
 
 /// Zero is "never by time".

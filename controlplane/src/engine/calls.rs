@@ -22,6 +22,7 @@ impl Engine {
         match call {
             Call::Version(reply) => answer(reply, Ok(self.view_version())),
             Call::Status(reply) => answer(reply, Ok(self.view_status(now))),
+            Call::Certificates(reply) => answer(reply, Ok(self.view_certificates(now))),
             Call::Sas(reply) => answer(reply, Ok(self.view_sas(figures, now))),
             Call::Connections(reply) => answer(reply, Ok(self.view_connections())),
             Call::Act { connection, action, request, reply } => {

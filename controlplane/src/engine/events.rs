@@ -111,13 +111,7 @@ impl Engine {
                 self.diagnoses.add(diagnosis, now);
             }
             ike::Event::PeerCertificate { key, subject, not_after } => {
-                let until = ike::pki::date(not_after);
-                tracing::info!(
-                    tunnel = self.tunnel_name(key),
-                    subject,
-                    until,
-                    "the peer's certificate is good"
-                );
+                self.peer_showed(key, subject, not_after, now);
             }
             ike::Event::PeerMoved { key, remote } => {
                 tracing::info!(tunnel = self.tunnel_name(key), %remote, "the peer moved");

@@ -9,6 +9,7 @@ use ike::Time;
 
 use super::Engine;
 use crate::convert;
+use crate::credentials::TunnelAuth;
 use crate::document::{LoadError, Loaded};
 
 impl Engine {
@@ -42,11 +43,12 @@ impl Engine {
         }
         if self.begun {
             for tunnel in &self.document.plan.tunnels {
-                if let Some(psk) = self.document.psks.get(&tunnel.id) {
-                    self.manager.set_connection(convert::connection(tunnel, psk), now);
+                if let Some(auth) = self.document.auth.get(&tunnel.id) {
+                    self.manager.set_connection(convert::connection(tunnel, auth), now);
                 }
             }
         }
+        self.tell_of_ends(now);
         self.settle(now);
         tracing::info!(?changed, unchanged = unchanged.len(), "document reloaded");
         ConfigReport { unchanged, changed, ..report(&self.document.report, true) }
@@ -57,7 +59,11 @@ impl Engine {
 pub fn failed(error: &LoadError) -> Result<ConfigReport, api::Problem> {
     match error {
         LoadError::Invalid { report: invalid } => Ok(report(invalid, false)),
-        LoadError::Read { .. } | LoadError::Mode { .. } | LoadError::Psk { .. } => {
+        LoadError::Read { .. }
+        | LoadError::Mode { .. }
+        | LoadError::Psk { .. }
+        | LoadError::Credential { .. }
+        | LoadError::NotText { .. } => {
             Err(api::Problem::new(422, "CannotLoad", "The document cannot be loaded", error.to_string()))
         }
     }
@@ -98,12 +104,12 @@ fn compare(old: &Loaded, new: &Loaded) -> (Vec<String>, Vec<String>) {
 }
 
 /// A connection as the document has it, and its tunnels with their keys.
-type Parts<'a> = (&'a gateway::model::Connection, Vec<(&'a TunnelPlan, Option<&'a gateway::psk::Psk>)>);
+type Parts<'a> = (&'a gateway::model::Connection, Vec<(&'a TunnelPlan, Option<&'a TunnelAuth>)>);
 
 fn by_connection(document: &Loaded) -> BTreeMap<&str, Parts<'_>> {
     let parts = |connection: &'_ gateway::model::Connection| {
         let tunnels = document.plan.tunnels.iter().filter(|tunnel| tunnel.connection == connection.name);
-        tunnels.map(|tunnel| (tunnel, document.psks.get(&tunnel.id))).collect()
+        tunnels.map(|tunnel| (tunnel, document.auth.get(&tunnel.id))).collect()
     };
     let connections = document.desired.connections.iter();
     connections.map(|connection| (connection.name.as_str(), (connection, parts(connection)))).collect()

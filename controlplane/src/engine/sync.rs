@@ -65,8 +65,8 @@ impl Engine {
     /// The first session: every connection, then every IKE SA that a control process before us had.
     fn begin(&mut self, journal: &[JournalEntry], now: Time) {
         for tunnel in &self.document.plan.tunnels {
-            if let Some(psk) = self.document.psks.get(&tunnel.id) {
-                self.manager.set_connection(convert::connection(tunnel, psk), now);
+            if let Some(auth) = self.document.auth.get(&tunnel.id) {
+                self.manager.set_connection(convert::connection(tunnel, auth), now);
             }
         }
         for entry in journal {

@@ -17,6 +17,7 @@ use shm::message as contract;
 use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, offload, rule};
 
 use super::diagnoses::Failure;
+use super::expiry::{Holder, InUse};
 use super::{Engine, State};
 use crate::convert;
 
@@ -52,6 +53,21 @@ impl Engine {
             adopted_sas: self.adopted,
             restored_ike_sas: self.restored,
         }
+    }
+
+    pub(super) fn view_certificates(&self, now: Time) -> Vec<api::Certificate> {
+        let view = |certificate: InUse| api::Certificate {
+            valid_secs: self.seconds_left(certificate.not_after, now),
+            until: ike::pki::date(certificate.not_after),
+            subject: certificate.subject,
+            holder: match certificate.holder {
+                Holder::Us => api::CertificateHolder::Us,
+                Holder::Authority => api::CertificateHolder::Authority,
+                Holder::Peer => api::CertificateHolder::Peer,
+            },
+            tunnels: certificate.tunnels,
+        };
+        self.certificates_in_use().into_iter().map(view).collect()
     }
 
     pub(super) fn view_sas(&self, figures: Option<&CountersReader>, now: Time) -> Vec<IkeSa> {

@@ -153,7 +153,7 @@ impl Ca {
     pub fn intermediate(&self, name: &str, kind: Kind, now: i64) -> Self {
         let (params, key) = (ca_params(name, kind, now), kind.key(name));
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").der().to_vec();
-        let above = [&[certificate.clone()], &self.above[..]].concat();
+        let above = [std::slice::from_ref(&certificate), &self.above[..]].concat();
         Self { issuer: Issuer::new(params, key), certificate, above }
     }
 
@@ -183,6 +183,12 @@ impl Ca {
         };
         list.signed_by(&self.issuer).expect("a list").der().to_vec()
     }
+}
+
+/// Each in a block of PEM, as files have them.
+pub fn pem(label: &str, ders: &[Vec<u8>]) -> Vec<u8> {
+    let blocks: Vec<_> = ders.iter().map(|der| pem::Pem::new(label, der.clone())).collect();
+    pem::encode_many(&blocks).into_bytes()
 }
 
 fn ca_params(name: &str, kind: Kind, now: i64) -> CertificateParams {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 
+use super::authentication::{self, identity};
 use super::network::{any, interface_address, vrf};
 use super::reader::{Reader, one_or_many};
 use super::suite::{self, Profile};
@@ -12,13 +13,10 @@ use super::value::Value;
 use super::{Parsed, ParsedConnection};
 use crate::diagnostic::{Code, Problem, Sink};
 use crate::model::{
-    Connection, Df, Dpd, Encapsulation, Fragmentation, Identity, PathProbe, Policer, PskSource, RoutingMode,
-    Tunnel, same_family,
+    Connection, Df, Dpd, Encapsulation, Fragmentation, Identity, PathProbe, Policer, RoutingMode, Tunnel,
+    same_family,
 };
-use crate::psk::{self, Psk, PskError};
 
-/// Longest identity, in characters.
-const MAX_ID: usize = 100;
 /// Keys of later versions.
 const LATER: &[&str] = &[
     "bgp",
@@ -34,7 +32,6 @@ const LATER: &[&str] = &[
     "compat",
     "tunnel-cidr",
     "local-bgp-ip",
-    "certificate",
     "role",
     "on-tunnel-loss",
 ];
@@ -153,7 +150,7 @@ fn policer(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Policer> {
 
 fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Parsed<Tunnel> {
     let customer = reader.require(&["customer-gateway"], "\"osaka\"", sink).and_then(|v| v.reference(sink));
-    let psk = pre_shared_key(&mut reader, sink);
+    let auth = authentication::proofs(&mut reader, sink);
     let local_id = reader.take(&["local-id"], sink).and_then(|v| identity(&v, sink));
     let remote_id = reader.take(&["remote-id"], sink).and_then(|v| identity(&v, sink));
     let at = reader.at().clone();
@@ -170,7 +167,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
     let placeholder = Identity::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let value = Tunnel {
         customer_gateway: customer.unwrap_or_default(),
-        psk,
+        auth,
         local_id: local_id.unwrap_or_else(|| placeholder.clone()),
         remote_id: remote_id.unwrap_or(placeholder),
         ike,
@@ -214,57 +211,4 @@ fn path_probe(value: &Value<'_>, sink: &mut Sink<'_>) -> PathProbe {
         Some(target) => PathProbe::Target(target),
         None => PathProbe::InnerPeer,
     }
-}
-
-/// `psk` or `psk-file`. The key never reaches a message.
-fn pre_shared_key(reader: &mut Reader<'_>, sink: &mut Sink<'_>) -> PskSource {
-    let inline = reader.take(&["psk", "pre-shared-key"], sink);
-    let file = reader.take(&["psk-file"], sink);
-    match (inline, file) {
-        (Some(value), None) => inline_key(&value, sink).map(PskSource::Inline),
-        (None, Some(value)) => value.path(sink).map(PskSource::File),
-        (Some(value), Some(_)) => {
-            let problem =
-                Problem::new(Code::ConflictingKeys, value.at(), "psk and psk-file exclude each other");
-            sink.error(problem.fix("keep psk-file"));
-            None
-        }
-        (None, None) => {
-            let problem = Problem::new(Code::MissingKey, reader.at(), "the tunnel has no pre-shared key");
-            sink.error(problem.fix("add  psk-file = \"/etc/esplanade/NAME.psk\"  (mode 0600, the key only)"));
-            None
-        }
-    }
-    .unwrap_or_else(|| PskSource::File("".into()))
-}
-
-fn inline_key(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Psk> {
-    let error = match Psk::new(value.text(sink)?) {
-        Ok(psk) => return Some(psk),
-        Err(error) => error,
-    };
-    let (code, allowed) = match error {
-        PskError::Length(_) => (Code::PskLength, "1 to 100 characters".to_owned()),
-        PskError::Charset { .. } => (Code::PskCharset, format!("digits, letters and {}", psk::PUNCTUATION)),
-    };
-    let problem = Problem::new(code, value.at(), error.to_string()).allowed(allowed);
-    sink.error(problem.fix("choose another key, the same at the peer"));
-    None
-}
-
-/// An address, or a name without spaces.
-fn identity(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Identity> {
-    let text = value.text(sink)?;
-    let problem = if text.chars().any(char::is_whitespace) {
-        value.problem(Code::IdHasSpace, "an identity has no spaces")
-    } else if text.chars().count() > MAX_ID {
-        value.problem(Code::IdTooLong, format!("an identity has at most {MAX_ID} characters"))
-    } else if text.is_empty() || !text.is_ascii() || text.contains(|c: char| c.is_ascii_control()) {
-        value.problem(Code::Malformed, "not an identity")
-    } else {
-        let identity = text.parse().map_or_else(|_| Identity::Fqdn(text.to_owned()), Identity::Address);
-        return Some(identity);
-    };
-    sink.error(problem.allowed("an IP address, or a domain name of at most 100 characters"));
-    None
 }

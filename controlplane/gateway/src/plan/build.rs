@@ -257,7 +257,7 @@ fn tunnels(desired: &Desired, connection: &Connection, names: &Names<'_>) -> Vec
             remote: customer.ip,
             local_id: tunnel.local_id.clone(),
             remote_id: tunnel.remote_id.clone(),
-            psk: tunnel.psk.clone(),
+            auth: tunnel.auth.clone(),
             ike: tunnel.ike,
             ipsec: tunnel.ipsec,
             local_networks: connection.local_networks.clone(),

@@ -114,7 +114,8 @@ fn tunnels(parsed: &mut ParsedConnection, context: &Context<'_>, sink: &mut Sink
         probe_target(tunnel, &parsed.connection.value.remote_networks, sink);
     }
     if let [first, second] = &parsed.tunnels[..]
-        && let (PskSource::Inline(a), PskSource::Inline(b)) = (&first.value.psk, &second.value.psk)
+        && let (Some(PskSource::Inline(a)), Some(PskSource::Inline(b))) =
+            (first.value.auth.psk(), second.value.auth.psk())
         && a != b
     {
         let problem =

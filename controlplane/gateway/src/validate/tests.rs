@@ -6,8 +6,8 @@ mod tunnel;
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
 use crate::model::{
-    Df, Dpd, Identity, Ike, IkeVersion, Ipsec, Policer, PolicyAction, PolicyDirection, PskSource, Role,
-    RoutingMode, Via,
+    Df, Dpd, Identity, Ike, IkeVersion, Ipsec, LocalAuth, Policer, PolicyAction, PolicyDirection, PskSource,
+    RemoteAuth, Role, RoutingMode, RsaPadding, Via,
 };
 use crate::{Code, Desired, Diagnostic, Report, check};
 use std::time::Duration;
@@ -116,11 +116,16 @@ fn the_good_document_has_no_problem() {
 }
 
 #[test]
-fn the_example_is_valid() {
-    let report = check(include_str!("../../../../docs/examples/two-sites.toml"), "two-sites.toml");
-    assert!(report.desired.is_some(), "{report}");
-    let codes: Vec<Code> = report.warnings.iter().map(|w| w.code).collect();
-    assert_eq!(codes, [Code::OneTunnelOnly]);
+fn the_examples_are_valid() {
+    for text in [
+        include_str!("../../../../docs/examples/two-sites.toml"),
+        include_str!("../../../../docs/examples/certificates.toml"),
+    ] {
+        let report = check(text, "example.toml");
+        assert!(report.desired.is_some(), "{report}");
+        let codes: Vec<Code> = report.warnings.iter().map(|w| w.code).collect();
+        assert_eq!(codes, [Code::OneTunnelOnly]);
+    }
 }
 
 #[test]

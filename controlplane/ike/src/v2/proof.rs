@@ -133,8 +133,12 @@ pub(crate) fn request<'a>(connections: impl Iterator<Item = &'a Connection>) -> 
     certificate_request(connections.filter_map(|connection| connection.remote_auth.trust()))
 }
 
-/// SIGNATURE_HASH_ALGORITHMS, if any of these connections asks for signatures (RFC 7427 section 4).
+/// SIGNATURE_HASH_ALGORITHMS, if either end of any of these connections signs (RFC 7427 section 4): where only
+/// we do, it asks the peer for its list.
 pub(crate) fn hash_algorithms<'a>(mut connections: impl Iterator<Item = &'a Connection>) -> Option<Payload> {
+    let signs = |connection: &Connection| {
+        matches!(connection.local_auth, LocalAuth::Certificate(_)) || connection.remote_auth.trust().is_some()
+    };
     let notify = || NotifyPayload::new(NotifyType::SIGNATURE_HASH_ALGORITHMS, encode_hashes());
-    connections.any(|c| c.remote_auth.trust().is_some()).then(|| Payload::Notify(notify()))
+    connections.any(signs).then(|| Payload::Notify(notify()))
 }

@@ -7,7 +7,8 @@ fn psk() {
     let psk = |text: &str| with("psk-file = \"c1.psk\"", &format!("psk = '{text}'"));
     let path = "connection[0].tunnel[0].psk";
     let report = psk("sesame");
-    assert!(matches!(&desired(&report).connections[0].tunnels[0].psk, PskSource::Inline(_)));
+    let auth = &desired(&report).connections[0].tunnels[0].auth;
+    assert!(matches!(auth.psk(), Some(PskSource::Inline(_))));
     assert!(psk(&"x".repeat(100)).desired.is_some());
     error(&psk(""), Code::PskLength, path);
     let long = psk(&"secret".repeat(17));
@@ -35,11 +36,44 @@ fn identities() {
     assert!(id(&"x".repeat(100)).desired.is_some());
     error(&id("a b"), Code::IdHasSpace, path);
     error(&id(&"x".repeat(101)), Code::IdTooLong, path);
+    let kind = |text: &str| desired(&id(text)).connections[0].tunnels[0].local_id.clone();
+    assert!(matches!(kind("ops@example.com"), Identity::Email(_)));
+    assert!(matches!(kind("keyid:0x0123"), Identity::KeyId(_)));
+    assert!(matches!(kind("C=DE, O=Example Inc., CN=gw-a"), Identity::Dn(_)));
+    error(&id("keyid:"), Code::Malformed, path);
     error(&id(""), Code::Malformed, path);
     let plain = check(GOOD, "gw.toml");
     let tunnels = &desired(&plain).connections[0].tunnels;
     assert_eq!(tunnels[1].local_id, Identity::Address("192.0.2.2".parse().expect("ip")));
     assert_eq!(tunnels[1].remote_id, Identity::Address("198.51.100.1".parse().expect("ip")));
+}
+
+#[test]
+fn certificates() {
+    let tunnel = |lines: &str| with("psk-file = \"c1.psk\"", lines);
+    let own = "certificate = \"a.pem\"\nprivate-key = \"a.key\"\n";
+    let both = format!(
+        "{own}ca = [\"x.pem\", \"y.pem\"]\ncrl = \"x.crl\"\ncrl-strict = true\nrsa-padding = \"pkcs1\""
+    );
+    let report = tunnel(&both);
+    let auth = &desired(&report).connections[0].tunnels[0].auth;
+    let LocalAuth::Certificate(ours) = &auth.local else { panic!("{auth:?}") };
+    let RemoteAuth::Certificate(theirs) = &auth.remote else { panic!("{auth:?}") };
+    assert_eq!((ours.rsa_padding, ours.private_key.to_str()), (RsaPadding::Pkcs1, Some("a.key")));
+    assert_eq!((theirs.ca.len(), theirs.crl.len(), theirs.crl_strict), (2, 1, true));
+    assert!(auth.psk().is_none());
+    let mixed = tunnel(&format!("{own}psk-file = \"c1.psk\""));
+    let auth = &desired(&mixed).connections[0].tunnels[0].auth;
+    assert!(matches!((&auth.local, &auth.remote), (LocalAuth::Certificate(_), RemoteAuth::Psk(_))));
+    let field = |name: &str| format!("connection[0].tunnel[0].{name}");
+    error(&tunnel(&format!("{both}\npsk-file = \"c1.psk\"")), Code::ConflictingKeys, &field("psk-file"));
+    error(&tunnel(own), Code::MissingKey, &field("")[..field("").len() - 1]);
+    error(&tunnel("certificate = \"a.pem\"\nca = \"x.pem\""), Code::MissingKey, &field("certificate"));
+    error(&tunnel("private-key = \"a.key\"\npsk-file = \"p\""), Code::ConflictingKeys, &field("private-key"));
+    error(&tunnel("crl = \"x.crl\"\npsk-file = \"p\""), Code::ConflictingKeys, &field("crl"));
+    error(&tunnel(&format!("{own}ca = []")), Code::Malformed, &field("ca"));
+    let padding = tunnel(&format!("{own}ca = \"x.pem\"\nrsa-padding = \"oaep\""));
+    error(&padding, Code::UnknownValue, &field("rsa-padding"));
 }
 
 #[test]
