@@ -28,6 +28,8 @@ pub struct GatewayOptions {
     pub config: String,
     /// Lines of `[dataplane]`: ports, workers.
     pub dataplane: String,
+    /// Files beside the document that it names, of mode 0600.
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 /// A running gateway. Its processes are public: tests kill them.
@@ -61,8 +63,15 @@ impl Gateway {
         std::fs::create_dir_all(folder.join("dp"))?;
         let file = folder.join("esplanade.toml");
         std::fs::write(&file, config)?;
-        // It holds the pre-shared key.
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        for (name, contents) in &options.files {
+            std::fs::write(folder.join(name), contents)?;
+        }
+        // They hold keys.
+        let names = options.files.iter().map(|(name, _)| name.as_str());
+        for name in names.chain(["esplanade.toml"]) {
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(folder.join(name), private)?;
+        }
         let programs = programs()?;
         let client = Client::new(&folder.join("control.sock"));
         let mut dataplane = start(namespace, &programs, "dataplane", &folder)?;

@@ -18,8 +18,10 @@ pub struct SiteOptions {
     pub ike: [String; 3],
     /// `ipsec = { ... }`: encryption, authentication and pfs.
     pub ipsec: [String; 3],
-    /// Pre-shared key.
-    pub psk: String,
+    /// Lines of the tunnel's table about how both ends prove who they are.
+    pub proof_lines: String,
+    /// Files that those name, beside the document.
+    pub files: Vec<(String, Vec<u8>)>,
     /// Negotiate at start (else as responder or on traffic).
     pub immediately: bool,
     /// The peer's address; one beyond the outside network needs a route in `more`.
@@ -53,7 +55,8 @@ impl SiteOptions {
             workers: 1,
             ike: words(["aes", "sha1", "group2"]),
             ipsec: words(["aes", "sha1", "group2"]),
-            psk: SwanOptions::default().psk,
+            proof_lines: format!("psk = \"{}\"", SwanOptions::default().psk),
+            files: Vec::new(),
             immediately: true,
             peer: format!("192.0.2.{}", 3 - side),
             own: format!("192.0.2.{side}"),
@@ -70,7 +73,7 @@ impl SiteOptions {
     fn config(&self) -> String {
         let Self {
             side,
-            psk,
+            proof_lines,
             peer,
             own,
             dual_stack,
@@ -120,7 +123,7 @@ effective-immediately = {immediately}
 
 [[connection.tunnel]]
 customer-gateway = "peer"
-psk = "{psk}"
+{proof_lines}
 ike = {{ encryption = "{ike_enc}", authentication = "{ike_auth}", dh-group = "{ike_group}" }}
 ipsec = {{ encryption = "{esp_enc}", authentication = "{esp_auth}", pfs = "{pfs}" }}
 {tunnel_lines}
@@ -177,6 +180,7 @@ impl Site {
             name: format!("gateway{side}"),
             config: options.config(),
             dataplane: options.dataplane(),
+            files: options.files.clone(),
         };
         let gateway = Gateway::start(lab, &namespace, &gateway_options)?;
         let site = Self { gateway, namespace, host, options: options.clone() };

@@ -23,6 +23,10 @@ pub struct SwanOptions {
     pub local_ts: String,
     /// Networks behind the gateway, comma separated.
     pub remote_ts: String,
+    /// With certificates, the identities of the peer and of the gateway; a pre-shared key without.
+    pub certified: Option<[String; 2]>,
+    /// Files below its `swanctl` folder.
+    pub files: Vec<(String, Vec<u8>)>,
     /// More lines for the `children` section.
     pub child_lines: String,
     /// More lines for the connection.
@@ -39,6 +43,8 @@ impl Default for SwanOptions {
             psk: "a-shared-key-of-the-lab".into(),
             local_ts: "10.2.0.0/24".into(),
             remote_ts: "10.1.0.0/24".into(),
+            certified: None,
+            files: Vec::new(),
             child_lines: String::new(),
             connection_lines: String::new(),
         }
@@ -48,12 +54,23 @@ impl Default for SwanOptions {
 impl SwanOptions {
     /// The swanctl configuration of connection `t` with child `net`.
     pub(super) fn swanctl(&self) -> String {
-        let Self { local, remote, ike, esp, psk, local_ts, remote_ts, child_lines, connection_lines } = self;
+        let Self { local, remote, ike, esp, psk, local_ts, remote_ts, .. } = self;
+        let Self { certified, child_lines, connection_lines, .. } = self;
+        let addresses = [local.clone(), remote.clone()];
+        let (auth, certs, [local_id, remote_id]) = match certified {
+            Some(ids) => ("pubkey", "certs = peer.der\n", ids),
+            None => ("psk", "", &addresses),
+        };
+        let secrets = match certified {
+            Some(_) => String::new(),
+            None => format!("secrets {{ ike-t {{ secret = \"{psk}\" }} }}\n"),
+        };
         format!(
             "connections {{ t {{\n version = 2\n local_addrs = {local}\n remote_addrs = {remote}\n proposals = {ike}\n mobike = no\n \
-             rekey_time = 0s\n {connection_lines}\n local {{ auth = psk\n id = {local} }}\n remote {{ auth = psk\n id = {remote} }}\n \
+             rekey_time = 0s\n {connection_lines}\n local {{ auth = {auth}\n id = {local_id}\n {certs} }}\n \
+             remote {{ auth = {auth}\n id = {remote_id} }}\n \
              children {{ net {{\n local_ts = {local_ts}\n remote_ts = {remote_ts}\n esp_proposals = {esp}\n rekey_time = 0s\n {child_lines}\n \
-             }} }} }} }}\nsecrets {{ ike-t {{ secret = \"{psk}\" }} }}\n"
+             }} }} }} }}\n{secrets}"
         )
     }
 }
@@ -112,6 +129,9 @@ impl StrongSwan {
         );
         std::fs::write(folder.join("strongswan.conf"), conf)?;
         std::fs::write(folder.join("swanctl/swanctl.conf"), options.swanctl())?;
+        for (name, contents) in &options.files {
+            std::fs::write(folder.join("swanctl").join(name), contents)?;
+        }
         let settings = [
             format!("STRONGSWAN_CONF={}", path("strongswan.conf")),
             format!("SWANCTL_DIR={}", path("swanctl")),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod baseline;
+mod certificates;
 mod control;
 mod esplanade;
 mod fail_closed;
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         baseline::scenarios(),
         esplanade::scenarios(),
         strongswan::scenarios(),
+        certificates::scenarios(),
         linux::scenarios(),
         fail_closed::scenarios(),
         restart::scenarios(),

@@ -30,7 +30,12 @@ fn no_crossover(lab: &Lab) -> Result<String> {
         host.route("10.2.0.0/24", "10.1.0.1")?;
         hosts.push(host);
     }
-    let options = GatewayOptions { name: "gateway".into(), config: config(), dataplane: dataplane() };
+    let options = GatewayOptions {
+        name: "gateway".into(),
+        config: config(),
+        dataplane: dataplane(),
+        files: Vec::new(),
+    };
     let gateway = Gateway::start(lab, &gateway_ns, &options)?;
     for vrf in VRFS {
         gateway.command(&["initiate", &format!("vrf{vrf}")])?;
