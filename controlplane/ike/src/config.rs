@@ -54,10 +54,6 @@ pub struct Config {
     pub retry: (Duration, Duration),
     /// How long an inbound ESP SA stays after its replacement is in use or its peer deleted it.
     pub linger: Duration,
-    /// As responder of a child rekey: when the new outbound SA is used even though nothing told us that the
-    /// peer uses it. Longer than a lost response needs to be repeated: until the peer has it, it cannot
-    /// decrypt what the new SA carries.
-    pub activate_after: Duration,
     /// How long the data plane may take to answer a command before the exchange that waits for it fails.
     pub install_timeout: Duration,
 }
@@ -73,7 +69,6 @@ impl Default for Config {
             half_open_timeout: Duration::from_secs(30),
             retry: (Duration::from_secs(2), Duration::from_secs(60)),
             linger: Duration::from_secs(10),
-            activate_after: Duration::from_secs(30),
             install_timeout: Duration::from_secs(10),
         }
     }

@@ -32,7 +32,7 @@ pub use manager::command::{
     SaCommand, SaReply, Spi,
 };
 pub use manager::event::{
-    ChildSaStatus, ChildState, Counters, Event, Gone, IkeSaStatus, IkeState, JournalRecord,
+    ChildSaStatus, ChildState, Counters, Event, Gone, IkeSaStatus, IkeState, JournalRecord, Load,
 };
 pub use manager::{IkeManager, RestoreError};
 pub use time::Time;

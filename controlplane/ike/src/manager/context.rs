@@ -11,7 +11,7 @@ use crate::config::{Config, Connection, ConnectionKey};
 use crate::crypto::{CryptoError, Group, KeyExchange};
 use crate::diagnosis::Diagnosis;
 use crate::sa::IkeSa;
-use crate::sa::child::ChildSa;
+use crate::sa::established::Estate;
 use crate::time::Time;
 use crate::wire::{IkeSpi, Nonce};
 
@@ -40,8 +40,10 @@ pub(crate) struct Outputs {
 pub(crate) enum Effect {
     /// An IKE SA that replaces the one at work.
     Spawn(Box<IkeSa>),
-    /// Children move to another IKE SA.
-    Adopt { to: IkeSaId, children: Vec<ChildSa> },
+    /// Children, and what is still to be done with them, move to another IKE SA.
+    Adopt { to: IkeSaId, estate: Estate },
+    /// The peer uses the IKE SA `to`, so it took over what `from` has; then comes the request that showed it.
+    Claim { from: IkeSaId, to: IkeSaId, request: Datagram },
     /// Both sides are authenticated, and the first child is settled: no other IKE SA of the connection is
     /// needed any more.
     Ready { key: ConnectionKey, ike_sa: IkeSaId, peer_restarted: bool },

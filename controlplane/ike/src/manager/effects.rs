@@ -5,7 +5,7 @@ use super::command::{Flow, IkeSaId, SaCommand};
 use super::context::{Ctx, Effect};
 use super::event::{Event, Gone};
 use crate::config::ConnectionKey;
-use crate::sa::established::{Established, Status};
+use crate::sa::established::{Established, Estate, Status};
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::v2::collision;
@@ -25,7 +25,13 @@ impl IkeManager {
                     self.sas.insert(id, *sa);
                     self.touch(id, now, |sa, cx| sa.with_established(cx, |_, _, _| {}));
                 }
-                Effect::Adopt { to, children } => self.adopt(to, children, now),
+                Effect::Adopt { to, estate } => self.adopt(to, estate, now),
+                Effect::Claim { from, to, request } => {
+                    self.touch(from, now, |sa, cx| {
+                        sa.with_established(cx, |sa, core, cx| sa.hand_over(to, core, cx));
+                    });
+                    self.dispatch(&request, now);
+                }
                 Effect::Ready { key, ike_sa, peer_restarted } => {
                     self.pacing.succeeded(key);
                     self.make_unique(key, ike_sa, peer_restarted, now);
@@ -38,14 +44,11 @@ impl IkeManager {
     }
 
     /// Children move to another IKE SA; if that is gone meanwhile, so are they.
-    fn adopt(&mut self, to: IkeSaId, children: Vec<crate::sa::child::ChildSa>, now: Time) {
+    fn adopt(&mut self, to: IkeSaId, estate: Estate, now: Time) {
         if self.sas.get(&to).is_some_and(|sa| sa.established().is_some()) {
-            self.touch(to, now, |sa, cx| {
-                sa.with_established(cx, |sa, _, _| sa.children.extend(children));
-            });
-            return;
+            return self.touch(to, now, |sa, cx| sa.with_established(cx, |sa, _, _| sa.inherit(estate)));
         }
-        for child in children {
+        for child in estate.children.iter().filter(|child| !child.is_deleting()) {
             let linger = self.config.linger;
             self.out.commands.push_back(SaCommand::DeleteChild { spi: child.spi, linger });
         }

@@ -218,6 +218,21 @@ pub struct ChildSaStatus {
     pub expires_at: Option<Time>,
 }
 
+/// How much the manager holds now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// IKE SAs, half-open ones included.
+    pub ike_sas: usize,
+    /// IKE SAs whose peer is not authenticated, as responder.
+    pub half_open: usize,
+    /// CHILD_SAs.
+    pub children: usize,
+    /// Exchanges that run or wait for their turn.
+    pub queued: usize,
+    /// Deadlines: one of each IKE SA, and one of each connection that is to be tried again.
+    pub timers: usize,
+}
+
 /// Datagrams that led to nothing, by reason, since the manager was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {

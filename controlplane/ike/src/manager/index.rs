@@ -109,6 +109,10 @@ impl Index {
         self.by_request.get(&request).copied()
     }
 
+    pub(super) fn timers(&self) -> usize {
+        self.deadlines.len()
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Time> {
         self.deadlines.first().map(|(at, _)| *at)
     }

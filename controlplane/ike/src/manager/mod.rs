@@ -21,7 +21,7 @@ use crate::v2::informational::DeleteReason;
 use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
 use context::{Ctx, Effect, Ids, Outputs};
 use cookie::Cookies;
-use event::{Counters, Event, IkeSaStatus, JournalRecord};
+use event::{Counters, Event, IkeSaStatus, JournalRecord, Load};
 use index::Index;
 use pacing::Pacing;
 
@@ -257,6 +257,18 @@ impl IkeManager {
     /// What happened to datagrams so far.
     pub fn counters(&self) -> Counters {
         self.out.counters
+    }
+
+    /// How much there is of everything.
+    pub fn load(&self) -> Load {
+        let established = || self.sas.values().filter_map(IkeSa::established);
+        Load {
+            ike_sas: self.sas.len(),
+            half_open: self.index.half_open_count(),
+            children: established().map(|sa| sa.children.len()).sum(),
+            queued: established().map(|sa| sa.queue.len() + usize::from(sa.running.is_some())).sum(),
+            timers: self.index.timers() + self.pacing.timers(),
+        }
     }
 
     /// Lets one IKE SA act, then brings everything that depends on it up to date.

@@ -82,6 +82,10 @@ impl Pacing {
         self.paces.get(&key).is_none_or(|pace| pace.not_before <= now)
     }
 
+    pub(super) fn timers(&self) -> usize {
+        self.due.len()
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Time> {
         self.due.first().map(|(at, _)| *at)
     }

@@ -10,8 +10,9 @@ use crate::manager::command::{ChildKeys, Encap, EspSuite, InstallChild, Owner, R
 use crate::manager::context::Ctx;
 use crate::manager::event::{ChildSaStatus, ChildState};
 use crate::time::Time;
+use crate::v2::collision;
 use crate::v2::fault::Fault;
-use crate::wire::TrafficSelector;
+use crate::wire::{Nonce, TrafficSelector};
 
 /// A replaced CHILD_SA whose peer does not delete it is deleted by us after this.
 const REPLACED_FOR: Duration = Duration::from_secs(60);
@@ -41,8 +42,6 @@ pub(crate) enum ChildTimer {
     Rekey,
     /// Its lifetime ends.
     Expire,
-    /// Send on it although nothing told us that the peer uses it.
-    Activate,
 }
 
 /// A pair of ESP SAs.
@@ -60,12 +59,19 @@ pub(crate) struct ChildSa {
     pub(crate) local_ts: Vec<TrafficSelector>,
     pub(crate) remote_ts: Vec<TrafficSelector>,
     pub(crate) udp_encap: bool,
-    /// The CHILD_SA this one replaces, while that exists.
+    /// Whether we initiated the exchange that created it.
+    pub(crate) ours: bool,
+    /// Stands for it where both ends replaced the same child (RFC 7296 section 2.8.1).
+    pub(crate) lowest_nonce: Nonce,
+    /// The CHILD_SA this one replaced.
     pub(crate) replaces: Option<Spi>,
     pub(crate) installed: Time,
     pub(crate) rekey_at: Option<Time>,
     pub(crate) expire_at: Option<Time>,
-    pub(crate) activate_at: Option<Time>,
+    /// The outbound half was not used from the beginning: it was switched on later.
+    switched: bool,
+    /// Of two crossing replacements it is the redundant one: it will be deleted, and not be replaced before.
+    redundant: bool,
 }
 
 /// What both sides agreed on, before it has an SPI of ours or keys.
@@ -92,6 +98,8 @@ pub(crate) struct Installer<'a> {
     pub(crate) prf: crypto::Prf,
     pub(crate) sk_d: &'a Secret,
     pub(crate) generation: u32,
+    /// Nothing else can be sent on.
+    pub(crate) first: bool,
     pub(crate) config: &'a ChildConfig,
 }
 
@@ -129,8 +137,8 @@ impl Installer<'_> {
             remote_ts: agreed.remote_ts.clone(),
             outer: self.core.path.outer(self.config.keepalive_secs),
             follow_nat: self.core.path.nat.remote,
-            // As responder of a rekey the old outbound SA stays in use until the peer has the new inbound.
-            active: agreed.initiator || agreed.replaces.is_none(),
+            // As responder the old outbound SA stays in use until the peer has the new inbound.
+            active: agreed.initiator || self.first,
             replay_window: self.config.replay_window,
             limits: self.config.limits,
             replaces: agreed.replaces,
@@ -163,13 +171,21 @@ impl ChildSa {
             local_ts: agreed.local_ts,
             remote_ts: agreed.remote_ts,
             udp_encap: command.outer.encap != Encap::Native,
+            ours: agreed.initiator,
+            lowest_nonce: collision::lowest_nonce(&agreed.nonces.initiator, &agreed.nonces.responder),
             replaces: agreed.replaces,
             phase: ChildPhase::Installing(Box::new(command)),
             installed: cx.now,
             rekey_at,
             expire_at,
-            activate_at: None,
+            switched: false,
+            redundant: false,
         }
+    }
+
+    /// Whether the data plane was told separately that the outbound half is used.
+    pub(crate) fn was_switched(&self) -> bool {
+        self.switched
     }
 
     /// The request that its install waits for.
@@ -181,29 +197,52 @@ impl ChildSa {
     }
 
     /// The data plane has it: the keys are forgotten.
-    pub(crate) fn set_installed(&mut self, activate_at: Option<Time>) {
+    pub(crate) fn set_installed(&mut self) {
         self.phase = ChildPhase::Installed;
-        self.activate_at = activate_at.filter(|_| !self.active);
     }
 
     /// Another CHILD_SA took its place.
-    pub(crate) fn set_replaced(&mut self, now: Time) {
+    pub(crate) fn set_replaced(&mut self) {
         if !matches!(self.phase, ChildPhase::Deleting) {
             self.phase = ChildPhase::Replaced;
             self.rekey_at = None;
-            self.expire_at = Some(self.expire_at.unwrap_or(Time::NEVER).min(now + REPLACED_FOR));
         }
     }
 
-    /// We ask, or asked, the peer to delete it.
-    pub(crate) fn set_deleting(&mut self) {
+    /// Both ends have what replaces it: whoever is to delete it does so soon, or we do.
+    pub(crate) fn set_dispensable(&mut self, now: Time) {
+        let expire_at = self.expire_at.unwrap_or(Time::NEVER).min(now + REPLACED_FOR);
+        self.expire_at = self.was_replaced().then_some(expire_at).or(self.expire_at);
+    }
+
+    /// Of two crossing replacements it is the redundant one (RFC 7296 section 2.8.1).
+    pub(crate) fn set_redundant(&mut self, now: Time) {
+        (self.redundant, self.replaces, self.rekey_at) = (true, None, None);
+        self.expire_at = Some(self.expire_at.unwrap_or(Time::NEVER).min(now + REPLACED_FOR));
+    }
+
+    /// We ask, or asked, the peer to delete it: nothing is sent on it any more.
+    pub(crate) fn set_deleting(&mut self, cx: &mut Ctx<'_>) {
+        let known = !matches!(self.phase, ChildPhase::Deleting);
         self.phase = ChildPhase::Deleting;
-        (self.rekey_at, self.expire_at, self.activate_at) = (None, None, None);
+        (self.rekey_at, self.expire_at) = (None, None);
+        if known {
+            // The peer sends on it until our request arrives, which may be lost several times.
+            let linger = cx.config.linger.max(REPLACED_FOR);
+            cx.command(SaCommand::DeleteChild { spi: self.spi, linger });
+        }
     }
 
     /// Whether traffic may rely on it.
     pub(crate) fn is_usable(&self) -> bool {
-        matches!(self.phase, ChildPhase::Installing(_) | ChildPhase::Installed)
+        matches!(self.phase, ChildPhase::Installing(_) | ChildPhase::Installed) && !self.redundant
+    }
+
+    /// Whether this one and a new one were made for the same purpose.
+    pub(crate) fn is_twin(&self, new: &Self) -> bool {
+        let selectors = |c: &Self| (c.local_ts.clone(), c.remote_ts.clone());
+        let in_place = if new.replaces.is_some() { !self.is_deleting() } else { self.is_usable() };
+        in_place && self.replaces == new.replaces && selectors(self) == selectors(new)
     }
 
     /// Whether our delete of it is on its way.
@@ -218,25 +257,20 @@ impl ChildSa {
 
     /// The outbound half is used from now on.
     pub(crate) fn activate(&mut self, cx: &mut Ctx<'_>) {
-        self.activate_at = None;
         if !self.active {
-            self.active = true;
+            (self.active, self.switched) = (true, true);
             cx.command(SaCommand::ActivateOutbound { spi: self.spi });
         }
     }
 
     /// The earliest deadline.
     pub(crate) fn next_timer(&self) -> Option<Time> {
-        [self.rekey_at, self.expire_at, self.activate_at].into_iter().flatten().min()
+        [self.rekey_at, self.expire_at].into_iter().flatten().min()
     }
 
     /// Takes out a timer that is due; the end of life comes first.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<ChildTimer> {
-        let slots = [
-            (&mut self.expire_at, ChildTimer::Expire),
-            (&mut self.activate_at, ChildTimer::Activate),
-            (&mut self.rekey_at, ChildTimer::Rekey),
-        ];
+        let slots = [(&mut self.expire_at, ChildTimer::Expire), (&mut self.rekey_at, ChildTimer::Rekey)];
         let (slot, timer) = slots.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now))?;
         *slot = None;
         Some(timer)

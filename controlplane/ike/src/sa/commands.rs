@@ -55,9 +55,7 @@ impl IkeSa {
     /// The peer sends on this CHILD_SA: so do we.
     pub(crate) fn first_use(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
         self.with_established(cx, |sa, _, cx| {
-            if let Some(child) = sa.child_mut(spi).filter(|c| c.install_request().is_none()) {
-                child.activate(cx);
-            }
+            sa.activate(spi, cx);
         });
         self.traffic_heard(cx);
     }

@@ -16,6 +16,9 @@ use crate::v2::fault::Fault;
 use crate::v2::informational::{DeleteReason, Liveness};
 use crate::v2::rekey_ike::RekeyIke;
 
+/// Repetitions of the request that deletes an IKE SA, at most.
+const DELETE_TRIES: u32 = 5;
+
 impl Established {
     /// From now on silence means death: at the DPD deadline, counted from when the peer was last heard, but
     /// leaving it time to answer.
@@ -57,7 +60,12 @@ impl Established {
     fn retransmit(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
         let deleting = matches!(&self.running, Some(Running { task: Task::DeleteIke(_), .. }));
         let limited = deleting || core.timers.at(Timer::Dead).is_none();
-        let Some(pause) = core.window.repeat(&cx.config.retransmit, limited) else {
+        let mut policy = cx.config.retransmit;
+        if deleting {
+            // A peer that has answered has forgotten the IKE SA, and cannot answer again.
+            policy.tries = policy.tries.min(DELETE_TRIES);
+        }
+        let Some(pause) = core.window.repeat(&policy, limited) else {
             return self.peer_dead(core, cx);
         };
         core.start_retransmit(pause, cx);
@@ -92,11 +100,6 @@ impl Established {
         while let Some((spi, timer)) = due(self, cx.now) {
             match timer {
                 ChildTimer::Rekey => self.enqueue(Task::Child(Box::new(ChildExchange::rekey(spi)))),
-                ChildTimer::Activate => {
-                    if let Some(child) = self.child_mut(spi) {
-                        child.activate(cx);
-                    }
-                }
                 ChildTimer::Expire => self.expire_child(spi),
             }
         }

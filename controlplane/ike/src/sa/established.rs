@@ -14,14 +14,19 @@ use crate::manager::command::{IkeSaId, RequestId, SaCommand, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
 use crate::v2::Task;
-use crate::v2::child_initiator::{ChildExchange, Rival};
-use crate::v2::collision::Busy;
+use crate::v2::child_initiator::ChildExchange;
+use crate::v2::collision::{self, Busy};
 use crate::v2::fault::Fault;
 use crate::v2::informational::{DeleteChild, DeleteIke, DeleteReason};
 use crate::wire::{IdPayload, Nonce};
 
-/// A replaced IKE SA whose peer does not delete it is deleted by us after this.
+/// An IKE SA that we replaced is deleted within this, whatever was to happen on it before.
 const REPLACED_FOR: Duration = Duration::from_secs(60);
+/// One that the peer replaced, and does not delete, is deleted by us after this. The peer may not have our
+/// response yet: to delete the old one before would take its children away.
+const REPLACED_BY_PEER_FOR: Duration = Duration::from_secs(1_800);
+/// SPIs that are kept of children the peer deleted before we knew them.
+const MAX_DELETED: usize = 4;
 /// How soon a rekey is tried again that met another exchange, at least.
 const RETRY_REKEY: Duration = Duration::from_secs(3);
 
@@ -66,9 +71,19 @@ pub(crate) struct Established {
     pub(crate) answering: Option<Answering>,
     /// IKE_AUTH is not quite over: whether the peer sent INITIAL_CONTACT.
     pub(crate) announce: Option<bool>,
+    /// While it is not decided which of two crossing replacements stays: the IKE SA that still has the children.
+    pub(crate) predecessor: Option<IkeSaId>,
     /// Over: to be removed.
     #[serde(skip)]
     pub(crate) closed: Option<Gone>,
+}
+
+/// What an IKE SA leaves to the one that replaces it.
+#[derive(Debug)]
+pub(crate) struct Estate {
+    pub(crate) children: Vec<ChildSa>,
+    generation: u32,
+    queue: VecDeque<Task>,
 }
 
 impl Established {
@@ -92,6 +107,7 @@ impl Established {
             running: None,
             answering: None,
             announce: None,
+            predecessor: None,
             closed: None,
         }
     }
@@ -174,9 +190,17 @@ impl Established {
             _ => false,
         };
         let known = self.queue.iter().any(same) || self.running.as_ref().is_some_and(|r| same(&r.task));
-        if !known {
-            self.queue.push_back(task);
+        if known {
+            return;
         }
+        // What is redundant goes first: nothing new is made of it.
+        let deletes = |task: &Task| matches!(task, Task::DeleteChild(_));
+        let at = if deletes(&task) {
+            self.queue.iter().take_while(|t| deletes(t)).count()
+        } else {
+            self.queue.len()
+        };
+        self.queue.insert(at, task);
     }
 
     pub(crate) fn enqueue_delete(&mut self, spi: Spi, why: DeleteReason) {
@@ -201,12 +225,12 @@ impl Established {
         matches!(&self.running, Some(Running { task: Task::Child(t), .. }) if t.rekeys == Some(spi))
     }
 
-    /// The peer replaces a child whose rekey of ours is under way: remembered for when both are there.
-    pub(crate) fn note_rival(&mut self, old: Spi, rival: Rival) {
+    /// The peer deleted a child that we do not know: perhaps the one that we are creating.
+    pub(crate) fn note_deleted(&mut self, peer_spi: Spi) {
         if let Some(Running { task: Task::Child(task), .. }) = &mut self.running
-            && task.rekeys == Some(old)
+            && task.deleted.len() < MAX_DELETED
         {
-            task.rival = Some(rival);
+            task.deleted.push(peer_spi);
         }
     }
 
@@ -221,6 +245,7 @@ impl Established {
         let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
         let installer = Installer {
             core,
+            first: !self.children.iter().any(|child| child.active && child.is_usable()),
             prf: self.protection.suite.prf,
             sk_d: &self.protection.sk_d,
             generation: self.generation,
@@ -228,6 +253,7 @@ impl Established {
         };
         let child = installer.install(spi, agreed, cx)?;
         self.children.push(child);
+        self.resolve_crossing(spi, cx);
         Ok(())
     }
 
@@ -238,9 +264,8 @@ impl Established {
         core: &Core,
         cx: &mut Ctx<'_>,
     ) -> Option<Spi> {
-        let activate_at = cx.now + cx.config.activate_after;
         let child = self.children.iter_mut().find(|c| c.install_request() == Some(request))?;
-        child.set_installed(Some(activate_at));
+        child.set_installed();
         let (spi, replaces, ours) = (child.spi, child.replaces, child.active);
         if let Some(key) = core.key {
             cx.event(Event::ChildEstablished { key, ike_sa: core.id, spi, replaces });
@@ -248,8 +273,9 @@ impl Established {
         }
         if let Some(old) = replaces.and_then(|old| self.child_mut(old)) {
             let old_spi = old.spi;
-            old.set_replaced(cx.now);
+            old.set_replaced();
             if ours {
+                old.set_dispensable(cx.now);
                 self.enqueue_delete(old_spi, DeleteReason::Replaced);
             }
         }
@@ -266,15 +292,21 @@ impl Established {
         self.enqueue(Task::DeleteChild(DeleteChild { spi, listed: false, why: DeleteReason::Failed }));
     }
 
-    /// Both ends replaced `old` at once and `ours` is the result of our exchange (section 2.8.1).
-    pub(crate) fn resolve_rival(&mut self, old: Spi, ours: Spi, redundant: bool) {
-        if !redundant {
-            return;
+    /// Both ends replaced the same child at once, or each made one where there was none, and the second is
+    /// there: the end that made the redundant one deletes it (section 2.8.1).
+    fn resolve_crossing(&mut self, new: Spi, cx: &Ctx<'_>) {
+        let Some(child) = self.child(new) else { return };
+        let rivals = |c: &&ChildSa| c.ours != child.ours && c.is_twin(child);
+        let Some(rival) = self.children.iter().find(rivals) else { return };
+        let loser =
+            if collision::is_redundant(&child.lowest_nonce, &rival.lowest_nonce) { child } else { rival };
+        let (loser, ours) = (loser.spi, loser.ours);
+        if let Some(child) = self.child_mut(loser) {
+            child.set_redundant(cx.now);
         }
-        if let Some(child) = self.child_mut(ours).filter(|c| c.replaces == Some(old)) {
-            child.replaces = None;
+        if ours {
+            self.enqueue_delete(loser, DeleteReason::Replaced);
         }
-        self.enqueue_delete(ours, DeleteReason::Replaced);
     }
 
     /// A rekey met another exchange, or was refused: again later, while the child lives.
@@ -291,20 +323,41 @@ impl Established {
         self.remove_child(spi, Gone::Peer, core, cx);
     }
 
-    /// The replacement of a child that ends is used from now on.
+    /// The peer began another exchange, so it has our response to its last one (the window is 1): whatever
+    /// that response created is in place at the peer, and is used from now on.
+    pub(super) fn activate_answered(&mut self, cx: &mut Ctx<'_>) {
+        let waits = |child: &&ChildSa| matches!(child.phase, ChildPhase::Installed) && !child.active;
+        let waiting: Vec<Spi> = self.children.iter().filter(waits).map(|child| child.spi).collect();
+        waiting.into_iter().for_each(|spi| self.activate(spi, cx));
+    }
+
+    /// A child is used from now on, and what it replaces is no longer needed.
+    pub(crate) fn activate(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        let child = self.child_mut(spi).filter(|child| child.install_request().is_none());
+        let Some(child) = child.filter(|child| !child.is_deleting()) else { return };
+        child.activate(cx);
+        let old = child.replaces;
+        if let Some(old) = old.and_then(|old| self.child_mut(old)) {
+            old.set_dispensable(cx.now);
+        }
+    }
+
+    /// The replacement of a child that ends is used from now on, if none is yet.
     pub(crate) fn activate_replacement(&mut self, old: Spi, cx: &mut Ctx<'_>) {
-        let newest = self.children.iter_mut().rev().find(|c| c.replaces == Some(old));
-        if let Some(child) = newest.filter(|c| c.install_request().is_none()) {
-            child.activate(cx);
+        let mut replacing = self.children.iter().rev().filter(|c| c.replaces == Some(old));
+        let newest = replacing.clone().next().map(|child| child.spi);
+        if let Some(newest) = newest.filter(|_| !replacing.any(|child| child.active)) {
+            self.activate(newest, cx);
         }
     }
 
     /// A child is gone.
     pub(crate) fn remove_child(&mut self, spi: Spi, why: Gone, core: &Core, cx: &mut Ctx<'_>) {
         let Some(at) = self.children.iter().position(|c| c.spi == spi) else { return };
-        self.children.remove(at);
-        self.children.iter_mut().filter(|c| c.replaces == Some(spi)).for_each(|c| c.replaces = None);
-        cx.command(SaCommand::DeleteChild { spi, linger: cx.config.linger });
+        let child = self.children.remove(at);
+        if !child.is_deleting() {
+            cx.command(SaCommand::DeleteChild { spi, linger: cx.config.linger });
+        }
         let Some(key) = core.key else { return };
         cx.event(Event::ChildDeleted { key, spi, why });
         if self.closed.is_none() && !self.has_child() {
@@ -335,6 +388,7 @@ impl Established {
     /// The peer's replacement is agreed: it takes everything, and the peer deletes this one.
     pub(crate) fn replaced_by(&mut self, mut successor: IkeSa, core: &mut Core, cx: &mut Ctx<'_>) {
         self.move_into(&mut successor, core, cx);
+        core.timers.set(Timer::Expire, cx.now + REPLACED_BY_PEER_FOR);
         cx.effect(Effect::Spawn(Box::new(successor)));
     }
 
@@ -351,25 +405,39 @@ impl Established {
         self.hand_over(rival, core, cx);
     }
 
-    /// The children move to an IKE SA that the manager has already.
+    /// The children move to an IKE SA that the manager has already, unless they did before.
     pub(crate) fn hand_over(&mut self, to: IkeSaId, core: &mut Core, cx: &mut Ctx<'_>) {
-        self.set_replaced(core, cx);
-        let children = std::mem::take(&mut self.children);
-        cx.effect(Effect::Adopt { to, children });
+        if self.was_replaced() {
+            return;
+        }
+        let estate = self.bequeath(core, cx);
+        cx.effect(Effect::Adopt { to, estate });
         self.announce_rekey(to, core, cx);
     }
 
     fn move_into(&mut self, successor: &mut IkeSa, core: &mut Core, cx: &mut Ctx<'_>) {
-        self.set_replaced(core, cx);
+        let estate = self.bequeath(core, cx);
         if let Some(new) = successor.established_mut() {
-            new.children = std::mem::take(&mut self.children);
-            new.generation = self.generation;
-            new.queue = std::mem::take(&mut self.queue);
-            // A wish to delete the IKE SA is meant for whichever carries the children.
-            new.queue
-                .retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_)));
+            new.inherit(estate);
         }
         self.announce_rekey(successor.core.id, core, cx);
+    }
+
+    /// Gives away everything that outlives this IKE SA.
+    fn bequeath(&mut self, core: &mut Core, cx: &Ctx<'_>) -> Estate {
+        self.set_replaced(core, cx);
+        let mut queue = std::mem::take(&mut self.queue);
+        // A wish to delete the IKE SA is meant for whichever carries the children.
+        queue.retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_)));
+        Estate { children: std::mem::take(&mut self.children), generation: self.generation, queue }
+    }
+
+    /// Takes what another IKE SA leaves.
+    pub(crate) fn inherit(&mut self, estate: Estate) {
+        self.predecessor = None;
+        self.children.extend(estate.children);
+        self.generation = self.generation.max(estate.generation);
+        estate.queue.into_iter().for_each(|task| self.enqueue(task));
     }
 
     fn announce_rekey(&self, new: IkeSaId, core: &Core, cx: &mut Ctx<'_>) {
@@ -390,7 +458,7 @@ impl Established {
         core.timers.set(Timer::Rekey, cx.now + pause);
     }
 
-    /// The commands that a restarted process must give again, for nobody will answer the old ones.
+    /// The commands that somebody must answer: nobody will answer the old ones.
     pub(crate) fn repeat_commands(&self, core: &Core, cx: &mut Ctx<'_>) {
         for child in &self.children {
             if let ChildPhase::Installing(command) = &child.phase {
@@ -402,6 +470,19 @@ impl Established {
         for request in running.into_iter().chain(answering) {
             if let Some(owner) = super::child::owner(core, self.generation) {
                 cx.command(SaCommand::ReserveSpi { request, owner, outer_vrf: core.path.vrf });
+            }
+        }
+    }
+
+    /// The commands that the process before may have journaled without giving them. (What it deleted is nobody's.)
+    pub(crate) fn repeat_settings(&self, core: &Core, cx: &mut Ctx<'_>) {
+        let keepalive_secs = cx.connection(core.key).map_or(0, |c| c.child.keepalive_secs);
+        let outer = core.path.outer(keepalive_secs);
+        let settled = |child: &&ChildSa| child.install_request().is_none() && !child.is_deleting();
+        for child in self.children.iter().filter(settled) {
+            cx.command(SaCommand::UpdateOuter { spi: child.spi, outer });
+            if child.active && child.was_switched() {
+                cx.command(SaCommand::ActivateOutbound { spi: child.spi });
             }
         }
     }

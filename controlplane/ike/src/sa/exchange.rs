@@ -11,12 +11,11 @@ use super::{Phase, announce_ready, send_sealed};
 use crate::manager::command::{Datagram, RequestId, SaCommand, SaReply, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
-use crate::v2::child_initiator::Rival;
 use crate::v2::child_responder::{self, Proposed};
 use crate::v2::fault::{Fault, Stage};
 use crate::v2::informational;
 use crate::v2::rekey_ike::{self, IkeRival};
-use crate::v2::{Outcome, Readiness, Task, collision};
+use crate::v2::{Outcome, Readiness, Task};
 use crate::wire::iana::ExchangeType;
 use crate::wire::{Header, Message, MessageId, Payload};
 
@@ -84,8 +83,12 @@ impl Established {
                 return;
             }
         }
+        if self.claims(&message, datagram, core, cx) {
+            return;
+        }
         self.heard(core, cx.connection(core.key), cx);
         self.follow(back, core, cx);
+        self.activate_answered(cx);
         core.window.begin(header.message_id);
         match message {
             Ok(request) => self.answer(&request, header, back, core, cx),
@@ -94,6 +97,24 @@ impl Established {
                 self.respond(payloads, header.exchange, header.message_id, back, core, cx);
             }
         }
+    }
+
+    /// The peer uses this IKE SA although our replacement of its predecessor is still on its way: the peer has
+    /// decided for this one (section 2.8.2), and the children are expected here before its request is answered.
+    /// Only a redundant one is deleted instead.
+    fn claims(
+        &mut self,
+        message: &Result<Message, Fault>,
+        datagram: &Datagram,
+        core: &Core,
+        cx: &mut Ctx<'_>,
+    ) -> bool {
+        if message.as_ref().is_ok_and(informational::deletes_ike) {
+            return false;
+        }
+        let Some(from) = self.predecessor.take() else { return false };
+        cx.effect(Effect::Claim { from, to: core.id, request: datagram.clone() });
+        true
     }
 
     /// An authentic new message from another address of a peer behind a NAT: it moved (section 2.23).
@@ -108,7 +129,7 @@ impl Established {
     pub(crate) fn move_children(&mut self, core: &Core, cx: &mut Ctx<'_>) {
         let keepalive_secs = cx.connection(core.key).map_or(0, |c| c.child.keepalive_secs);
         let outer = core.path.outer(keepalive_secs);
-        for child in &self.children {
+        for child in self.children.iter().filter(|child| !child.is_deleting()) {
             cx.command(SaCommand::UpdateOuter { spi: child.spi, outer });
         }
         if let Some(key) = core.key {
@@ -179,7 +200,7 @@ impl Established {
         cx: &mut Ctx<'_>,
     ) {
         let exchange = ExchangeType::CREATE_CHILD_SA;
-        let (payloads, successor, lowest_nonce) = match rekey_ike::answer(request, core, self, cx) {
+        let (payloads, mut successor, lowest_nonce) = match rekey_ike::answer(request, core, self, cx) {
             Ok(answered) => answered,
             Err(fault) => {
                 let header = core.header(exchange, id, true);
@@ -191,6 +212,9 @@ impl Established {
             // Ours is on its way too: which one stays is known when its response is there.
             Some(Running { task: Task::RekeyIke(task), .. }) => {
                 task.rival = Some(IkeRival { ike_sa: successor.core.id, lowest_nonce });
+                if let Some(new) = successor.established_mut() {
+                    new.predecessor = Some(core.id);
+                }
                 cx.effect(Effect::Spawn(Box::new(successor)));
             }
             _ => self.replaced_by(successor, core, cx),
@@ -267,10 +291,6 @@ impl Established {
         let AnswerStage::Reserve { proposed, .. } = answering.stage else { return };
         let payloads = proposed.response(spi);
         let (agreed, fault) = (proposed.agreed.clone(), Fault::DataPlane(None));
-        let lowest_nonce = collision::lowest_nonce(&agreed.nonces.initiator, &agreed.nonces.responder);
-        if let Some(old) = agreed.replaces {
-            self.note_rival(old, Rival { spi, lowest_nonce });
-        }
         let refusal = proposed.refusal(&fault);
         match self.install_child(spi, agreed, core, cx) {
             Ok(()) => {
@@ -388,6 +408,7 @@ impl Established {
             match task.prepare(core, self, cx) {
                 Readiness::Ready => self.begin(task, core, cx),
                 Readiness::Obsolete => task.abandon(cx),
+                Readiness::NotYet => return self.queue.push_front(task),
                 Readiness::NeedSpi(request) => {
                     core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
                     self.running = Some(Running { task, reserving: Some(request) });

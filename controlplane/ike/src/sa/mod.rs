@@ -199,9 +199,10 @@ impl IkeSa {
         }
     }
 
-    /// Our inbound SPIs of its children.
+    /// Our inbound SPIs of its children that the data plane is to have.
     pub(crate) fn child_spis(&self) -> impl Iterator<Item = Spi> {
-        self.established().into_iter().flat_map(|sa| sa.children.iter().map(|c| c.spi))
+        let children = self.established().into_iter().flat_map(|sa| &sa.children);
+        children.filter(|child| !child.is_deleting()).map(|child| child.spi)
     }
 }
 

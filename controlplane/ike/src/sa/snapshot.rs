@@ -11,7 +11,7 @@ use super::timer::Timer;
 use crate::manager::context::Ctx;
 
 /// Changes whenever the meaning of the bytes does.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Why bytes are not a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,7 @@ impl IkeSa {
             Phase::Established(sa) => {
                 sa.protection.skip_reserved_ivs();
                 sa.repeat_commands(&self.core, cx);
+                sa.repeat_settings(&self.core, cx);
                 // Silence while no process listened says nothing about the peer.
                 let connection = cx.connection(self.core.key);
                 sa.heard(&mut self.core, connection, cx);

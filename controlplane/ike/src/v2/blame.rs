@@ -158,7 +158,7 @@ impl Fault {
             }
             Self::DataPlane(_) => here(DATA_PLANE, self.to_string(), String::new()),
             Self::Timeout => timeout(stage, key, connection),
-            Self::ChildNotFound(_) | Self::Busy | Self::Internal(_) => {
+            Self::ChildNotFound(_) | Self::DeletedAlready | Self::Busy | Self::Internal(_) => {
                 here(PASSING, self.to_string(), String::new())
             }
         }

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::{Outcome, Readiness, Task, collision, narrow, offer, sa_init};
+use super::{Outcome, Readiness, Task, narrow, offer, sa_init};
 use crate::config::{ChildConfig, EspProposal};
 use crate::crypto::{Group, KeyExchange, Nonces};
 use crate::manager::command::{Flow, RequestId, SaCommand, Spi};
@@ -92,13 +92,6 @@ pub(crate) fn accept(response: &Message, offered: &Offered) -> Result<Accepted, 
     })
 }
 
-/// A replacement of the same CHILD_SA that the peer began while ours was on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rival {
-    pub(crate) spi: Spi,
-    pub(crate) lowest_nonce: Nonce,
-}
-
 /// The exchange as its initiator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChildExchange {
@@ -112,7 +105,8 @@ pub(crate) struct ChildExchange {
     /// The group the peer asked for.
     group: Option<Group>,
     rounds: u8,
-    pub(crate) rival: Option<Rival>,
+    /// SPIs the peer deleted that we do not know: one may be of the child whose response is still on its way.
+    pub(crate) deleted: Vec<Spi>,
 }
 
 impl ChildExchange {
@@ -127,7 +121,7 @@ impl ChildExchange {
             exchange: None,
             group: None,
             rounds: 0,
-            rival: None,
+            deleted: Vec::new(),
         }
     }
 
@@ -252,12 +246,10 @@ impl ChildExchange {
         cx: &mut Ctx<'_>,
     ) -> Result<(), Fault> {
         let spi = self.spi.ok_or(Fault::Internal("a response before its request"))?;
-        let lowest = collision::lowest_nonce(&agreed.nonces.initiator, &agreed.nonces.responder);
-        sa.install_child(spi, agreed, core, cx)?;
-        if let (Some(old), Some(rival)) = (self.rekeys, &self.rival) {
-            sa.resolve_rival(old, spi, collision::is_redundant(&lowest, &rival.lowest_nonce));
+        if self.deleted.contains(&agreed.peer_spi) {
+            return Err(Fault::DeletedAlready);
         }
-        Ok(())
+        sa.install_child(spi, agreed, core, cx)
     }
 
     /// Not created, or created by the peer but of no use to us.
@@ -269,6 +261,7 @@ impl ChildExchange {
         sa: &mut Established,
         cx: &mut Ctx<'_>,
     ) -> Outcome {
+        let created = created && fault != Fault::DeletedAlready;
         match (created, self.spi) {
             (true, Some(spi)) => sa.delete_unlisted(spi),
             (false, Some(spi)) => cx.command(SaCommand::ReleaseSpi { spi }),
@@ -276,7 +269,7 @@ impl ChildExchange {
         }
         let Some(old) = self.rekeys else { return Outcome::Fail(fault) };
         let gone = matches!(&fault, Fault::Refused(n) if n.notify_type == NotifyType::CHILD_SA_NOT_FOUND);
-        if gone && self.rival.is_none() {
+        if gone && sa.child(old).is_some_and(|child| child.is_usable()) {
             sa.child_vanished(old, core, cx);
             return Outcome::Done;
         }

@@ -54,6 +54,8 @@ pub(crate) enum Rekeyed {
 pub(crate) fn refuse_child_rekey(child: Rekeyed, busy: Busy) -> Option<NotifyType> {
     match child {
         _ if refuse_new_child(busy).is_some() => Some(NotifyType::TEMPORARY_FAILURE),
+        // It may be the one whose response has not reached us yet.
+        Rekeyed::Unknown if busy.child_exchange => Some(NotifyType::TEMPORARY_FAILURE),
         Rekeyed::Unknown => Some(NotifyType::CHILD_SA_NOT_FOUND),
         Rekeyed::Closing => Some(NotifyType::TEMPORARY_FAILURE),
         Rekeyed::Usable => None,

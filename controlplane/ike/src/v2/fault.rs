@@ -63,6 +63,9 @@ pub(crate) enum Fault {
     /// The CHILD_SA to be replaced does not exist.
     #[error("no CHILD_SA with SPI {0:08x}")]
     ChildNotFound(Spi),
+    /// The peer deleted the CHILD_SA before its response reached us.
+    #[error("the peer deleted it already")]
+    DeletedAlready,
     /// Two exchanges collide: later.
     #[error("busy with another exchange")]
     Busy,
@@ -98,7 +101,7 @@ impl Fault {
             Self::Syntax(_) | Self::Crypto(_) => NotifyPayload::new(NotifyType::INVALID_SYNTAX, []),
             Self::ChildNotFound(spi) => NotifyPayload::for_esp(NotifyType::CHILD_SA_NOT_FOUND, *spi),
             Self::DataPlane(_) => NotifyPayload::new(NotifyType::NO_ADDITIONAL_SAS, []),
-            Self::Busy | Self::Refused(_) | Self::Timeout | Self::Internal(_) => {
+            Self::Busy | Self::DeletedAlready | Self::Refused(_) | Self::Timeout | Self::Internal(_) => {
                 NotifyPayload::new(NotifyType::TEMPORARY_FAILURE, [])
             }
         }
@@ -122,7 +125,7 @@ impl Fault {
             Self::Refused(n) => {
                 matches!(n.notify_type, NotifyType::TEMPORARY_FAILURE | NotifyType::CHILD_SA_NOT_FOUND)
             }
-            Self::Busy | Self::ChildNotFound(_) => true,
+            Self::Busy | Self::DeletedAlready | Self::ChildNotFound(_) => true,
             _ => false,
         }
     }

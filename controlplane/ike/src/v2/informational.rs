@@ -47,13 +47,19 @@ impl From<DeleteReason> for Gone {
 
 impl DeleteChild {
     pub(crate) fn prepare(&mut self, sa: &Established) -> Readiness {
-        if !self.listed || sa.child(self.spi).is_some() { Readiness::Ready } else { Readiness::Obsolete }
+        match sa.child(self.spi) {
+            None if self.listed => Readiness::Obsolete,
+            // Its keys stay with it until the data plane has them.
+            Some(child) if child.install_request().is_some() => Readiness::NotYet,
+            Some(_) | None => Readiness::Ready,
+        }
     }
 
-    /// The SPI is the one we receive on.
-    pub(crate) fn build(&self, sa: &mut Established) -> Vec<Payload> {
+    /// The SPI is the one we receive on. What replaces the child is sent on first.
+    pub(crate) fn build(&self, sa: &mut Established, cx: &mut Ctx<'_>) -> Vec<Payload> {
+        sa.activate_replacement(self.spi, cx);
         if let Some(child) = sa.child_mut(self.spi) {
-            child.set_deleting();
+            child.set_deleting(cx);
         }
         vec![Payload::Delete(DeletePayload::Esp(vec![self.spi]))]
     }
@@ -101,6 +107,11 @@ impl Liveness {
     }
 }
 
+/// Whether a request deletes the IKE SA.
+pub(crate) fn deletes_ike(request: &Message) -> bool {
+    request.deletes().any(|delete| matches!(delete, DeletePayload::Ike))
+}
+
 /// Answers the peer's request; gives the payloads of the response, and why the IKE SA ends if it does.
 pub(crate) fn answer(
     request: &Message,
@@ -108,7 +119,7 @@ pub(crate) fn answer(
     sa: &mut Established,
     cx: &mut Ctx<'_>,
 ) -> (Vec<Payload>, Option<Gone>) {
-    if request.deletes().any(|delete| matches!(delete, DeletePayload::Ike)) {
+    if deletes_ike(request) {
         return (Vec::new(), Some(if sa.was_replaced() { Gone::Replaced } else { Gone::Peer }));
     }
     if request.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
@@ -127,7 +138,10 @@ pub(crate) fn answer(
 /// The peer no longer receives on this SPI; gives ours, unless our own delete of the same CHILD_SA is
 /// on its way: then each side names only its own (section 1.4.1).
 fn delete_child(peer_spi: Spi, core: &Core, sa: &mut Established, cx: &mut Ctx<'_>) -> Option<Spi> {
-    let child = sa.child_by_peer_spi(peer_spi)?;
+    let Some(child) = sa.child_by_peer_spi(peer_spi) else {
+        sa.note_deleted(peer_spi);
+        return None;
+    };
     let (spi, crossing) = (child.spi, child.is_deleting());
     let why = if child.was_replaced() { Gone::Replaced } else { Gone::Peer };
     sa.activate_replacement(spi, cx);

@@ -51,6 +51,8 @@ pub(crate) enum Readiness {
     Ready,
     /// The data plane was asked for an SPI first.
     NeedSpi(RequestId),
+    /// The data plane has not finished yet what it is about.
+    NotYet,
     /// What it is about is gone.
     Obsolete,
 }
@@ -123,7 +125,7 @@ impl Task {
         match self {
             Self::Child(task) => task.build(core, sa, cx),
             Self::RekeyIke(task) => task.build(core, cx),
-            Self::DeleteChild(task) => Ok(task.build(sa)),
+            Self::DeleteChild(task) => Ok(task.build(sa, cx)),
             Self::DeleteIke(task) => Ok(task.build()),
             Self::Liveness(task) => Ok(task.build()),
         }
