@@ -1,7 +1,8 @@
 //! One end: the manager under test between models of what surrounds it.
 
 use ike::{
-    Config, Connection, Datagram, Event, IkeManager, IkeSaId, IkeSaStatus, JournalRecord, SaCommand, Time,
+    Config, Connection, ConnectionKey, Datagram, Event, IkeManager, IkeSaId, IkeSaStatus, JournalRecord,
+    SaCommand, Start, Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub struct Gateway {
     pub(crate) session: u32,
     journal: BTreeMap<IkeSaId, Vec<u8>>,
     config: Config,
-    connection: Connection,
+    connections: BTreeMap<ConnectionKey, Connection>,
 }
 
 /// What a gateway wants done, in the order the manager documents.
@@ -37,19 +38,20 @@ pub(crate) struct Output {
 }
 
 impl Gateway {
-    pub(crate) fn new(config: Config, connection: Connection, seed: [u8; 32], now: Time) -> Self {
-        let mut manager = IkeManager::new(config.clone(), seed, now);
-        manager.set_wall_clock(wall_clock(now), now);
-        manager.set_connection(connection.clone(), now);
-        Self {
-            manager,
-            data_plane: DataPlane::default(),
-            events: Vec::new(),
-            session: 0,
-            journal: BTreeMap::new(),
-            config,
-            connection,
-        }
+    pub(crate) fn new(config: Config, connections: Vec<Connection>, seed: [u8; 32], now: Time) -> Self {
+        let manager = IkeManager::new(config.clone(), seed, now);
+        let connections = connections.into_iter().map(|c| (c.key, c)).collect();
+        let data_plane = DataPlane::default();
+        let (events, session, journal) = (Vec::new(), 0, BTreeMap::new());
+        let mut gateway = Self { manager, data_plane, events, session, journal, config, connections };
+        gateway.begin(now);
+        gateway
+    }
+
+    /// A control process learns the time and its connections.
+    fn begin(&mut self, now: Time) {
+        self.manager.set_wall_clock(wall_clock(now), now);
+        self.connections.values().for_each(|c| self.manager.set_connection(c.clone(), now));
     }
 
     /// Takes out everything the manager has to say.
@@ -71,21 +73,23 @@ impl Gateway {
         output
     }
 
-    pub(crate) fn configure(&mut self, connection: Connection, now: Time) {
-        self.manager.set_connection(connection.clone(), now);
-        self.connection = connection;
-    }
-
     /// The control process ends here and another one takes over from the journal.
     pub(crate) fn restart(&mut self, seed: [u8; 32], now: Time) {
         self.session += 1;
         self.data_plane.control_restarted();
         self.manager = IkeManager::new(self.config.clone(), seed, now);
-        self.manager.set_wall_clock(wall_clock(now), now);
-        self.manager.set_connection(self.connection.clone(), now);
+        self.begin(now);
         for (ike_sa, snapshot) in &self.journal {
             self.manager.restore(snapshot, now).unwrap_or_else(|e| panic!("snapshot of {ike_sa}: {e}"));
         }
+        let known = self.manager.spis().collect();
+        self.data_plane.remove_strays(&known, self.config.linger, now);
+    }
+
+    /// The same, with an empty journal: what is left in the data plane is nobody's.
+    pub(crate) fn restart_without_journal(&mut self, seed: [u8; 32], now: Time) {
+        self.journal.clear();
+        self.restart(seed, now);
     }
 
     /// Forgets all IKE SAs and CHILD_SAs without a word, as after a power cut.
@@ -95,9 +99,37 @@ impl Gateway {
         self.restart(seed, now);
     }
 
+    /// A connection is configured like this from now on.
+    pub(crate) fn configure(&mut self, connection: Connection, now: Time) {
+        self.manager.set_connection(connection.clone(), now);
+        self.connections.insert(connection.key, connection);
+    }
+
+    /// A connection is configured otherwise from now on.
+    pub(crate) fn reconfigure(
+        &mut self,
+        key: ConnectionKey,
+        change: impl FnOnce(&mut Connection),
+        now: Time,
+    ) {
+        let Some(connection) = self.connections.get_mut(&key) else { return };
+        change(connection);
+        self.manager.set_connection(connection.clone(), now);
+    }
+
+    /// When a connection is negotiated.
+    pub fn starts(&self, key: ConnectionKey) -> Option<Start> {
+        self.connections.get(&key).map(|c| c.start)
+    }
+
     /// IKE SAs now.
     pub fn ike_sas(&self) -> Vec<IkeSaStatus> {
         self.manager.ike_sas().collect()
+    }
+
+    /// Those of one connection.
+    pub fn ike_sas_of(&self, key: ConnectionKey) -> Vec<IkeSaStatus> {
+        self.manager.ike_sas().filter(|sa| sa.key == Some(key)).collect()
     }
 
     /// How many snapshots the journal holds.

@@ -1,4 +1,4 @@
-//! A NAT in front of one end.
+//! A NAT in front of one gateway.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,18 +8,20 @@ use crate::Side;
 /// Address and port translation, endpoint independent, without timeouts.
 #[derive(Debug)]
 pub(crate) struct Nat {
-    /// Who is behind it.
-    pub(crate) inside: Side,
+    public: IpAddr,
     ports: BTreeMap<SocketAddr, u16>,
     next_port: u16,
 }
 
 impl Nat {
-    /// Its address on the outside.
-    pub(crate) const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+    /// The address on the outside of the NAT in front of a gateway.
+    pub(crate) fn public(inside: Side) -> IpAddr {
+        let last = u8::try_from(7 + inside.0).expect("few gateways");
+        Ipv4Addr::new(198, 51, 100, last).into()
+    }
 
     pub(crate) fn new(inside: Side) -> Self {
-        Self { inside, ports: BTreeMap::new(), next_port: 20_000 }
+        Self { public: Self::public(inside), ports: BTreeMap::new(), next_port: 20_000 }
     }
 
     /// The source that the outside sees.
@@ -28,12 +30,12 @@ impl Nat {
             self.next_port += 1;
             self.next_port
         });
-        SocketAddr::new(Self::PUBLIC, port)
+        SocketAddr::new(self.public, port)
     }
 
     /// Who is meant by a destination on the outside, if anybody.
     pub(crate) fn inbound(&self, destination: SocketAddr) -> Option<SocketAddr> {
-        let known = |(_, port): &(&SocketAddr, &u16)| SocketAddr::new(Self::PUBLIC, **port) == destination;
+        let known = |(_, port): &(&SocketAddr, &u16)| SocketAddr::new(self.public, **port) == destination;
         self.ports.iter().find(known).map(|(inside, _)| *inside)
     }
 

@@ -26,6 +26,16 @@ impl Random {
         self.bits() % bound
     }
 
+    /// The index of one of so many, which are not none.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below a length")
+    }
+
+    /// One of several.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.index(of.len())]
+    }
+
     /// True in `percent` of 100 cases.
     pub fn chance(&mut self, percent: u8) -> bool {
         self.below(100) < u64::from(percent)

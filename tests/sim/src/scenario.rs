@@ -76,7 +76,7 @@ impl Scenario {
         let [initiator, responder] = &mut self.connections;
         (initiator.local_id, initiator.remote_id) = (a.clone(), b.clone());
         (responder.local_id, responder.remote_id) = (b, a);
-        responder.remote = Some(Nat::PUBLIC);
+        responder.remote = Some(Nat::public(Side::A));
         self.nat = Some(Side::A);
         self
     }

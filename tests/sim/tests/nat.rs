@@ -34,10 +34,10 @@ fn ports_float_and_esp_goes_in_udp() {
     // Rekeys stay on the new ports.
     for side in Side::BOTH {
         let pair = world.ike_pair().unwrap();
-        world.command(side, Command::RekeyIke(pair[side as usize].id));
+        world.command(side, Command::RekeyIke(pair[side.0].id));
         world.run_for(MINUTE);
         world.settle(MINUTE);
-        let spi = world.child_pairs().unwrap()[0][side as usize].spi;
+        let spi = world.child_pairs().unwrap()[0][side.0].spi;
         world.command(side, Command::RekeyChild(spi));
         world.run_for(MINUTE);
         world.settle(MINUTE);
@@ -51,7 +51,7 @@ fn a_rebinding_is_followed() {
     for traffic in [true, false] {
         let mut world = behind_nat(2);
         let before = world.ike_pair().unwrap()[1].remote;
-        world.rebind_nat();
+        world.rebind_nat(Side::A);
         if traffic {
             world.start_traffic();
         }
@@ -77,7 +77,7 @@ fn a_bad_network_behind_a_nat() {
         let mut world = World::new(Scenario::modern().behind_nat(), Link::BAD, seed);
         for _ in 0..5 {
             world.run_for(Duration::from_secs(40));
-            world.rebind_nat();
+            world.rebind_nat(Side::A);
         }
         world.link = Link::GOOD;
         world.run_for(3 * MINUTE);

@@ -24,11 +24,11 @@ fn busy(link: Link, seed: u64) -> World {
 
 fn child_spi(world: &World, side: Side) -> u32 {
     let pairs = world.child_pairs().unwrap_or_else(|| panic!("{}", world.report()));
-    pairs[0][side as usize].spi
+    pairs[0][side.0].spi
 }
 
 fn ike_id(world: &World, side: Side) -> ike::IkeSaId {
-    world.ike_pair().expect("one IKE SA")[side as usize].id
+    world.ike_pair().expect("one IKE SA")[side.0].id
 }
 
 /// Lets everything that is in progress end, then checks that one tunnel is left and no packet was lost.
@@ -64,7 +64,7 @@ fn an_ike_sa_is_rekeyed_by_either_end_and_keeps_its_children() {
         world.command(side, Command::RekeyIke(old));
         assert_settles_without_loss(&mut world);
         assert_eq!(child_spi(&world, side), child);
-        let new = &world.ike_pair().unwrap()[side as usize];
+        let new = &world.ike_pair().unwrap()[side.0];
         assert_ne!(new.id, old);
         assert!(new.initiator, "who rekeys is the new IKE SA's initiator");
         // The new one works in both directions, and rekeys children it took over.
