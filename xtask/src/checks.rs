@@ -1,5 +1,6 @@
 //! Checks that run no test: formatting, lints, licences, and the dependency rules of the design.
 
+use crate::coverage;
 use crate::run::{command, output, passes, root, say, target_dir};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -43,6 +44,9 @@ pub(crate) fn all() -> Result<Tally> {
     let strays = unsafe_outside_its_crates()?;
     strays.iter().for_each(|place| eprintln!("  {place}"));
     tally.count("unsafe stays in its crates", strays.is_empty());
+    let missing = coverage::missing_tests()?;
+    missing.iter().for_each(|name| eprintln!("  {name}"));
+    tally.count("the tests that docs/rfc-coverage.md names", missing.is_empty());
     tally.count("licences, bans and sources", deny()?);
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
     tally.count("clippy", passes(&mut command("cargo", &clippy))?);

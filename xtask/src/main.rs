@@ -7,11 +7,13 @@
 mod bench;
 mod build;
 mod checks;
+mod coverage;
 mod debian13;
 mod deps;
 mod fuzz;
 mod guest;
 mod run;
+mod sim;
 mod suite;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +52,17 @@ enum Task {
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Interop {
         /// Arguments of the interop runner
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// IKE gateways on a virtual clock and a bad network, thousands of seeded runs checked against a model
+    ///
+    /// Examples:
+    ///   cargo xtask sim --runs 10000 --seed 1
+    ///   cargo xtask sim --seed 4711 --runs 1 --trace
+    #[command(verbatim_doc_comment, disable_help_flag = true)]
+    Sim {
+        /// Arguments of the simulation
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -105,6 +118,7 @@ fn execute(task: Task) -> anyhow::Result<bool> {
         Task::Demo { args } => build::demo(&args),
         Task::Test => suite::test(),
         Task::Interop { args } => suite::interop(&args),
+        Task::Sim { args } => sim::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Check => {
             deps::ensure(&[deps::BUILD])?;

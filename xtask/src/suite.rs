@@ -2,7 +2,7 @@
 
 use crate::checks::{self, Tally};
 use crate::run::{command, root, say, target_dir};
-use crate::{build, deps, guest};
+use crate::{build, deps, guest, sim};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -29,6 +29,7 @@ pub(crate) fn test() -> Result<bool> {
         cargo_test(&mut command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]))
     })?;
     timed("rcu model", &mut rcu_model)?;
+    timed("simulation", &mut sim::ci)?;
     timed("real peers", &mut || run_interop(&["--one-of-each".to_owned()]))?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)
@@ -78,7 +79,7 @@ fn cargo_test(tests: &mut Command) -> Result<Tally> {
 /// Runs a command, shows its output on standard error, and adds up what `read` finds in its lines.
 ///
 /// A command that fails without naming a failed test (one that does not compile, say) counts as one failure.
-fn counted(run: &mut Command, read: impl Fn(&str) -> Option<Tally>) -> Result<Tally> {
+pub(crate) fn counted(run: &mut Command, read: impl Fn(&str) -> Option<Tally>) -> Result<Tally> {
     let mut child = run
         .current_dir(root())
         .stdin(Stdio::null())
