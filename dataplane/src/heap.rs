@@ -9,23 +9,36 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+
+use signal_hook::consts::SIGPIPE;
 
 const TUNABLES: &str = "GLIBC_TUNABLES";
 const TUNABLE: &str = "glibc.malloc.hugetlb";
 
+/// Set for the second start. A program with capabilities of its file is not let have the tunable: without this it would
+/// start for ever.
+const MARK: &str = "ESPLANADE_STARTED_AGAIN";
+
 /// Starts the program anew, as the same process, with a heap on transparent huge pages; returns where it was started
 /// so, and where it cannot be. Whoever sets the tunable has their way: 0 leaves the heap on small pages.
 pub fn prefer_huge_pages() {
-    let before = env::var_os(TUNABLES);
-    let Some(tunables) = with_huge_pages(before.unwrap_or_default()) else { return };
+    let [before, mark] = [TUNABLES, MARK].map(env::var_os);
+    let Some(tunables) = with_huge_pages(before.unwrap_or_default()).filter(|_| mark.is_none()) else {
+        return;
+    };
     let (mut args, Ok(program)) = (env::args_os(), env::current_exe()) else { return };
     let mut again = Command::new(program);
     args.next().inspect(|name| {
         again.arg0(name);
     });
     // It only returns what went wrong: then the pages are small, and nothing else changes.
-    let error = again.args(args).env(TUNABLES, tunables).exec();
+    let error = again.args(args).env(TUNABLES, tunables).env(MARK, "1").exec();
     tracing::warn!(%error, "the heap stays on small pages");
+    // The attempt had the default action restored: a log that nobody reads any more would end the process.
+    if let Err(error) = signal_hook::flag::register(SIGPIPE, Arc::default()) {
+        tracing::warn!(%error, "SIGPIPE ends this process");
+    }
 }
 
 /// True if this program was started with such a heap. How much of it the kernel could back so is another matter:

@@ -41,6 +41,9 @@ pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
     };
     let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
     let verdicts = verdicts(connection, &failures, options);
+    if verdicts.is_empty() {
+        bail!("{:?} has no tunnel {}", options.name, options.tunnel.unwrap_or_default());
+    }
     let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));
     options.format.print(&verdicts, |verdicts| verdicts.iter().map(text).collect())?;
     Ok(if up { ExitCode::SUCCESS } else { ExitCode::from(2) })
@@ -51,9 +54,9 @@ fn verdicts(connection: Connection, failures: &[Diagnosis], options: &Options) -
     let wanted = |tunnel: &Tunnel| options.tunnel.is_none_or(|index| index == tunnel.index);
     let of = |tunnel: Tunnel| {
         let mine = failures.iter().filter(|d| d.connection == name && d.tunnel == tunnel.index);
-        let relevant = if is_up(&tunnel) && !options.all { 0 } else { usize::MAX };
-        let most = if options.all { usize::MAX } else { 1 };
-        let failures = mine.take(relevant.min(most)).cloned().collect();
+        // A failure that the tunnel came up after is not why it is down.
+        let most = if options.all { usize::MAX } else { usize::from(tunnel.failure.is_some()) };
+        let failures = mine.take(most).cloned().collect();
         Verdict { tunnel, failures }
     };
     tunnels.into_iter().filter(wanted).map(of).collect()
@@ -74,7 +77,7 @@ fn text(verdict: &Verdict) -> String {
     };
     let failures = match (&verdict.failures[..], is_up(&verdict.tunnel)) {
         ([], true) => String::new(),
-        ([], false) => "  no negotiation failed: nobody tried yet (`esplanade initiate` does)\n".to_owned(),
+        ([], false) => "  no negotiation has failed so far; `esplanade initiate` begins one\n".to_owned(),
         (failures, _) => show::diagnoses(failures),
     };
     format!("tunnel {index}, {gateway_ip} to {customer_gateway_ip}: {state}\n{failures}")

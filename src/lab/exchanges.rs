@@ -6,6 +6,7 @@
 use anyhow::Result;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ type Name = (u64, u64, bool, u32);
 #[derive(Debug, Default)]
 pub struct Exchanges {
     messages: Vec<Message>,
-    esp_ivs: HashMap<(Vec<u8>, u32, Iv), Vec<u8>>,
+    /// By addresses, SPI and IV: what the packet hashes to.
+    esp_ivs: HashMap<(Vec<u8>, u32, Iv), u64>,
     reused_in_esp: u64,
 }
 
@@ -136,10 +138,13 @@ impl Exchanges {
             return;
         };
         let key = (addresses.to_vec(), u32::from_be_bytes(*spi), *iv);
+        let mut hasher = DefaultHasher::new();
+        packet.hash(&mut hasher);
+        let hash = hasher.finish();
         match self.esp_ivs.entry(key) {
-            Entry::Occupied(before) => self.reused_in_esp += u64::from(before.get() != packet),
+            Entry::Occupied(before) => self.reused_in_esp += u64::from(*before.get() != hash),
             Entry::Vacant(place) => {
-                place.insert(packet.to_vec());
+                place.insert(hash);
             }
         }
     }

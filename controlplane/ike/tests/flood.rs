@@ -111,7 +111,7 @@ fn strangers_cannot_use_up_the_room_of_another_address() {
 #[test]
 fn all_half_open_ike_sas_together_are_bounded() {
     let (mut world, first) = tunnel();
-    let bound = Config::default().max_half_open;
+    let bound = Config::default().max_half_open / 4 * 3;
     for n in 0..1_000 {
         let request = stray(&first, n, somebody(n / 8));
         if let Some(cookie) = ask(&mut world, request.clone()).as_ref().and_then(cookie) {
@@ -167,4 +167,99 @@ fn a_cookie_is_good_for_its_sender_its_message_and_a_while() {
         ask(&mut world, stray(&first, n, somebody(n)));
     }
     assert!(refused(&mut world, with_cookie(&request, given)));
+}
+
+#[test]
+fn computing_in_vain_is_a_load_too() {
+    let (mut world, first) = tunnel();
+    let Config { cookie_threshold, .. } = Config::default();
+    let mut challenged = 0;
+    for n in 0..200 {
+        let mut message = Message::decode(&stray(&first, n, somebody(n)).payload).unwrap();
+        for payload in &mut message.payloads {
+            if let Payload::Ke(ke) = payload {
+                // A point of order four, and a value that is too short.
+                ke.data = if n % 2 == 0 { vec![0; ke.data.len()] } else { vec![1] };
+            }
+        }
+        let payload = message.encode().unwrap();
+        let answer = ask(&mut world, Datagram { payload, ..stray(&first, n, somebody(n)) });
+        challenged += usize::from(answer.as_ref().and_then(cookie).is_some());
+    }
+    assert_eq!(challenged, 200 - cookie_threshold);
+    assert_eq!(world.sides[B].ike_sas().len(), 1);
+    // It passes.
+    world.run(40);
+    let answer = ask(&mut world, stray(&first, 300, somebody(300))).expect("an answer");
+    assert!(cookie(&answer).is_none());
+}
+
+#[test]
+fn a_host_has_the_room_of_one_address_and_each_vrf_its_own() {
+    let mut in_two_vrfs = open_to_all(B);
+    in_two_vrfs.key = ike::ConnectionKey { connection: 2, tunnel: 8 };
+    in_two_vrfs.outer_vrf = 1;
+    let v6 = "2001:db8::2".parse().unwrap();
+    let over_v6 =
+        ike::Connection { key: ike::ConnectionKey { connection: 3, tunnel: 9 }, local: v6, ..open_to_all(B) };
+    let (mut world, first) = tunnel();
+    let now = world.now;
+    world.sides[B].manager.set_connection(in_two_vrfs, now);
+    world.sides[B].manager.set_connection(over_v6, now);
+    let Config { cookie_threshold_per_source, .. } = Config::default();
+    let challenged = |world: &mut World, datagram| ask(world, datagram).as_ref().and_then(cookie).is_some();
+    for n in 0..4 {
+        assert!(!challenged(&mut world, stray(&first, n, somebody(1))));
+    }
+    assert_eq!(cookie_threshold_per_source, 4);
+    assert!(challenged(&mut world, stray(&first, 4, somebody(1))));
+    assert!(!challenged(&mut world, Datagram { vrf: 1, ..stray(&first, 5, somebody(1)) }));
+    let host =
+        |n: u128| SocketAddr::new(std::net::Ipv6Addr::from_bits(0x2001_0db8_0007 << 80 | n).into(), 500);
+    let local = SocketAddr::new(v6, 500);
+    for n in 0..8 {
+        let datagram = Datagram { local, ..stray(&first, 10 + n, host(u128::from(n) << 40)) };
+        assert_eq!(challenged(&mut world, datagram), n >= 4, "{n}");
+    }
+    let elsewhere = Datagram { local, ..stray(&first, 20, host(1 << 64)) };
+    assert!(!challenged(&mut world, elsewhere));
+}
+
+#[test]
+fn the_last_room_is_for_peers_that_a_connection_names() {
+    let (mut world, first) = tunnel();
+    let named = ike::Connection {
+        key: ike::ConnectionKey { connection: 4, tunnel: 10 },
+        remote: Some(somebody(60_000).ip()),
+        ..connection(B)
+    };
+    let now = world.now;
+    world.sides[B].manager.set_connection(named, now);
+    let mut begin = |n: u32, from: SocketAddr| {
+        let request = stray(&first, n, from);
+        let answer = ask(&mut world, request.clone())?;
+        match cookie(&answer) {
+            Some(cookie) => ask(&mut world, with_cookie(&request, cookie)),
+            None => Some(answer),
+        }
+    };
+    let most = Config::default().max_half_open / 4 * 3;
+    let admitted = (0..1_000).filter(|n| begin(*n, somebody(n / 8)).is_some()).count();
+    assert_eq!(admitted, most);
+    assert!(begin(2_000, somebody(60_000)).is_some());
+}
+
+#[test]
+fn what_begins_nothing_is_not_worth_a_cookie() {
+    let (mut world, first) = tunnel();
+    for n in 0..40 {
+        ask(&mut world, stray(&first, n, somebody(n)));
+    }
+    let mut bare = Message::decode(&first.payload).unwrap();
+    bare.payloads.clear();
+    bare.header.initiator_spi.0 ^= 1;
+    let payload = bare.encode().unwrap();
+    let asked = payload.len();
+    let answer = ask(&mut world, Datagram { payload, ..stray(&first, 50, somebody(50)) }).expect("an answer");
+    assert!(cookie(&answer).is_none() && answer.encode().unwrap().len() <= asked + 8);
 }

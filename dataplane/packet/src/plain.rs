@@ -102,7 +102,8 @@ impl FlowKey {
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
         let [a, b, c, d, e, f] = self.0;
-        let addresses = fold(b ^ c.rotate_left(23) ^ seed, d.rotate_left(32) ^ a ^ 0x9e37_79b9_7f4a_7c15);
+        let source = fold(a ^ seed, b ^ 0x9e37_79b9_7f4a_7c15);
+        let addresses = fold(c ^ source, d ^ seed.rotate_left(23) ^ 0x94d0_49bb_1331_11eb);
         fold(e ^ addresses, f.rotate_left(11) ^ seed ^ 0xbf58_476d_1ce4_e5b9)
     }
 }

@@ -147,7 +147,9 @@ impl<B: Buffer> Pipeline<B> {
         let part = usize::from(at)..usize::from(at) + usize::from(inner.len);
         packet.frame(part, outer + fit.before(), fit.behind(inner.len)).map_err(|_| DropReason::NoRoom)?;
         let frame = packet.data_mut();
-        let egress = departure.filter(|departure| departure.header.emit(frame)).map(|d| d.interface);
+        if departure.is_some_and(|departure| !departure.header.emit(frame)) {
+            return Err(DropReason::NoRoom);
+        }
         let esp_packet = &mut frame[outer..];
         encap::encap(esp_packet, template, sa.config.peer_spi, seq, inner, &fit)?;
         match pieces {
@@ -157,6 +159,7 @@ impl<B: Buffer> Pipeline<B> {
         }
         #[expect(clippy::cast_possible_truncation, reason = "an Ethernet header")]
         let outer = outer as u16;
+        let egress = departure.map(|departure| departure.interface);
         Ok(Written { seq, egress, outer, esp: outer + fit.spans.esp })
     }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// How long cookies are made with one secret; they are accepted for as long again.
 const ROTATION: Duration = Duration::from_secs(60);
 const SECRET_LEN: usize = 32;
-/// Of a cookie: the generation of its secret, then so many bytes of the HMAC (at most 64 in all).
-const TAG_LEN: usize = 24;
+/// Bytes of a cookie, of an HMAC: at most 64.
+const COOKIE_LEN: usize = 24;
 
 /// The secrets of this gateway.
 #[derive(Debug, Default)]
@@ -26,7 +26,6 @@ pub(super) struct Cookies {
 
 #[derive(Debug)]
 struct Generation {
-    number: u8,
     secret: Secret,
     since: Time,
 }
@@ -58,15 +57,14 @@ impl Cookies {
         if age.is_some_and(|age| age < ROTATION) {
             return;
         }
-        let number = self.current.as_ref().map_or(0, |current| current.number.wrapping_add(1));
-        let fresh = Generation { number, secret: Secret::new(cx.random(SECRET_LEN)), since: cx.now };
+        let fresh = Generation { secret: Secret::new(cx.random(SECRET_LEN)), since: cx.now };
         // What is older than two rotations is not accepted any more, also after a long calm.
         self.previous = self.current.replace(fresh).filter(|_| age.is_some_and(|age| age < 2 * ROTATION));
     }
 }
 
 impl Generation {
-    /// Generation | HMAC(secret, Ni | IPi | VRF | SPIi).
+    /// HMAC(secret, Ni | IPi | VRF | SPIi).
     fn cookie(&self, datagram: &Datagram, request: &Message) -> Vec<u8> {
         let nonce = request.nonce().map_or(&[][..], |nonce| nonce.as_bytes());
         let address = match datagram.remote.ip() {
@@ -75,6 +73,28 @@ impl Generation {
         };
         let (vrf, spi) = (datagram.vrf.to_be_bytes(), request.header.initiator_spi.0.to_be_bytes());
         let tag = Prf::HmacSha256.compute(self.secret.expose(), &[nonce, &address, &vrf, &spi]);
-        [&[self.number], &tag.expose()[..TAG_LEN]].concat()
+        tag.expose()[..COOKIE_LEN].to_vec()
+    }
+}
+
+/// First messages that cost a key exchange and came to nothing: as much a load as half-open IKE SAs.
+#[derive(Debug, Default)]
+pub(super) struct Vain {
+    since: Time,
+    count: usize,
+}
+
+impl Vain {
+    /// Another one; those of more than `span` ago are forgotten.
+    pub(super) fn count(&mut self, now: Time, span: Duration) {
+        *self = Self { count: self.lately(now, span).saturating_add(1), since: self.since };
+        if self.count == 1 {
+            self.since = now;
+        }
+    }
+
+    /// How many there were within `span`, or a little more.
+    pub(super) fn lately(&self, now: Time, span: Duration) -> usize {
+        if now.since(self.since) < span { self.count } else { 0 }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::IkeManager;
 use super::command::Datagram;
-use super::context::Ctx;
 use super::event::Event;
+use crate::config::Config;
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
 use crate::v2::fault::{Fault, Stage};
@@ -55,7 +55,7 @@ impl IkeManager {
             self.out.counters.unexpected += 1;
             return;
         }
-        if let Some(id) = self.index.half_open(datagram.remote, header.initiator_spi) {
+        if let Some(id) = self.index.half_open(datagram, header.initiator_spi) {
             let repeated = self.sas.get(&id).and_then(|sa| sa.repeated_first(datagram));
             match repeated {
                 Some(response) => {
@@ -82,32 +82,46 @@ impl IkeManager {
                 self.sas.insert(id, sa);
                 self.sync(id);
             }
-            Err(fault) => self.refuse_first(&fault, datagram, header, now),
+            Err(fault) => {
+                if matches!(fault, Fault::Crypto(_)) {
+                    self.vain.count(now, self.config.half_open_timeout);
+                }
+                self.refuse_first(&fault, datagram, header, now);
+            }
         }
     }
 
     /// Whether anything is kept or computed for a first message: not for one of many, unless its sender shows by a
     /// cookie that the address is its own, and not for too many of one address. A cookie is asked for well before
-    /// that limit, so that nobody can use up the room of an address that is another's.
+    /// that limit, so that nobody can use up the room of an address that is another's; and the last quarter of all
+    /// room is for peers whose address a connection names.
     fn admits(&mut self, datagram: &Datagram, request: &Message, now: Time) -> bool {
-        let from_there = self.index.half_open_from(datagram.remote.ip());
-        let wall = self.wall_clock(now);
-        let Self { config, connections, rng, ids, out, cookies, index, .. } = self;
-        let under_load = index.half_open_count() >= config.cookie_threshold
-            || from_there >= config.cookie_threshold_per_source;
-        let per_source = config.max_half_open_per_source;
-        let mut cx = Ctx { now, wall, config, connections, rng, ids, out };
-        if under_load && !cookies.is_met(datagram, request, &mut cx) {
-            let challenge = cookies.challenge(datagram, request, &mut cx);
+        let (all, from_there) = (self.index.half_open_count(), self.index.half_open_from(datagram));
+        let vain = self.vain.lately(now, self.config.half_open_timeout);
+        let Config {
+            cookie_threshold,
+            cookie_threshold_per_source,
+            max_half_open_per_source,
+            max_half_open,
+            ..
+        } = self.config;
+        let under_load = all + vain >= cookie_threshold || from_there >= cookie_threshold_per_source;
+        // What is no beginning at all gets a shorter answer than a cookie.
+        let is_whole = request.sa().is_some() && request.ke().is_some() && request.nonce().is_some();
+        let mut cookies = std::mem::take(&mut self.cookies);
+        let mut cx = self.context(now);
+        let unproven = under_load && is_whole && !cookies.is_met(datagram, request, &mut cx);
+        let challenge = unproven.then(|| cookies.challenge(datagram, request, &mut cx));
+        let named = || sa_init::candidates(datagram, &cx).first().is_some_and(|c| c.remote.is_some());
+        let is_full = from_there >= max_half_open_per_source || all >= max_half_open / 4 * 3 && !named();
+        self.cookies = cookies;
+        if let Some(challenge) = challenge {
             self.out.counters.cookies += 1;
             self.refuse(datagram, &request.header, challenge);
             return false;
         }
-        if from_there >= per_source {
-            self.out.counters.half_open_limit += 1;
-            return false;
-        }
-        true
+        self.out.counters.half_open_limit += u64::from(is_full);
+        !is_full
     }
 
     fn refuse_first(&mut self, fault: &Fault, datagram: &Datagram, header: &Header, now: Time) {

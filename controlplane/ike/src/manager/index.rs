@@ -1,16 +1,16 @@
 //! Ways to find an IKE SA: by SPI, by child, by awaited answer, by deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::command::{IkeSaId, RequestId, Spi};
+use super::command::{Datagram, IkeSaId, RequestId, Spi};
 use crate::config::ConnectionKey;
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::wire::IkeSpi;
 
-/// Names the first message of a peer: where it came from, and its SPI.
-type First = (SocketAddr, IkeSpi);
+/// Names the first message of a peer: the VRF and where it came from, and its SPI.
+type First = (u16, SocketAddr, IkeSpi);
 
 /// What one IKE SA has in the maps.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl Index {
         let entry = Entry {
             connection: sa.core.key,
             spi: sa.core.our_spi(),
-            first: half_open.then_some((sa.core.path.remote, sa.core.spis.initiator)),
+            first: half_open.then_some((sa.core.path.vrf, sa.core.path.remote, sa.core.spis.initiator)),
             children: sa.child_spis().collect(),
             requests: sa.awaited_requests(),
             deadline: sa.next_timeout(),
@@ -87,18 +87,28 @@ impl Index {
     }
 
     /// The half-open IKE SA that answered this first message.
-    pub(super) fn half_open(&self, remote: SocketAddr, initiator_spi: IkeSpi) -> Option<IkeSaId> {
-        self.half_open.get(&(remote, initiator_spi)).copied()
+    pub(super) fn half_open(&self, datagram: &Datagram, initiator_spi: IkeSpi) -> Option<IkeSaId> {
+        self.half_open.get(&(datagram.vrf, datagram.remote, initiator_spi)).copied()
     }
 
     pub(super) fn half_open_count(&self) -> usize {
         self.half_open.len()
     }
 
-    /// Half-open IKE SAs with peers at this address, whatever their port.
-    pub(super) fn half_open_from(&self, address: IpAddr) -> usize {
-        let [first, last] = [0, u16::MAX].map(|port| SocketAddr::new(address, port));
-        self.half_open.range((first, IkeSpi(0))..=(last, IkeSpi(u64::MAX))).count()
+    /// Half-open IKE SAs with peers where this datagram is from, whatever their port: at its IPv4 address, or in the /64 of
+    /// its IPv6 address, which a host has for itself.
+    pub(super) fn half_open_from(&self, datagram: &Datagram) -> usize {
+        const HOST: u128 = u64::MAX as u128;
+        let [first, last] = match datagram.remote.ip() {
+            IpAddr::V4(address) => [address.into(); 2],
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                [bits & !HOST, bits | HOST].map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)))
+            }
+        };
+        let [first, last] = [SocketAddr::new(first, 0), SocketAddr::new(last, u16::MAX)];
+        let vrf = datagram.vrf;
+        self.half_open.range((vrf, first, IkeSpi(0))..=(vrf, last, IkeSpi(u64::MAX))).count()
     }
 
     pub(super) fn of_child(&self, spi: Spi) -> Option<IkeSaId> {

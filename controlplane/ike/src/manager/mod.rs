@@ -20,7 +20,7 @@ use crate::time::Time;
 use crate::v2::informational::DeleteReason;
 use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
 use context::{Ctx, Effect, Ids, Outputs};
-use cookie::Cookies;
+use cookie::{Cookies, Vain};
 use event::{Counters, Event, IkeSaStatus, JournalRecord, Load};
 use index::Index;
 use pacing::Pacing;
@@ -64,6 +64,7 @@ pub struct IkeManager {
     sas: BTreeMap<IkeSaId, IkeSa>,
     index: Index,
     cookies: Cookies,
+    vain: Vain,
     /// IKE SAs whose snapshot is out of date.
     dirty: BTreeSet<IkeSaId>,
     out: Outputs,
@@ -82,6 +83,7 @@ impl IkeManager {
             sas: BTreeMap::new(),
             index: Index::default(),
             cookies: Cookies::default(),
+            vain: Vain::default(),
             dirty: BTreeSet::new(),
             out: Outputs::default(),
         }

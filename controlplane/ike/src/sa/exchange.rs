@@ -236,7 +236,7 @@ impl Established {
                 path.transmit(&sealed, cx);
                 core.window.answered(id, sealed);
             }
-            // Only a message too long for its length field cannot be sealed: the peer will time out.
+            // Only a message that is too long, whole or in fragments, cannot be sealed: the peer will time out.
             Err(_) => self.close(Gone::Failed, core, cx),
         }
     }

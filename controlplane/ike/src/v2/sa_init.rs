@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::proof::Ingredients;
 use super::{nat, offer, proof};
 use crate::config::Connection;
-use crate::crypto::{Group, IkeKeys, IkeSpis, KeyExchange, Nonces};
+use crate::crypto::{CryptoError, Group, IkeKeys, IkeSpis, KeyExchange, Nonces};
 use crate::manager::command::{Datagram, Flow};
 use crate::manager::context::Ctx;
 use crate::sa::core::{Core, Path, Protection};
@@ -96,6 +96,10 @@ impl SaInit {
             return self.finish(datagram, response, core, connection);
         }
         if let Some(cookie) = response.notify(NotifyType::COOKIE) {
+            // The same again answers a repetition of what we sent before.
+            if self.cookie.as_ref() == Some(&cookie.data) {
+                return InitOutcome::Ignore(self);
+            }
             self.cookie = Some(cookie.data.clone());
             return self.again();
         }
@@ -233,6 +237,9 @@ pub(crate) fn answer(
         return Err(Fault::WrongGroup(chosen.proposal.group));
     }
     let suite = chosen.proposal.suite().ok_or(Fault::Internal("an algorithm we do not have was chosen"))?;
+    if ke.data.len() != suite.group.public_len() {
+        return Err(CryptoError::PublicValue(ke.group).into());
+    }
     let exchange = cx.key_exchange(suite.group)?;
     let shared = exchange.agree(&ke.data)?;
     let spis = IkeSpis { initiator: request.header.initiator_spi, responder: cx.ike_spi() };
