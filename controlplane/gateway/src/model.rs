@@ -244,6 +244,8 @@ pub struct Tunnel {
     pub ipsec: Ipsec,
     pub dpd: Option<Dpd>,
     pub nat_traversal: bool,
+    /// IKE messages that make longer IP packets go in fragments, bytes; `None`: they are not cut.
+    pub fragments: Option<u16>,
     /// Our host address inside the tunnel; with the peer's it makes up the prefix of two hosts.
     pub inner_address: Option<IpNet>,
     pub probe: PathProbe,

@@ -156,6 +156,8 @@ pub struct TunnelPlan {
     pub remote_networks: Vec<IpNet>,
     pub dpd: Option<Dpd>,
     pub nat_traversal: bool,
+    /// As in [`crate::model::Tunnel`].
+    pub fragments: Option<u16>,
     /// Negotiate at once rather than with the first packet.
     pub initiate: bool,
 }

@@ -161,6 +161,8 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
     let dpd = reader.take(&["dpd"], sink);
     let dpd = dpd.map_or(Some(DPD), |v| dpd_of(&v, sink));
     let nat = reader.take(&["nat-traversal", "nat-t"], sink).and_then(|v| v.flag(sink));
+    let fragments = reader.take(&["ike-fragments"], sink);
+    let fragments = fragments.map_or(Some(FRAGMENTS), |v| fragments_of(&v, sink));
     let inner_address = reader.take(&["inner-address"], sink).and_then(|v| interface_address(&v, sink));
     let probe = reader.take(&["probe"], sink);
     let probe = probe.map_or(PathProbe::InnerPeer, |v| path_probe(&v, sink));
@@ -174,6 +176,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
         ipsec,
         dpd,
         nat_traversal: nat.unwrap_or(true),
+        fragments,
         inner_address,
         probe,
     };
@@ -182,6 +185,17 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
 
 /// Latest standard (DPD-03).
 const DPD: Dpd = Dpd { timeout: Duration::from_secs(30) };
+
+/// IP packets of this size pass every path of IPv6 (RFC 7383 section 2.5.1).
+const FRAGMENTS: u16 = 1280;
+
+/// `true`, `false`, or the size of the IP packets, bytes.
+fn fragments_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<u16> {
+    match value.as_flag() {
+        Some(enabled) => enabled.then_some(FRAGMENTS),
+        None => Some(value.number((576, 9216), "bytes", Code::OutOfRange, sink).unwrap_or(FRAGMENTS)),
+    }
+}
 
 /// `true`, `false`, or `{ timeout = 30 }`.
 fn dpd_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Dpd> {

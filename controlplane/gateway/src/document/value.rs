@@ -81,11 +81,15 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn flag(&self, sink: &mut Sink<'_>) -> Option<bool> {
+        self.as_flag().or_else(|| self.wrong_type("true or false", sink))
+    }
+
+    pub(super) fn as_flag(&self) -> Option<bool> {
         match (self.value.as_bool(), self.value.as_str().map(str::to_ascii_lowercase).as_deref()) {
             (Some(flag), _) => Some(flag),
             (None, Some("yes" | "on" | "true")) => Some(true),
             (None, Some("no" | "off" | "false")) => Some(false),
-            _ => self.wrong_type("true or false", sink),
+            _ => None,
         }
     }
 

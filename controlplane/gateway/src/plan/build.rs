@@ -264,6 +264,7 @@ fn tunnels(desired: &Desired, connection: &Connection, names: &Names<'_>) -> Vec
             remote_networks: connection.remote_networks.clone(),
             dpd: tunnel.dpd,
             nat_traversal: tunnel.nat_traversal,
+            fragments: tunnel.fragments,
             initiate: connection.effective_immediately,
         })
     };

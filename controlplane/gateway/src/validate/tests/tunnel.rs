@@ -149,6 +149,19 @@ fn the_defaults_are_those_of_the_requirements_and_are_linted() {
 }
 
 #[test]
+fn ike_messages_are_cut_where_one_says() {
+    let fragments = |line: &str| desired(&tunnel(line)).connections[0].tunnels[0].fragments;
+    assert_eq!(fragments(""), Some(1280));
+    assert_eq!(fragments("ike-fragments = true"), Some(1280));
+    assert_eq!(fragments("ike-fragments = 576"), Some(576));
+    assert_eq!(fragments("ike-fragments = false"), None);
+    for wrong in ["575", "9217"] {
+        let report = tunnel(&format!("ike-fragments = {wrong}"));
+        error(&report, Code::OutOfRange, "connection[0].tunnel[0].ike-fragments");
+    }
+}
+
+#[test]
 fn weak_values_are_linted() {
     for (phase, key, value) in [
         ("ike", "encryption", "des"),
