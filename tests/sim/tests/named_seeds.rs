@@ -32,6 +32,10 @@ const NAMED: &[(&str, u64)] = &[
     ("a_replaced_ike_sa_waits_for_the_peer", 1459),
     // The peer had answered the delete of an IKE SA and forgotten it; the answer was lost.
     ("the_delete_of_an_ike_sa_is_not_repeated_for_long", 516),
+    // We yielded to the peer's crossing replacement, and deleted the old IKE SA while the peer lacked our response.
+    ("a_replaced_ike_sa_waits_for_the_peer_after_a_crossing_too", 6228),
+    // One of two crossing replacements was rekeyed before it was decided which one stays: nobody had the children.
+    ("an_ike_sa_is_not_rekeyed_before_it_has_the_children", 3154),
 ];
 
 #[test]

@@ -403,6 +403,8 @@ impl Established {
         redundant.delete(DeleteReason::Replaced, cx);
         cx.effect(Effect::Spawn(Box::new(redundant)));
         self.hand_over(rival, core, cx);
+        // As where it replaced this one alone.
+        core.timers.set(Timer::Expire, cx.now + REPLACED_BY_PEER_FOR);
     }
 
     /// The children move to an IKE SA that the manager has already, unless they did before.

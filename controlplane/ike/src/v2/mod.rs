@@ -90,9 +90,14 @@ impl Task {
     }
 
     /// Looks whether it may start, and asks for what it needs.
-    pub(crate) fn prepare(&mut self, core: &Core, sa: &mut Established, cx: &mut Ctx<'_>) -> Readiness {
+    pub(crate) fn prepare(&mut self, core: &mut Core, sa: &mut Established, cx: &mut Ctx<'_>) -> Readiness {
         match self {
             Self::Child(task) => task.prepare(core, sa, cx),
+            // It may be redundant itself, and has no children to pass on yet.
+            Self::RekeyIke(_) if sa.predecessor.is_some() => {
+                sa.rekey_ike_later(core, cx);
+                Readiness::Obsolete
+            }
             Self::RekeyIke(_) | Self::DeleteIke(_) | Self::Liveness(_) => Readiness::Ready,
             Self::DeleteChild(task) => task.prepare(sa),
         }
