@@ -14,8 +14,8 @@ use esplanade_dataplane::worker::Worker;
 use serde::Serialize;
 
 use crate::devices::{self, Captures};
-use crate::gateway::{self, MAX_SAS, OUR_MAC, SaSpec, Side};
-use crate::machine::{Drops, Machine, drops, limits, thread_time, tsc_hz};
+use crate::gateway::{self, MAX_SAS, SaSpec, Side};
+use crate::machine::{Drops, Machine, drops, thread_time, tsc_hz};
 use crate::report::Direction;
 use crate::tables::SAS;
 use crate::traffic::{Size, float};
@@ -116,12 +116,7 @@ pub(crate) fn measure() -> Result<Churn> {
     let captures = Captures::write(&machine, &traffic, Size::Fixed(BYTES))?;
     let tables = gateway::tables(Side::Head, &all)?;
     let mut open = devices::open(&machine, Direction::Encap, &captures)?;
-    // The frames were addressed before the devices were there.
-    for (facts, mac) in open.facts.iter_mut().zip(OUR_MAC) {
-        facts.mac = mac;
-    }
-    let shared = Shared::new(open.facts, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
-    let shared = Arc::new(shared.with_pool(machine.pool));
+    let shared = machine.shared(open.facts, &tables, 1)?;
     let (pipeline, reader) = machine.pipeline(&shared)?;
     let queues = open.queues.pop().context("the worker's queues")?;
     let worker = Worker::new(Arc::clone(&shared), pipeline.with_endless_source(), queues, RxMode::Poll)?;

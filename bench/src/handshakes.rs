@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use comfy_table::{CellAlignment, Table, presets};
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
@@ -18,6 +17,7 @@ use ike::{
 use serde::Serialize;
 
 use crate::machine::thread_time;
+use crate::table;
 
 /// When all of it happens: without loss nothing takes time.
 const NOW: Time = Time::from_secs(1);
@@ -227,26 +227,17 @@ fn resident() -> Result<u64> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "suite",
-        "tunnels",
-        "initiator/s",
-        "responder/s",
-        "bytes",
-    ]);
-    for row in rows {
-        table.add_row([
+    let cells = |row: &Row| {
+        [
             row.suite.to_owned(),
             row.tunnels.to_string(),
             format!("{:.0}", row.initiator_per_second),
             format!("{:.0}", row.responder_per_second),
             row.bytes_per_ike_sa.to_string(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+        ]
+    };
+    let header = ["suite", "tunnels", "initiator/s", "responder/s", "bytes"];
+    let table = table::plain(header, rows.iter().map(cells), 1);
     format!(
         "{table}\n\ninitiator/s, responder/s: negotiations a second on a core of its own, IKE_SA_INIT and IKE_AUTH with a \
          CHILD_SA\nbytes: what one side occupies for each"

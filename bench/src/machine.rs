@@ -65,6 +65,21 @@ impl Machine {
         self.idle.borrow_mut().push(lcore);
     }
 
+    /// What workers over `tables` have in common. Frames are addressed before there are ports: these get the
+    /// addresses that the frames have.
+    pub(crate) fn shared(
+        &self,
+        mut ports: Vec<PortFacts>,
+        tables: &Tables,
+        workers: u16,
+    ) -> Result<Arc<Shared>> {
+        for (facts, mac) in ports.iter_mut().zip(OUR_MAC) {
+            facts.mac = mac;
+        }
+        let shared = Shared::new(ports, workers.into(), &limits()?, tables.clone(), dpdk::tsc_hz());
+        Ok(Arc::new(shared.with_pool(self.pool)))
+    }
+
     /// The stages of one worker, and its counters.
     pub(crate) fn pipeline(&self, shared: &Arc<Shared>) -> Result<(Pipeline<Mbuf>, CountersReader)> {
         let (mut pipelines, reader) = self.pipelines(shared, 1)?;
@@ -103,7 +118,7 @@ pub(crate) fn packet(pool: Mempool, bytes: &[u8]) -> Result<Mbuf> {
 }
 
 /// The limits of a configuration that sets none.
-pub(crate) fn limits() -> Result<LimitConfig> {
+fn limits() -> Result<LimitConfig> {
     let text = "[dataplane]\n[[dataplane.port]]\nname = 'x'\ndevice = 'net_null0'\n";
     Ok(Config::parse(std::path::Path::new("bench"), text)?.limits)
 }
@@ -133,8 +148,7 @@ pub(crate) fn shared(machine: &Machine, tables: &Tables, workers: u16) -> Result
         steering: Steering::default(),
     };
     let ports = ["wan", "lan"].into_iter().zip(OUR_MAC).map(facts).collect();
-    let shared = Shared::new(ports, workers.into(), &limits()?, tables.clone(), dpdk::tsc_hz());
-    Ok(Arc::new(shared.with_pool(machine.pool)))
+    machine.shared(ports, tables, workers)
 }
 
 /// One worker's stages over `tables`, with nothing before or behind them.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Row, Table, presets};
 
 use crate::report::{Comparison, Measurement};
 
@@ -51,20 +51,28 @@ const COMPARED: [Column; 4] = [
     ),
 ];
 
+/// A table without lines: so many columns of names to the left, and the figures of the others to the right.
+pub(crate) fn plain<R: Into<Row>>(
+    header: impl Into<Row>,
+    rows: impl IntoIterator<Item = R>,
+    names: usize,
+) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header).add_rows(rows);
+    for column in table.column_iter_mut().skip(names) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
 /// The rows as a table, and under it what its columns mean.
 pub(crate) fn render(rows: &[Measurement]) -> Result<String, fmt::Error> {
     let scaled = rows.iter().any(|row| row.times_one_worker.is_some());
     let compared = rows.iter().any(|row| row.comparison.is_some());
     let columns = COLUMNS.iter().chain([&SCALED].into_iter().filter(|_| scaled));
     let columns: Vec<_> = columns.chain(COMPARED.iter().filter(|_| compared)).collect();
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(columns.iter().map(|(title, ..)| *title));
-    for row in rows {
-        table.add_row(columns.iter().map(|(_, cell, _)| cell(row)));
-    }
-    for column in table.column_iter_mut().skip(3) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let titles = columns.iter().map(|(title, ..)| *title);
+    let table = plain(titles, rows.iter().map(|row| columns.iter().map(|(_, cell, _)| cell(row))), 3);
     let mut text = format!("{table}\n\n");
     for (title, _, meaning) in columns.iter().filter(|(.., meaning)| !meaning.is_empty()) {
         writeln!(text, "{title}: {meaning}")?;

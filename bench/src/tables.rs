@@ -8,7 +8,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use crypto::{KeyMemory, Preference, Suite};
 use esplanade_dataplane::shared::Tables;
 use packet::ids::SlotBits;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::churn;
 use crate::gateway::{self, SaSpec, Side};
+use crate::table;
 use crate::traffic::float;
 
 /// SAs of the figures.
@@ -288,19 +289,10 @@ impl Random {
 }
 
 fn table(figures: &[Figures]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "objects",
-        "count",
-        "VRFs",
-        "build s",
-        "bytes each",
-        "keys, bytes",
-        "lookup ns",
-        "one change us",
-    ]);
-    for row in figures {
-        table.add_row([
+    let header =
+        ["objects", "count", "VRFs", "build s", "bytes each", "keys, bytes", "lookup ns", "one change us"];
+    let cells = |row: &Figures| {
+        [
             row.objects.clone(),
             row.count.to_string(),
             row.vrfs.to_string(),
@@ -309,10 +301,7 @@ fn table(figures: &[Figures]) -> Table {
             format!("{:.0}", row.key_bytes_each),
             format!("{:.1}", row.lookup_ns),
             format!("{:.1}", row.change_us),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        ]
+    };
+    table::plain(header, figures.iter().map(cells), 1)
 }

@@ -14,8 +14,8 @@ use shm::counters::CountersReader;
 
 use crate::cycles::{CoreClock, Cost};
 use crate::devices::{self, Captures};
-use crate::gateway::{OUR_MAC, SaSpec, Side, renew, tables};
-use crate::machine::{Drops, Machine, drops, limits, thread_time, tsc_hz};
+use crate::gateway::{SaSpec, Side, renew, tables};
+use crate::machine::{Drops, Machine, drops, thread_time, tsc_hz};
 use crate::report::{Direction, Measurement, Scope};
 use crate::team::{self, Work};
 use crate::traffic::{Size, float};
@@ -90,19 +90,13 @@ impl Rig {
         direction: Direction,
         captures: &Captures,
     ) -> Result<Self> {
-        let mut open = devices::open(machine, direction, captures)?;
-        // The frames were addressed before the devices were there.
-        for (facts, mac) in open.facts.iter_mut().zip(OUR_MAC) {
-            facts.mac = mac;
-        }
+        let open = devices::open(machine, direction, captures)?;
         let side = match direction {
             Direction::Encap => Side::Head,
             Direction::Decap => Side::Branches,
         };
         let tables = tables(side, spec)?;
-        let workers = usize::from(spec.workers);
-        let shared = Shared::new(open.facts, workers, &limits()?, tables.clone(), dpdk::tsc_hz());
-        let shared = Arc::new(shared.with_pool(machine.pool));
+        let shared = machine.shared(open.facts, &tables, spec.workers)?;
         let (pipelines, reader) = machine.pipelines(&shared, spec.workers)?;
         let player = |(pipeline, queues): (Pipeline<_>, _)| {
             let pipeline = pipeline.with_endless_source();

@@ -10,7 +10,7 @@ mod pair;
 use std::sync::Arc;
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use crypto::{Preference, Suite};
 use serde::Serialize;
 
@@ -169,23 +169,12 @@ to the other; price: what that costs more, both together. CPU: the least share o
 
 /// A line for both ways.
 fn render(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "direction",
-        "suite",
-        "bytes",
-        "threads",
-        "direct",
-        "giver",
-        "owner",
-        "price",
-        "CPU",
-    ]);
-    for ways in rows.chunks(Way::BOTH.len()) {
-        let [direct, handed] = ways else { continue };
+    let header = ["direction", "suite", "bytes", "threads", "direct", "giver", "owner", "price", "CPU"];
+    let cells = |ways: &[Row]| {
+        let [direct, handed] = ways else { return None };
         let Measurement { direction, suite, .. } = &direct.measurement;
         let price = handed.measurement.tsc_per_packet - direct.measurement.tsc_per_packet;
-        table.add_row([
+        Some([
             table::lowercase(direction),
             suite.clone(),
             table::bytes(&direct.measurement),
@@ -195,10 +184,7 @@ fn render(rows: &[Row]) -> Table {
             format!("{:.1}", handed.owner_tsc_per_packet),
             format!("{price:.1}"),
             format!("{:.2}", handed.measurement.cpu_share),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+        ])
+    };
+    table::plain(header, rows.chunks(Way::BOTH.len()).filter_map(cells), 2)
 }

@@ -14,8 +14,7 @@ use esplanade_dataplane::worker::{Worker, WorkerQueues};
 use shm::counters::CountersReader;
 
 use crate::devices::port_config;
-use crate::gateway::OUR_MAC;
-use crate::machine::{Drops, Machine, drops, limits};
+use crate::machine::{Drops, Machine, drops};
 use crate::rate::flow::Flow;
 use crate::rate::presence::{Attendance, Presence};
 
@@ -67,12 +66,7 @@ impl<'a> Rig<'a> {
             ports::start(port, &port_config(name, device), 1, &machine.pool, false, &mut open)?;
             peers.append(&mut queue);
         }
-        // Frames are addressed before the ports are there.
-        for (facts, mac) in open.facts.iter_mut().zip(OUR_MAC) {
-            facts.mac = mac;
-        }
-        let shared = Shared::new(open.facts, 1, &limits()?, tables.clone(), dpdk::tsc_hz());
-        let shared = Arc::new(shared.with_pool(machine.pool));
+        let shared = machine.shared(open.facts, &tables, 1)?;
         let (pipeline, reader) = machine.pipeline(&shared)?;
         let queues = open.queues.pop().context("the worker's queues")?;
         let worker = Worker::new(Arc::clone(&shared), pipeline, queues, RxMode::Poll)?;
