@@ -1,12 +1,9 @@
 //! A flood of packets of any content, from a namespace of its own.
 
-use super::Namespace;
+use super::{Namespace, hosts};
 use anyhow::{Context, Result, anyhow};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
-use rustix::thread::LinkNameSpaceType;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -35,7 +32,7 @@ impl Flood {
         per_second: u32,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let place = format!("/run/netns/{}", namespace.name());
+        let place = namespace.name().to_owned();
         let told = Arc::clone(&stop);
         let sender = std::thread::Builder::new()
             .name("flood".into())
@@ -62,9 +59,7 @@ impl Drop for Flood {
 }
 
 fn send(place: &str, to: Ipv4Addr, packets: &[Vec<u8>], per_second: u32, stop: &AtomicBool) -> Result<u64> {
-    let namespace = File::open(place).with_context(|| format!("cannot open {place}"))?;
-    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-        .context("entering the flood's namespace")?;
+    hosts::enter(place)?;
     // The packets bring their own IP headers.
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW))
         .context("a raw socket")?;

@@ -1,5 +1,6 @@
 //! The Linux kernel as a peer: a User Mode Linux guest with strongSwan, whose ESP is the kernel's own.
 
+use super::datagrams::echo_command;
 use super::strongswan::{SwanOptions, charon_conf};
 use super::{Lab, Namespace, Process, run};
 use anyhow::{Context, Result, bail};
@@ -118,6 +119,15 @@ impl Guest {
         said.split_whitespace().map(byte).collect()
     }
 
+    /// Starts the echo service of [`super::Datagrams`].
+    pub(super) fn echo(&self, address: &str) -> Result<()> {
+        // Its one processor is busy for a while whenever a program starts.
+        const BUFFER: u32 = 8 << 20;
+        let [listen, exec] = echo_command(address, BUFFER);
+        let start = format!("socat {listen} {exec} </dev/null >/run/echo.log 2>&1 &");
+        self.shell(&format!("sysctl -qw net.core.rmem_max={BUFFER}\n{start}")).map(drop)
+    }
+
     /// Initiates the child `net` from inside the guest.
     ///
     /// # Errors
@@ -132,7 +142,7 @@ impl Guest {
 fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf> {
     let own = folder.join("own");
     std::fs::create_dir_all(own.join("peer"))?;
-    std::fs::create_dir_all(own.join("etc/swanctl"))?;
+    std::fs::create_dir_all(own.join("etc"))?;
     let env = format!(
         "MGMT_MAC=52:54:00:aa:00:01 MGMT_IP={MANAGEMENT}.2/30 WAN_MAC=52:54:00:aa:00:02 WAN_IP=192.0.2.2/24 INNER_IP=10.2.0.1/24\n"
     );
@@ -162,7 +172,7 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
         own.join("etc/strongswan.conf"),
         charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, ""),
     )?;
-    std::fs::write(own.join("etc/swanctl/swanctl.conf"), options.swan.swanctl())?;
+    options.swan.write(&own.join("etc/swanctl"))?;
     let addresses = if options.dual_stack { DUAL_STACK } else { "" };
     let start = options.script.as_deref().unwrap_or(START);
     std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}"))?;

@@ -2,6 +2,9 @@
 
 use super::{Process, run};
 use anyhow::{Context, Result};
+use rustix::thread::LinkNameSpaceType;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
@@ -120,6 +123,17 @@ impl Drop for Namespace {
         // A namespace that is already gone is what was wanted.
         let _ = run("ip", &["netns", "delete", &self.name]);
     }
+}
+
+/// The sockets that this thread makes from now on belong to the namespace of that name.
+///
+/// # Errors
+/// If there is none, or it may not be entered.
+pub(super) fn enter(name: &str) -> Result<()> {
+    let place = format!("/run/netns/{name}");
+    let namespace = File::open(&place).with_context(|| format!("cannot open {place}"))?;
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .with_context(|| format!("entering namespace {name}"))
 }
 
 /// A virtual cable between two namespaces.

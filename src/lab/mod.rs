@@ -4,6 +4,7 @@
 //! it removes again when it is dropped, also after an interrupt; what a killed lab left behind, the next one removes.
 
 mod capture;
+mod datagrams;
 mod exchanges;
 mod flood;
 mod gateway;
@@ -16,6 +17,7 @@ mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
+pub use datagrams::{Datagrams, Delivered};
 pub use exchanges::Exchanges;
 pub use flood::Flood;
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};

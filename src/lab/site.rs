@@ -1,7 +1,8 @@
 //! The usual scene: a host behind a gateway, an outside network, and a peer of some kind at its other end.
 
 use super::{
-    Devices, Gateway, GatewayOptions, Guest, GuestOptions, Lab, Namespace, StrongSwan, SwanOptions, Tcp, Wire,
+    Devices, Gateway, GatewayOptions, Guest, GuestOptions, Lab, Namespace, Process, StrongSwan, SwanOptions,
+    Tcp, Wire, datagrams,
 };
 use anyhow::{Context, Result};
 
@@ -312,6 +313,18 @@ impl Peer {
                 Tcp::run(lab, client, (namespace, self.inner()), seconds, reverse)
             }
             Self::Linux(_) => Tcp::to(client, self.inner(), seconds, reverse),
+        }
+    }
+
+    /// Starts the echo service at [`Peer::inner`]; it lasts as long as what is returned.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn echo(&self, lab: &Lab) -> Result<Option<Process>> {
+        match self {
+            Self::Esplanade(site) => datagrams::echo(lab, &site.host, self.inner()).map(Some),
+            Self::StrongSwan(_, namespace) => datagrams::echo(lab, namespace, self.inner()).map(Some),
+            Self::Linux(guest) => guest.echo(self.inner()).map(|()| None),
         }
     }
 

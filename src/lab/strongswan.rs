@@ -3,7 +3,7 @@
 use super::{Lab, Namespace, Process};
 use anyhow::Result;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the connection of a strongSwan peer is made of; "local" is the peer's own side.
@@ -52,8 +52,20 @@ impl Default for SwanOptions {
 }
 
 impl SwanOptions {
+    /// Writes the configuration and its files into swanctl's folder.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        for sub in ["conf.d", "x509", "x509ca", "private"] {
+            std::fs::create_dir_all(folder.join(sub))?;
+        }
+        std::fs::write(folder.join("swanctl.conf"), self.swanctl())?;
+        for (name, contents) in &self.files {
+            std::fs::write(folder.join(name), contents)?;
+        }
+        Ok(())
+    }
+
     /// The swanctl configuration of connection `t` with child `net`.
-    pub(super) fn swanctl(&self) -> String {
+    fn swanctl(&self) -> String {
         let Self { local, remote, ike, esp, psk, local_ts, remote_ts, .. } = self;
         let Self { certified, child_lines, connection_lines, .. } = self;
         let addresses = [local.clone(), remote.clone()];
@@ -105,9 +117,6 @@ impl StrongSwan {
     /// If charon does not start or refuses the configuration; the message holds its log.
     pub fn start(lab: &Lab, namespace: &Namespace, name: &str, options: &SwanOptions) -> Result<Self> {
         let folder = lab.subfolder(name)?;
-        for sub in ["swanctl/conf.d", "swanctl/x509", "swanctl/x509ca", "swanctl/private"] {
-            std::fs::create_dir_all(folder.join(sub))?;
-        }
         let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
         let unwanted = [
             "stroke",
@@ -128,10 +137,7 @@ impl StrongSwan {
             "    kernel-libipsec { load = yes }\n",
         );
         std::fs::write(folder.join("strongswan.conf"), conf)?;
-        std::fs::write(folder.join("swanctl/swanctl.conf"), options.swanctl())?;
-        for (name, contents) in &options.files {
-            std::fs::write(folder.join("swanctl").join(name), contents)?;
-        }
+        options.write(&folder.join("swanctl"))?;
         let settings = [
             format!("STRONGSWAN_CONF={}", path("strongswan.conf")),
             format!("SWANCTL_DIR={}", path("swanctl")),

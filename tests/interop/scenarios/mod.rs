@@ -8,6 +8,7 @@ mod esplanade;
 mod fail_closed;
 mod families;
 mod flood;
+mod ikev2;
 mod linux;
 mod malformed;
 mod packet;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         esplanade::scenarios(),
         strongswan::scenarios(),
         certificates::scenarios(),
+        ikev2::scenarios(),
         linux::scenarios(),
         fail_closed::scenarios(),
         restart::scenarios(),

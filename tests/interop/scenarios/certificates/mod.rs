@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
     for (name, kind, padding) in kinds {
         for (initiator, who) in [(Initiator::Us, "we-initiate"), (Initiator::Peer, "peer-initiates")] {
-            all.push(Scenario::new(format!("certificates/{name}/{who}"), move |lab| {
+            all.push(Scenario::new(format!("ikev2/certificates/{name}/{who}"), move |lab| {
                 traffic(lab, kind, padding, initiator)
             }));
         }
@@ -37,7 +37,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         ("revoked", |pki| pki.revoked = true, Initiator::Us, "CertificateRevoked"),
     ];
     for (name, fault, initiator, code) in refusals {
-        all.push(Scenario::new(format!("certificates/refused/{name}"), move |lab| {
+        all.push(Scenario::new(format!("ikev2/certificates/refused/{name}"), move |lab| {
             refused(lab, fault, initiator, code)
         }));
     }

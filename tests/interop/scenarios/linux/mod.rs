@@ -14,7 +14,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
     for suite in [GCM_ECP256, DEFAULT, CTR, GCM_8, GCM_12, GMAC] {
         for (initiator, who) in [(Initiator::Us, "we-initiate"), (Initiator::Peer, "peer-initiates")] {
-            all.push(Scenario::new(format!("linux/{}/{who}", suite.name), move |lab| {
+            all.push(Scenario::new(format!("ikev2/linux/{}/{who}", suite.name), move |lab| {
                 traffic(lab, suite, initiator)
             }));
         }

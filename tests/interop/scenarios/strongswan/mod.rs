@@ -133,7 +133,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
     for suite in SUITES {
         for (initiator, who) in [(Initiator::Us, "we-initiate"), (Initiator::Peer, "peer-initiates")] {
-            all.push(Scenario::new(format!("strongswan/{}/{who}", suite.name), move |lab| {
+            all.push(Scenario::new(format!("ikev2/strongswan/{}/{who}", suite.name), move |lab| {
                 traffic(lab, suite, initiator)
             }));
         }
@@ -144,20 +144,22 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         (&["--rekey", "--ike", "t"][..], "peer-rekeys-ike"),
     ] {
         all.push(
-            Scenario::new(format!("strongswan/{what}"), move |lab| rekey(lab, |s| s.peer.swanctl(step)))
-                .chosen(),
+            Scenario::new(format!("ikev2/strongswan/{what}"), move |lab| {
+                rekey(lab, |s| s.peer.swanctl(step))
+            })
+            .chosen(),
         );
     }
     for (step, what) in
         [(&["rekey", "site"][..], "we-rekey-child"), (&["rekey", "site", "--ike"][..], "we-rekey-ike")]
     {
-        all.push(Scenario::new(format!("strongswan/{what}"), move |lab| {
+        all.push(Scenario::new(format!("ikev2/strongswan/{what}"), move |lab| {
             rekey(lab, |s| s.site.gateway.command(step))
         }));
     }
-    all.push(Scenario::new("strongswan/peer-deletes", peer_deletes));
-    all.push(Scenario::new("strongswan/we-delete", we_delete));
-    all.push(Scenario::new("strongswan/starts-on-traffic", starts_on_traffic));
+    all.push(Scenario::new("ikev2/strongswan/peer-deletes", peer_deletes));
+    all.push(Scenario::new("ikev2/strongswan/we-delete", we_delete));
+    all.push(Scenario::new("ikev2/strongswan/starts-on-traffic", starts_on_traffic));
     all.extend(refusals());
     all
 }
@@ -179,7 +181,7 @@ fn refusals() -> Vec<Scenario> {
     let scenario = |(what, options, initiator, code): (&str, &SwanOptions, Initiator, &'static str)| {
         let who = if initiator == Initiator::Us { "we-initiate" } else { "peer-initiates" };
         let options = options.clone();
-        Scenario::new(format!("strongswan/refused/{what}/{who}"), move |lab| {
+        Scenario::new(format!("ikev2/strongswan/refused/{what}/{who}"), move |lab| {
             refused(lab, &options, initiator, code)
         })
     };
