@@ -351,6 +351,12 @@ impl Established {
         }
     }
 
+    /// Whether what replaces a child was made by the peer.
+    pub(crate) fn is_replaced_by_peer(&self, old: Spi) -> bool {
+        let mut replacing = self.children.iter().filter(|c| c.replaces == Some(old)).peekable();
+        replacing.peek().is_some() && replacing.all(|child| !child.ours)
+    }
+
     /// A child is gone.
     pub(crate) fn remove_child(&mut self, spi: Spi, why: Gone, core: &Core, cx: &mut Ctx<'_>) {
         let Some(at) = self.children.iter().position(|c| c.spi == spi) else { return };
