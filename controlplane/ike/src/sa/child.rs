@@ -209,6 +209,15 @@ impl ChildSa {
         }
     }
 
+    /// Nothing is in its place any more; gives whether something was.
+    pub(crate) fn restore(&mut self) -> bool {
+        let replaced = self.was_replaced();
+        if replaced {
+            self.phase = ChildPhase::Installed;
+        }
+        replaced
+    }
+
     /// Both ends have what replaces it: whoever is to delete it does so soon, or we do.
     pub(crate) fn set_dispensable(&mut self, now: Time) {
         let expire_at = self.expire_at.unwrap_or(Time::NEVER).min(now + REPLACED_FOR);

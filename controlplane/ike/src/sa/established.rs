@@ -364,10 +364,25 @@ impl Established {
         if !child.is_deleting() {
             cx.command(SaCommand::DeleteChild { spi, linger: cx.config.linger });
         }
+        if why != Gone::Replaced
+            && let Some(old) = child.replaces
+        {
+            self.restore(old, cx);
+        }
         let Some(key) = core.key else { return };
         cx.event(Event::ChildDeleted { key, spi, why });
         if self.closed.is_none() && !self.has_child() {
             cx.effect(Effect::ChildLost(key, why));
+        }
+    }
+
+    /// What replaced a child is gone before the child is: it is in use again, and wants replacing still.
+    fn restore(&mut self, old: Spi, cx: &mut Ctx<'_>) {
+        if self.closed.is_none()
+            && !self.children.iter().any(|child| child.replaces == Some(old))
+            && self.child_mut(old).is_some_and(ChildSa::restore)
+        {
+            self.rekey_later(old, cx);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::crypto::{Group, KeyExchange, Nonces};
 use crate::manager::command::{Flow, RequestId, SaCommand, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::Gone;
-use crate::sa::child::{Agreed, reserve_spi};
+use crate::sa::child::{Agreed, ChildSa, reserve_spi};
 use crate::sa::core::Core;
 use crate::sa::established::Established;
 use crate::wire::iana::{KeId, NotifyType};
@@ -131,7 +131,12 @@ impl ChildExchange {
     }
 
     pub(crate) fn prepare(&mut self, core: &Core, sa: &mut Established, cx: &mut Ctx<'_>) -> Readiness {
-        if self.rekeys.is_some_and(|old| !sa.child(old).is_some_and(|c| c.is_usable())) {
+        let obsolete = match self.rekeys {
+            Some(old) => !sa.child(old).is_some_and(ChildSa::is_usable),
+            // One was made, or came back into use, since it was missed.
+            None => sa.children.iter().any(ChildSa::is_usable),
+        };
+        if obsolete {
             return Readiness::Obsolete;
         }
         if self.spi.is_some() {
