@@ -5,7 +5,7 @@ use super::command::{Flow, IkeSaId, SaCommand};
 use super::context::{Ctx, Effect};
 use super::event::{Event, Gone};
 use crate::config::ConnectionKey;
-use crate::sa::established::{Established, Estate, Status};
+use crate::sa::established::{Estate, Origin, Status};
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::v2::collision;
@@ -56,21 +56,21 @@ impl IkeManager {
 
     /// One IKE SA per connection: a new one ends the others.
     fn make_unique(&mut self, key: ConnectionKey, new: IkeSaId, peer_restarted: bool, now: Time) {
-        let Some((since, initiator, nonce)) = self.sas.get(&new).and_then(describe) else { return };
+        let Some(origin) = self.sas.get(&new).and_then(origin).cloned() else { return };
         let others: Vec<_> =
             self.of_connection(key).filter(|sa| sa.core.id != new).map(|sa| sa.core.id).collect();
         for id in others {
             let Some(sa) = self.sas.get(&id) else { continue };
-            if matches!(sa.phase, Phase::Init(_)) && !initiator {
+            if matches!(sa.phase, Phase::Init(_)) && !origin.initiator {
                 self.touch(id, now, |sa, cx| sa.drop_silently(Gone::Replaced, cx));
                 continue;
             }
-            let Some((other_since, other_initiator, other_nonce)) = describe(sa) else { continue };
-            let apart = since.since(other_since).max(other_since.since(since));
-            if initiator != other_initiator && apart < CROSSING {
+            let Some(other) = self::origin(sa) else { continue };
+            let apart = origin.since.since(other.since).max(other.since.since(origin.since));
+            if origin.initiator != other.initiator && apart < CROSSING {
                 // Both sides began at once: whoever made the redundant one deletes it.
-                let redundant = collision::is_redundant(&nonce, &other_nonce);
-                let (loser, ours) = if redundant { (new, initiator) } else { (id, other_initiator) };
+                let redundant = collision::is_redundant(&origin.lowest_nonce, &other.lowest_nonce);
+                let (loser, ours) = if redundant { (new, origin.initiator) } else { (id, other.initiator) };
                 if ours {
                     self.touch(loser, now, |sa, cx| sa.delete(DeleteReason::Replaced, cx));
                 }
@@ -141,8 +141,8 @@ impl IkeManager {
     }
 }
 
-/// Of an open IKE SA: since when, whether we initiated it, and the nonce that stands for it.
-fn describe(sa: &IkeSa) -> Option<(Time, bool, crate::wire::Nonce)> {
-    let open: &Established = sa.established().filter(|sa| sa.status == Status::Open)?;
-    Some((open.since, sa.core.initiator, open.lowest_nonce.clone()))
+/// Of an open IKE SA.
+fn origin(sa: &IkeSa) -> Option<&Origin> {
+    let open = sa.established().filter(|sa| sa.status == Status::Open)?;
+    Some(&open.origin)
 }

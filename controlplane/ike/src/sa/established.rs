@@ -52,14 +52,23 @@ pub(crate) struct Running {
     pub(crate) reserving: Option<RequestId>,
 }
 
+/// The IKE_AUTH that an IKE SA goes back to, over however many rekeys: where both ends began at once, both know by
+/// it which of the two IKE SAs stays, whatever became of either meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Whether it was ours.
+    pub(crate) initiator: bool,
+    pub(crate) lowest_nonce: Nonce,
+    pub(crate) since: crate::time::Time,
+}
+
 /// An IKE SA in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Established {
     pub(crate) protection: Protection,
     pub(crate) local_id: IdPayload,
     pub(crate) remote_id: IdPayload,
-    /// Stands for this IKE SA where two were made at once.
-    pub(crate) lowest_nonce: Nonce,
+    pub(crate) origin: Origin,
     pub(crate) since: crate::time::Time,
     pub(crate) status: Status,
     pub(crate) children: Vec<ChildSa>,
@@ -84,6 +93,7 @@ pub(crate) struct Estate {
     pub(crate) children: Vec<ChildSa>,
     generation: u32,
     queue: VecDeque<Task>,
+    announce: Option<bool>,
 }
 
 impl Established {
@@ -91,14 +101,14 @@ impl Established {
     pub(crate) fn new(
         protection: Protection,
         identities: (IdPayload, IdPayload),
-        lowest_nonce: Nonce,
+        origin: Origin,
         since: crate::time::Time,
     ) -> Self {
         Self {
             protection,
             local_id: identities.0,
             remote_id: identities.1,
-            lowest_nonce,
+            origin,
             since,
             status: Status::Open,
             children: Vec::new(),
@@ -166,10 +176,11 @@ impl Established {
 
     /// Whether traffic has, or will soon have, a CHILD_SA here.
     pub(crate) fn has_child(&self) -> bool {
-        let creating = |task: &Task| matches!(task, Task::Child(_));
+        // A rekey that waits its turn comes to nothing without its child.
+        let will_create = |task: &Task| matches!(task, Task::Child(exchange) if exchange.rekeys.is_none());
         self.children.iter().any(ChildSa::is_usable)
-            || self.queue.iter().any(creating)
-            || self.running.as_ref().is_some_and(|running| creating(&running.task))
+            || self.queue.iter().any(will_create)
+            || self.running.as_ref().is_some_and(|running| matches!(running.task, Task::Child(_)))
             || self.answering.is_some()
     }
 
@@ -452,7 +463,12 @@ impl Established {
         let mut queue = std::mem::take(&mut self.queue);
         // A wish to delete the IKE SA is meant for whichever carries the children.
         queue.retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_)));
-        Estate { children: std::mem::take(&mut self.children), generation: self.generation, queue }
+        Estate {
+            children: std::mem::take(&mut self.children),
+            generation: self.generation,
+            queue,
+            announce: self.announce.take(),
+        }
     }
 
     /// Takes what another IKE SA leaves.
@@ -460,6 +476,7 @@ impl Established {
         self.predecessor = None;
         self.children.extend(estate.children);
         self.generation = self.generation.max(estate.generation);
+        self.announce = self.announce.or(estate.announce);
         estate.queue.into_iter().for_each(|task| self.enqueue(task));
     }
 

@@ -19,7 +19,7 @@ use crate::manager::context::Ctx;
 use crate::manager::event::Event;
 use crate::sa::child::{Agreed, reserve_spi};
 use crate::sa::core::{Core, Protection};
-use crate::sa::established::Established;
+use crate::sa::established::{Established, Origin};
 use crate::wire::iana::NotifyType;
 use crate::wire::{Message, NotifyPayload, Payload, TsPayload};
 
@@ -109,9 +109,10 @@ impl AuthInitiator {
             replaces: None,
             takes_tfc: accepted.takes_tfc,
         });
-        let lowest = self.ingredients.lowest_nonce();
+        let lowest_nonce = self.ingredients.lowest_nonce();
+        let origin = Origin { initiator: true, lowest_nonce, since: cx.now };
         let local_id = connection.local_id_payload();
-        let sa = Established::new(self.protection, (local_id, id.clone()), lowest, cx.now);
+        let sa = Established::new(self.protection, (local_id, id.clone()), origin, cx.now);
         Ok(Authenticated { sa, spi, child })
     }
 

@@ -11,7 +11,7 @@ use crate::manager::command::Datagram;
 use crate::manager::context::Ctx;
 use crate::manager::event::Event;
 use crate::sa::core::Protection;
-use crate::sa::established::Established;
+use crate::sa::established::{Established, Origin};
 use crate::wire::iana::AuthMethod;
 use crate::wire::{IdPayload, Message, Payload};
 
@@ -68,8 +68,9 @@ impl HalfOpen {
         let mut proof = vec![Payload::IdResponder(local_id.clone())];
         proof.extend(proof::certificates(&connection.local_auth));
         proof.push(Payload::Auth(auth));
-        let lowest = ingredients.lowest_nonce();
-        let sa = Established::new(self.protection.clone(), (local_id, id.clone()), lowest, cx.now);
+        let lowest_nonce = ingredients.lowest_nonce();
+        let origin = Origin { initiator: false, lowest_nonce, since: cx.now };
+        let sa = Established::new(self.protection.clone(), (local_id, id.clone()), origin, cx.now);
         Ok(Welcome { connection, sa, proof, nonces: ingredients.nonces.clone() })
     }
 
