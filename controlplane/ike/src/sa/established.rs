@@ -27,8 +27,10 @@ const REPLACED_FOR: Duration = Duration::from_secs(60);
 const REPLACED_BY_PEER_FOR: Duration = Duration::from_secs(1_800);
 /// SPIs that are kept of children the peer deleted before we knew them.
 const MAX_DELETED: usize = 4;
-/// How soon a rekey is tried again that met another exchange, at least.
+/// How soon a rekey of a child is tried again that met another exchange, at least.
 const RETRY_REKEY: Duration = Duration::from_secs(3);
+/// That of an IKE SA: it lets the children, which live shorter, go first, lest both ends refuse each other again.
+const RETRY_REKEY_IKE: Duration = Duration::from_secs(10);
 
 /// ```text
 /// Open ──successor spawned──▶ Replaced ──delete, either side──▶ closed
@@ -494,7 +496,7 @@ impl Established {
 
     /// A rekey of the IKE SA met another exchange, or was refused: again later, while it lives.
     pub(crate) fn rekey_ike_later(&self, core: &mut Core, cx: &mut Ctx<'_>) {
-        let pause = RETRY_REKEY + cx.jitter(RETRY_REKEY, 100);
+        let pause = RETRY_REKEY_IKE + cx.jitter(RETRY_REKEY_IKE, 100);
         core.timers.set(Timer::Rekey, cx.now + pause);
     }
 
