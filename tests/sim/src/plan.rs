@@ -19,6 +19,13 @@ pub enum Temper {
     Rough,
 }
 
+impl Temper {
+    /// Where messages are lost a rekey may take minutes: so many times as much is left behind a soft limit.
+    fn ample(self) -> u64 {
+        if self == Self::Lossy { 5 } else { 1 }
+    }
+}
+
 /// What is wanted of one end of a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
@@ -94,7 +101,7 @@ impl Plan {
         let spokes = (0..spokes).map(|at| spoke(at, temper, &mut random)).collect();
         let topology = Topology::star(config, spokes);
         let link = link(temper, &mut random);
-        let sequence_space = if random.chance(20) { 420 + random.below(200) } else { 0 };
+        let sequence_space = if random.chance(20) { temper.ample() * (420 + random.below(200)) } else { 0 };
         let mut plan = Self {
             temper,
             link,
@@ -193,7 +200,7 @@ fn spoke(at: u8, temper: Temper, random: &mut Random) -> Scenario {
         connection.ike_lifetime = Some(Duration::from_secs(2 * child + random.below(900)));
         if random.chance(30) {
             let soft = 20 + random.below(200);
-            let hard = soft * 10 + 200;
+            let hard = temper.ample() * (soft * 10 + 200);
             let limits = &mut connection.child.limits;
             match random.below(2) {
                 0 => (limits.soft_packets, limits.hard_packets) = (soft, hard),

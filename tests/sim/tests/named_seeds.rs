@@ -36,6 +36,24 @@ const NAMED: &[(&str, u64)] = &[
     ("a_replaced_ike_sa_waits_for_the_peer_after_a_crossing_too", 6228),
     // One of two crossing replacements was rekeyed before it was decided which one stays: nobody had the children.
     ("an_ike_sa_is_not_rekeyed_before_it_has_the_children", 3154),
+    // The end whose child was redundant deleted the old child, and used the winner before the peer had it.
+    ("who_made_the_winner_deletes_what_it_replaces", 3267),
+    // The successor of a child was deleted before the peer knew of it: the child was refused every further rekey.
+    ("a_child_without_its_successor_is_in_use_again", 101_037),
+    // The last child was deleted while its rekey waited in the queue: nobody made another.
+    ("a_rekey_in_the_queue_is_no_child", 129_319),
+    // One of two crossing IKE SAs was rekeyed before the other was there: both ends kept both.
+    ("crossing_ike_sas_are_told_apart_by_their_origin", 128_970),
+    // An IKE SA was rekeyed between its IKE_AUTH and the installation of its child: it was not told apart at all.
+    ("whoever_inherits_the_first_child_announces_the_tunnel", 130_233),
+    // Rekeys of the child and of the IKE SA refused each other until the child's life ended.
+    ("after_a_refusal_the_children_go_first", 101_438),
+    // The winner of two crossing children could not be installed; the redundant one was deleted a minute later.
+    ("a_redundant_child_without_its_winner_is_in_use_again", 7_830),
+    // A refused rekey of the IKE SA was repeated after the end of its life.
+    ("a_rekey_is_repeated_within_the_lifetime", 9_088),
+    // The lifetime ended while the rekey was under way: the successor was deleted.
+    ("the_end_of_a_lifetime_is_not_inherited", 129_921),
 ];
 
 #[test]

@@ -71,7 +71,16 @@ pub(crate) struct ChildSa {
     /// The outbound half was not used from the beginning: it was switched on later.
     switched: bool,
     /// Of two crossing replacements it is the redundant one: it will be deleted, and not be replaced before.
-    redundant: bool,
+    redundant: Option<Redundant>,
+}
+
+/// Why a child is redundant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Redundant {
+    /// What was made at the same time, and stays.
+    winner: Spi,
+    /// What both replace.
+    replaces: Option<Spi>,
 }
 
 /// What both sides agreed on, before it has an SPI of ours or keys.
@@ -179,7 +188,7 @@ impl ChildSa {
             rekey_at,
             expire_at,
             switched: false,
-            redundant: false,
+            redundant: None,
         }
     }
 
@@ -209,8 +218,17 @@ impl ChildSa {
         }
     }
 
+    /// Whether it is redundant because of that one.
+    pub(crate) fn yields_to(&self, winner: Spi) -> bool {
+        self.redundant.is_some_and(|redundant| redundant.winner == winner)
+    }
+
     /// Nothing is in its place any more; gives whether something was.
     pub(crate) fn restore(&mut self) -> bool {
+        if let Some(redundant) = self.redundant.take_if(|_| !matches!(self.phase, ChildPhase::Deleting)) {
+            self.replaces = redundant.replaces;
+            return true;
+        }
         let replaced = self.was_replaced();
         if replaced {
             self.phase = ChildPhase::Installed;
@@ -225,8 +243,9 @@ impl ChildSa {
     }
 
     /// Of two crossing replacements it is the redundant one (RFC 7296 section 2.8.1).
-    pub(crate) fn set_redundant(&mut self, now: Time) {
-        (self.redundant, self.replaces, self.rekey_at) = (true, None, None);
+    pub(crate) fn set_redundant(&mut self, winner: Spi, now: Time) {
+        self.redundant = Some(Redundant { winner, replaces: self.replaces.take() });
+        self.rekey_at = None;
         self.expire_at = Some(self.expire_at.unwrap_or(Time::NEVER).min(now + REPLACED_FOR));
     }
 
@@ -244,7 +263,7 @@ impl ChildSa {
 
     /// Whether traffic may rely on it.
     pub(crate) fn is_usable(&self) -> bool {
-        matches!(self.phase, ChildPhase::Installing(_) | ChildPhase::Installed) && !self.redundant
+        matches!(self.phase, ChildPhase::Installing(_) | ChildPhase::Installed) && self.redundant.is_none()
     }
 
     /// Whether this one and a new one were made for the same purpose.

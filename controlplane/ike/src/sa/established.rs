@@ -13,9 +13,10 @@ use crate::config::Connection;
 use crate::manager::command::{IkeSaId, RequestId, SaCommand, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
+use crate::time::Time;
 use crate::v2::Task;
 use crate::v2::child_initiator::ChildExchange;
-use crate::v2::collision::{self, Busy};
+use crate::v2::collision::Busy;
 use crate::v2::fault::Fault;
 use crate::v2::informational::{DeleteChild, DeleteIke, DeleteReason};
 use crate::wire::{IdPayload, Nonce};
@@ -27,10 +28,11 @@ const REPLACED_FOR: Duration = Duration::from_secs(60);
 const REPLACED_BY_PEER_FOR: Duration = Duration::from_secs(1_800);
 /// SPIs that are kept of children the peer deleted before we knew them.
 const MAX_DELETED: usize = 4;
-/// How soon a rekey of a child is tried again that met another exchange, at least.
-const RETRY_REKEY: Duration = Duration::from_secs(3);
-/// That of an IKE SA: it lets the children, which live shorter, go first, lest both ends refuse each other again.
-const RETRY_REKEY_IKE: Duration = Duration::from_secs(10);
+/// How soon a rekey is tried again that met another exchange, at least: the children, which live shorter, go first,
+/// lest both ends refuse each other again.
+const RETRY_REKEY: Duration = Duration::from_secs(10);
+/// Sooner it is not tried again even where the lifetime is about to end.
+pub(super) const LEAST_RETRY: Duration = Duration::from_secs(1);
 
 /// ```text
 /// Open ──successor spawned──▶ Replaced ──delete, either side──▶ closed
@@ -61,7 +63,7 @@ pub(crate) struct Origin {
     /// Whether it was ours.
     pub(crate) initiator: bool,
     pub(crate) lowest_nonce: Nonce,
-    pub(crate) since: crate::time::Time,
+    pub(crate) since: Time,
 }
 
 /// An IKE SA in use.
@@ -71,7 +73,7 @@ pub(crate) struct Established {
     pub(crate) local_id: IdPayload,
     pub(crate) remote_id: IdPayload,
     pub(crate) origin: Origin,
-    pub(crate) since: crate::time::Time,
+    pub(crate) since: Time,
     pub(crate) status: Status,
     pub(crate) children: Vec<ChildSa>,
     generation: u32,
@@ -104,7 +106,7 @@ impl Established {
         protection: Protection,
         identities: (IdPayload, IdPayload),
         origin: Origin,
-        since: crate::time::Time,
+        since: Time,
     ) -> Self {
         Self {
             protection,
@@ -305,69 +307,10 @@ impl Established {
         self.enqueue(Task::DeleteChild(DeleteChild { spi, listed: false, why: DeleteReason::Failed }));
     }
 
-    /// Both ends replaced the same child at once, or each made one where there was none, and the second is
-    /// there: the end that made the redundant one deletes it (section 2.8.1).
-    fn resolve_crossing(&mut self, new: Spi, cx: &Ctx<'_>) {
-        let Some(child) = self.child(new) else { return };
-        let rivals = |c: &&ChildSa| c.ours != child.ours && c.is_twin(child);
-        let Some(rival) = self.children.iter().find(rivals) else { return };
-        let loser =
-            if collision::is_redundant(&child.lowest_nonce, &rival.lowest_nonce) { child } else { rival };
-        let (loser, ours) = (loser.spi, loser.ours);
-        if let Some(child) = self.child_mut(loser) {
-            child.set_redundant(cx.now);
-        }
-        if ours {
-            self.enqueue_delete(loser, DeleteReason::Replaced);
-        }
-    }
-
-    /// A rekey met another exchange, or was refused: again later, while the child lives.
-    pub(crate) fn rekey_later(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
-        let pause = RETRY_REKEY + cx.jitter(RETRY_REKEY, 100);
-        if let Some(child) = self.child_mut(spi).filter(|c| c.is_usable()) {
-            child.rekey_at = Some(cx.now + pause);
-        }
-    }
-
     /// The peer does not know this child (section 2.25.1): ours is useless, a new one takes its place.
     pub(crate) fn child_vanished(&mut self, spi: Spi, core: &Core, cx: &mut Ctx<'_>) {
         self.enqueue(Task::Child(Box::new(ChildExchange::create(None))));
         self.remove_child(spi, Gone::Peer, core, cx);
-    }
-
-    /// The peer began another exchange, so it has our response to its last one (the window is 1): whatever
-    /// that response created is in place at the peer, and is used from now on.
-    pub(super) fn activate_answered(&mut self, cx: &mut Ctx<'_>) {
-        let waits = |child: &&ChildSa| matches!(child.phase, ChildPhase::Installed) && !child.active;
-        let waiting: Vec<Spi> = self.children.iter().filter(waits).map(|child| child.spi).collect();
-        waiting.into_iter().for_each(|spi| self.activate(spi, cx));
-    }
-
-    /// A child is used from now on, and what it replaces is no longer needed.
-    pub(crate) fn activate(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
-        let child = self.child_mut(spi).filter(|child| child.install_request().is_none());
-        let Some(child) = child.filter(|child| !child.is_deleting()) else { return };
-        child.activate(cx);
-        let old = child.replaces;
-        if let Some(old) = old.and_then(|old| self.child_mut(old)) {
-            old.set_dispensable(cx.now);
-        }
-    }
-
-    /// The replacement of a child that ends is used from now on, if none is yet.
-    pub(crate) fn activate_replacement(&mut self, old: Spi, cx: &mut Ctx<'_>) {
-        let mut replacing = self.children.iter().rev().filter(|c| c.replaces == Some(old));
-        let newest = replacing.clone().next().map(|child| child.spi);
-        if let Some(newest) = newest.filter(|_| !replacing.any(|child| child.active)) {
-            self.activate(newest, cx);
-        }
-    }
-
-    /// Whether what replaces a child was made by the peer.
-    pub(crate) fn is_replaced_by_peer(&self, old: Spi) -> bool {
-        let mut replacing = self.children.iter().filter(|c| c.replaces == Some(old)).peekable();
-        replacing.peek().is_some() && replacing.all(|child| !child.ours)
     }
 
     /// A child is gone.
@@ -377,25 +320,13 @@ impl Established {
         if !child.is_deleting() {
             cx.command(SaCommand::DeleteChild { spi, linger: cx.config.linger });
         }
-        if why != Gone::Replaced
-            && let Some(old) = child.replaces
-        {
-            self.restore(old, cx);
+        if why != Gone::Replaced && self.closed.is_none() {
+            self.restore(&child, cx);
         }
         let Some(key) = core.key else { return };
         cx.event(Event::ChildDeleted { key, spi, why });
         if self.closed.is_none() && !self.has_child() {
             cx.effect(Effect::ChildLost(key, why));
-        }
-    }
-
-    /// What replaced a child is gone before the child is: it is in use again, and wants replacing still.
-    fn restore(&mut self, old: Spi, cx: &mut Ctx<'_>) {
-        if self.closed.is_none()
-            && !self.children.iter().any(|child| child.replaces == Some(old))
-            && self.child_mut(old).is_some_and(ChildSa::restore)
-        {
-            self.rekey_later(old, cx);
         }
     }
 
@@ -463,8 +394,12 @@ impl Established {
     fn bequeath(&mut self, core: &mut Core, cx: &Ctx<'_>) -> Estate {
         self.set_replaced(core, cx);
         let mut queue = std::mem::take(&mut self.queue);
-        // A wish to delete the IKE SA is meant for whichever carries the children.
-        queue.retain(|task| matches!(task, Task::Child(_) | Task::DeleteChild(_) | Task::DeleteIke(_)));
+        queue.retain(|task| match task {
+            Task::Child(_) | Task::DeleteChild(_) => true,
+            // A wish is meant for whichever carries the children; the end of a lifetime is not.
+            Task::DeleteIke(delete) => delete.why != DeleteReason::Expired,
+            Task::RekeyIke(_) | Task::Liveness(_) => false,
+        });
         Estate {
             children: std::mem::take(&mut self.children),
             generation: self.generation,
@@ -496,7 +431,8 @@ impl Established {
 
     /// A rekey of the IKE SA met another exchange, or was refused: again later, while it lives.
     pub(crate) fn rekey_ike_later(&self, core: &mut Core, cx: &mut Ctx<'_>) {
-        let pause = RETRY_REKEY_IKE + cx.jitter(RETRY_REKEY_IKE, 100);
+        let left = core.timers.at(Timer::Expire).unwrap_or(Time::NEVER).since(cx.now);
+        let pause = (RETRY_REKEY + cx.jitter(RETRY_REKEY, 100)).min(left / 3).max(LEAST_RETRY);
         core.timers.set(Timer::Rekey, cx.now + pause);
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod handshake;
 pub(crate) mod snapshot;
 mod status;
+mod succession;
 pub(crate) mod timer;
 pub(crate) mod window;
 

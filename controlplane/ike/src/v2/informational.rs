@@ -51,8 +51,11 @@ impl DeleteChild {
             None if self.listed => Readiness::Obsolete,
             // Its keys stay with it until the data plane has them.
             Some(child) if child.install_request().is_some() => Readiness::NotYet,
-            // Whoever made what replaces it deletes it: ours turned out to be redundant (section 2.8.1).
-            Some(_) if self.why == DeleteReason::Replaced && sa.is_replaced_by_peer(self.spi) => {
+            // Nothing is in its place any more, or the peer's: who made that deletes this one (section 2.8.1).
+            Some(child)
+                if self.why == DeleteReason::Replaced
+                    && (child.is_usable() || sa.is_replaced_by_peer(self.spi)) =>
+            {
                 Readiness::Obsolete
             }
             Some(_) | None => Readiness::Ready,
