@@ -33,6 +33,7 @@ mod events;
 mod expiry;
 mod link;
 mod paths;
+mod peer_config;
 pub mod reconcile;
 mod reload;
 mod sas;

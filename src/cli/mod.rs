@@ -4,6 +4,7 @@ mod actions;
 mod bench;
 mod capture;
 mod check;
+mod connection;
 mod demo;
 mod diagnose;
 mod doctor;
@@ -132,6 +133,9 @@ enum Command {
     /// Example:  esplanade terminate hq
     #[command(verbatim_doc_comment)]
     Terminate(actions::Target),
+    /// Connections and their peers
+    #[command(subcommand)]
+    Connection(connection::Command),
     /// Measure cycles per packet and packet rates of the data plane on this machine
     ///
     /// Examples:
@@ -172,6 +176,7 @@ impl Cli {
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),
             Command::Bench(options) => bench::run(&options),
+            Command::Connection(command) => connection::run(&client, &command),
             Command::Config(command) => check::run(&command),
             Command::Doctor(format) => doctor::run(format),
             Command::Version(format) => version::run(format),

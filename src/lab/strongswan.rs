@@ -31,6 +31,8 @@ pub struct SwanOptions {
     pub child_lines: String,
     /// More lines for the connection.
     pub connection_lines: String,
+    /// The whole configuration, written by somebody else: of all above only the files count.
+    pub whole: Option<String>,
 }
 
 impl Default for SwanOptions {
@@ -47,6 +49,7 @@ impl Default for SwanOptions {
             files: Vec::new(),
             child_lines: String::new(),
             connection_lines: String::new(),
+            whole: None,
         }
     }
 }
@@ -57,7 +60,8 @@ impl SwanOptions {
         for sub in ["conf.d", "x509", "x509ca", "private"] {
             std::fs::create_dir_all(folder.join(sub))?;
         }
-        std::fs::write(folder.join("swanctl.conf"), self.swanctl())?;
+        let whole = self.whole.clone().unwrap_or_else(|| self.swanctl());
+        std::fs::write(folder.join("swanctl.conf"), whole)?;
         for (name, contents) in &self.files {
             std::fs::write(folder.join(name), contents)?;
         }

@@ -48,6 +48,22 @@ pub struct ConfigProblem {
     pub fix: Option<String>,
 }
 
+/// What the peer of a connection must be configured with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerConfig {
+    pub files: Vec<PeerFile>,
+    /// What is left for the peer's owner to do.
+    pub notes: Vec<String>,
+}
+
+/// A file for the peer; it may hold the pre-shared key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerFile {
+    /// Where it belongs.
+    pub path: String,
+    pub text: String,
+}
+
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigReport {

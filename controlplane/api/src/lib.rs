@@ -9,6 +9,7 @@
 //! | GET `/v1/sas` | | list of [`IkeSa`] |
 //! | GET `/v1/connections` | | list of [`Connection`] |
 //! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate` | [`ActionRequest`] | [`ActionReply`] |
+//! | GET `/v1/connections/{name}/peer-config/{vendor}` | | [`PeerConfig`], with the pre-shared key |
 //! | GET `/v1/counters` | | [`Counters`] |
 //! | GET `/v1/errors` | | list of [`DropCounter`] |
 //! | GET `/v1/ports` | | list of [`Port`] |
@@ -27,7 +28,7 @@ mod sas;
 pub mod server;
 mod system;
 
-pub use config::{ConfigProblem, ConfigReport, ConfigText, Severity};
+pub use config::{ConfigProblem, ConfigReport, ConfigText, PeerConfig, PeerFile, Severity};
 pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
     SaCounters, SteeringPath,
@@ -60,6 +61,12 @@ pub mod path {
     pub const CONFIG_CHECK: &str = "/v1/config/check";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";
     pub const SHUTDOWN: &str = "/v1/shutdown";
+
+    /// Path of the configuration of a connection's peer.
+    #[must_use]
+    pub fn peer_config(connection: &str, vendor: &str) -> String {
+        format!("{CONNECTIONS}/{connection}/peer-config/{vendor}")
+    }
 
     /// Path of an action on a connection.
     #[must_use]

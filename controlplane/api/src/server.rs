@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigReport, ConfigText, Connection, Counters,
-    Diagnosis, DropCounter, IkeSa, Neighbour, Port, Problem, ShutdownRequest, Status, Version, path,
+    Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem, ShutdownRequest, Status, Version,
+    path,
 };
 
 /// Largest request body, in bytes: a document of some thousand connections.
@@ -40,6 +41,7 @@ pub enum Call {
     Neighbours(Reply<Vec<Neighbour>>),
     Diagnoses(Reply<Vec<Diagnosis>>),
     Certificates(Reply<Vec<Certificate>>),
+    PeerConfig { connection: String, vendor: String, reply: Reply<PeerConfig> },
     CheckConfig(ConfigText, Reply<ConfigReport>),
     ReloadConfig(Reply<ConfigReport>),
     Shutdown(ShutdownRequest, Reply<()>),
@@ -91,6 +93,7 @@ pub fn router(calls: Calls) -> Router {
         .route(path::SAS, get(sas))
         .route(path::CONNECTIONS, get(connections))
         .route("/v1/connections/{name}/{action}", post(act))
+        .route("/v1/connections/{name}/peer-config/{vendor}", get(peer_config))
         .route(path::COUNTERS, get(counters))
         .route(path::ERRORS, get(errors))
         .route(path::PORTS, get(ports))
@@ -164,6 +167,13 @@ async fn act(
     let patience = PATIENCE + Duration::from_secs(request.wait_secs);
     let call = |reply| Call::Act { connection, action, request, reply };
     calls.ask_within(patience, call).await.map(Json)
+}
+
+async fn peer_config(
+    State(calls): State<Calls>,
+    Path((connection, vendor)): Path<(String, String)>,
+) -> Answer<PeerConfig> {
+    answer(&calls, |reply| Call::PeerConfig { connection, vendor, reply }).await
 }
 
 async fn counters(State(calls): State<Calls>) -> Answer<Counters> {

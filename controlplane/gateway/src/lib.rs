@@ -12,6 +12,7 @@ pub mod algorithm;
 pub mod diagnostic;
 mod document;
 pub mod model;
+pub mod peer;
 pub mod plan;
 pub mod psk;
 mod validate;

@@ -265,6 +265,12 @@ impl Psk {
         Self(Secret::new(bytes.into()))
     }
 
+    /// The key itself, for the configuration of the peer that shares it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
     pub(crate) fn secret(&self) -> &Secret {
         &self.0
     }

@@ -36,6 +36,9 @@ impl Engine {
                 let all = self.diagnoses.iter().map(|failure| self.view_diagnosis(failure, now)).collect();
                 answer(reply, Ok(all));
             }
+            Call::PeerConfig { connection, vendor, reply } => {
+                answer(reply, self.view_peer_config(&connection, &vendor));
+            }
             Call::CheckConfig(text, reply) => answer(reply, Ok(check(&text))),
             Call::ReloadConfig(reply) => {
                 let detail = "reloading is done by the daemon, which reads the file";

@@ -12,6 +12,7 @@ mod ikev2;
 mod linux;
 mod malformed;
 mod packet;
+mod peer_config;
 mod restart;
 mod static_keys;
 mod strongswan;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         vrf::scenarios(),
         static_keys::scenarios(),
         packet::scenarios(),
+        peer_config::scenarios(),
         malformed::scenarios(),
         flood::scenarios(),
     ];

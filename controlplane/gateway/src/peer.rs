@@ -1,0 +1,150 @@
+//! What the other side of a connection must be configured with, in its own words (requirement RM-14).
+//!
+//! Everything here is told from the peer's side: its local address is our remote one, and its networks are those behind
+//! it. A file is complete: it is loaded as it is, unless its notes say what only the peer's owner can know.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use zeroize::Zeroizing;
+
+use crate::model::{Connection, Desired, LocalAuth, RemoteAuth};
+use crate::plan::TunnelPlan;
+
+/// Adds a line; writing to a `String` cannot fail.
+macro_rules! line {
+    ($text:expr, $($arguments:tt)*) => {
+        let _ = writeln!($text, $($arguments)*);
+    };
+}
+
+mod generic;
+mod strongswan;
+#[cfg(test)]
+mod tests;
+
+/// What the peer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    StrongSwan,
+    /// A table of every parameter, for whatever has a form to fill in.
+    Generic,
+    /// The same for programs.
+    Json,
+}
+
+impl Vendor {
+    /// In the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::StrongSwan, Self::Generic, Self::Json];
+
+    /// As it is written in commands and paths.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StrongSwan => "strongswan",
+            Self::Generic => "generic",
+            Self::Json => "json",
+        }
+    }
+
+    /// The vendor of a name, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|vendor| vendor.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// One tunnel, and the secret that both its ends know.
+#[derive(Clone, Copy)]
+pub struct PeerTunnel<'a> {
+    plan: &'a TunnelPlan,
+    /// The peer's address inside the tunnel with the prefix length, and ours.
+    inner: Option<(IpAddr, u8, IpAddr)>,
+    secret: Option<&'a str>,
+}
+
+impl fmt::Debug for PeerTunnel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerTunnel").field("plan", &self.plan.name()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> PeerTunnel<'a> {
+    /// The tunnels of a connection; `secret` gives the pre-shared key of one.
+    #[must_use]
+    pub fn of(
+        desired: &Desired,
+        tunnels: &'a [TunnelPlan],
+        connection: &str,
+        secret: impl Fn(&TunnelPlan) -> Option<&'a str>,
+    ) -> Vec<Self> {
+        let known: Option<&Connection> = desired.connections.iter().find(|c| c.name == connection);
+        let of_connection = tunnels.iter().filter(|plan| plan.connection == connection);
+        let inner = |plan: &TunnelPlan| {
+            let tunnel = known?.tunnels.get(usize::from(plan.index).checked_sub(1)?)?;
+            let ours = tunnel.inner_address?;
+            Some((tunnel.inner_peer()?, ours.prefix_len(), ours.addr()))
+        };
+        of_connection.map(|plan| Self { plan, inner: inner(plan), secret: secret(plan) }).collect()
+    }
+
+    /// A name that every configuration language takes.
+    fn name(&self) -> String {
+        let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        format!("{}-{}", self.plan.connection.chars().map(safe).collect::<String>(), self.plan.index)
+    }
+
+    /// Whether the peer proves itself with a certificate.
+    fn peer_has_certificate(&self) -> bool {
+        matches!(self.plan.auth.remote, RemoteAuth::Certificate(_))
+    }
+
+    /// Whether we prove ourselves with a certificate.
+    fn we_have_certificate(&self) -> bool {
+        matches!(self.plan.auth.local, LocalAuth::Certificate(_))
+    }
+
+    /// Routes choose what goes into the tunnel: a policy of the peer's would take all its traffic.
+    fn is_routed(&self) -> bool {
+        let everything = |networks: &[ipnet::IpNet]| networks.iter().any(|net| net.prefix_len() == 0);
+        everything(&self.plan.local_networks) && everything(&self.plan.remote_networks)
+    }
+}
+
+/// A file for the peer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PeerFile {
+    /// Where it belongs.
+    pub path: String,
+    /// With the secret in it, if there is one.
+    pub text: Zeroizing<String>,
+}
+
+impl fmt::Debug for PeerFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Everything for the peer of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub files: Vec<PeerFile>,
+    /// What is left for the peer's owner to do.
+    pub notes: Vec<String>,
+}
+
+/// The configuration of the peer of these tunnels, all of one connection.
+#[must_use]
+pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
+    match vendor {
+        Vendor::StrongSwan => strongswan::render(tunnels),
+        Vendor::Generic => generic::table(tunnels),
+        Vendor::Json => generic::json(tunnels),
+    }
+}
+
+/// Networks in a list.
+fn list(networks: &[ipnet::IpNet], separator: &str) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}

@@ -1,0 +1,63 @@
+//! What `connection peer-config` writes, loaded by the peer as it is.
+
+use crate::Scenario;
+use crate::scenarios::strongswan::{DEFAULT, GCM_ECP256, Suite};
+use crate::scene::Scene;
+use anyhow::Result;
+use esplanade::lab::{Capture, GuestOptions, Lab, Peer, Site, SiteOptions, SwanOptions};
+use std::time::Duration;
+
+/// Everything in it that a configuration file could take for something else.
+const AWKWARD_KEY: &str = r"0s#{k}'e\y';$&";
+
+/// Where the peer's files are loaded.
+#[derive(Debug, Clone, Copy)]
+enum On {
+    Namespace,
+    Kernel,
+}
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let scenario = |name: &str, suite: Suite, on, awkward| {
+        Scenario::new(format!("peer-config/{name}/{}", suite.name), move |lab| {
+            strongswan(lab, &options(suite, awkward), on)
+        })
+    };
+    vec![
+        scenario("strongswan", DEFAULT, On::Namespace, false),
+        scenario("strongswan", GCM_ECP256, On::Namespace, true).chosen(),
+        scenario("strongswan-linux", GCM_ECP256, On::Kernel, true),
+    ]
+}
+
+fn options(suite: Suite, awkward: bool) -> SiteOptions {
+    let mut site = SiteOptions { immediately: false, ..suite.site() };
+    if awkward {
+        site.proof_lines = format!(
+            "psk = \"\"\"{}\"\"\"\nlocal-id = \"gw.example\"\nremote-id = \"keyid:branch-7\"",
+            AWKWARD_KEY.replace('\\', "\\\\")
+        );
+    }
+    site
+}
+
+/// The peer, which has nothing but what we wrote for it, brings the tunnel up by itself.
+fn strongswan(lab: &Lab, options: &SiteOptions, on: On) -> Result<String> {
+    let wan = lab.wan()?;
+    let capture = Capture::start(lab, &wan, "br0", "outside")?;
+    let site = Site::start(lab, &wan, options)?;
+    let whole = site.gateway.command(&["connection", "peer-config", "site", "--vendor", "strongswan"])?;
+    let swan = SwanOptions { whole: Some(whole), ..SwanOptions::default() };
+    let peer = match on {
+        On::Namespace => Peer::strongswan(lab, &wan, &swan)?,
+        On::Kernel => Peer::linux(lab, &wan, &GuestOptions { swan, ..GuestOptions::default() })?,
+    };
+    let scene = Scene { lab, site, peer, capture, wan };
+    scene.explain(scene.site.gateway.wait_established(lab, Duration::from_secs(30)))?;
+    let installed = || Ok(scene.peer.swanctl(&["--list-sas"])?.contains("INSTALLED").then_some(()));
+    scene.explain(lab.wait_for("the peer's SAs", Duration::from_secs(15), installed))?;
+    scene.ping(20)?;
+    let note = scene.site.gateway.suite()?;
+    scene.finish()?;
+    Ok(note)
+}
