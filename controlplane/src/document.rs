@@ -55,14 +55,23 @@ pub enum LoadError {
 pub fn load(file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
     let (bytes, mode) = read(file, MAX_LEN)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NotText { path: file.to_owned() })?;
+    let loaded = load_text(text, file, ids)?;
+    if loaded.plan.tunnels.iter().any(|t| matches!(t.auth.psk(), Some(PskSource::Inline(_)))) {
+        private(file, mode)?;
+    }
+    Ok(loaded)
+}
+
+/// Checks and plans `text` as if `file` held it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(text: &str, file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
     let mut report = gateway::check(text, &file.display().to_string());
     let Some(desired) = report.desired.take() else {
         return Err(LoadError::Invalid { report: Box::new(report) });
     };
     let plan = gateway::plan(&desired, ids);
-    if plan.tunnels.iter().any(|t| matches!(t.auth.psk(), Some(PskSource::Inline(_)))) {
-        private(file, mode)?;
-    }
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut credentials = Credentials::new(folder);
     let auth = plan.tunnels.iter().map(|t| Ok((t.id, credentials.of(t)?))).collect::<Result<_, _>>()?;

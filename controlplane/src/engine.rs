@@ -29,6 +29,7 @@ use crate::udp;
 
 mod calls;
 mod diagnoses;
+mod diff;
 mod events;
 mod expiry;
 mod link;

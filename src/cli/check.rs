@@ -2,19 +2,10 @@
 
 use super::Format;
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::Args;
 use gateway::Report;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Check a file: every error and warning with file, line, field, value, what is allowed and the fix
-    ///
-    /// Example:  esplanade config check /etc/esplanade/esplanade.toml
-    #[command(verbatim_doc_comment)]
-    Check(Options),
-}
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -25,8 +16,7 @@ pub(super) struct Options {
 }
 
 /// Exit code 0 without errors, 1 with.
-pub(super) fn run(command: &Command) -> Result<ExitCode> {
-    let Command::Check(options) = command;
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let report = check(&options.file)?;
     let diagnostics: Vec<_> = report.diagnostics().collect();
     options.format.print(&diagnostics, |_| {

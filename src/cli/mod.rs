@@ -4,6 +4,7 @@ mod actions;
 mod bench;
 mod capture;
 mod check;
+mod config;
 mod connection;
 mod demo;
 mod diagnose;
@@ -144,9 +145,9 @@ enum Command {
     ///   sudo esplanade bench --baseline before.json
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Bench(bench::Options),
-    /// Check a configuration without running anything
+    /// Check a configuration, compare it with the one in force, put it into force
     #[command(subcommand)]
-    Config(check::Command),
+    Config(config::Command),
     /// Check this machine: hugepages, NICs, processor, limits; each finding with its fix
     ///
     /// Example:  esplanade doctor --json
@@ -177,7 +178,7 @@ impl Cli {
             Command::Terminate(target) => actions::terminate(&client, &target),
             Command::Bench(options) => bench::run(&options),
             Command::Connection(command) => connection::run(&client, &command),
-            Command::Config(command) => check::run(&command),
+            Command::Config(command) => config::run(&client, &command),
             Command::Doctor(format) => doctor::run(format),
             Command::Version(format) => version::run(format),
         }

@@ -48,6 +48,71 @@ pub struct ConfigProblem {
     pub fix: Option<String>,
 }
 
+/// What putting a document into force would do; nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigDiff {
+    /// No errors; else there are no changes.
+    pub valid: bool,
+    pub problems: Vec<ConfigProblem>,
+    /// Every object of the document in force and of the other.
+    pub changes: Vec<ConfigChange>,
+}
+
+/// What becomes of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// The table of the document, e.g. `connection`.
+    pub kind: String,
+    /// Empty where there is only one.
+    pub name: String,
+    pub impact: Impact,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// What a change does to traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    Unchanged,
+    New,
+    /// At once, and no SA is touched.
+    Hot,
+    /// With the next start of the processes.
+    NextStart,
+    /// SAs are deleted and negotiated anew, or an interface is set up anew: traffic stops for that long.
+    Interrupting,
+    /// It is gone, with its SAs.
+    Removed,
+}
+
+impl Impact {
+    /// As in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::New => "new",
+            Self::Hot => "hot",
+            Self::NextStart => "next-start",
+            Self::Interrupting => "interrupting",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// A value that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Within the object, e.g. `tunnels[0].ike.lifetime`.
+    pub field: String,
+    /// Absent where there was none, and for secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+}
+
 /// What the peer of a connection must be configured with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerConfig {

@@ -16,6 +16,7 @@
 //! | GET `/v1/neighbours` | | list of [`Neighbour`] |
 //! | GET `/v1/diagnoses` | | list of [`Diagnosis`] |
 //! | POST `/v1/config/check` | [`ConfigText`] | [`ConfigReport`] |
+//! | POST `/v1/config/diff` | [`ConfigText`] | [`ConfigDiff`] |
 //! | POST `/v1/config/reload` | | [`ConfigReport`] |
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
 #![forbid(unsafe_code)]
@@ -28,7 +29,10 @@ mod sas;
 pub mod server;
 mod system;
 
-pub use config::{ConfigProblem, ConfigReport, ConfigText, PeerConfig, PeerFile, Severity};
+pub use config::{
+    ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact, PeerConfig,
+    PeerFile, Severity,
+};
 pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
     SaCounters, SteeringPath,
@@ -59,6 +63,7 @@ pub mod path {
     pub const CERTIFICATES: &str = "/v1/certificates";
     pub const DIAGNOSES: &str = "/v1/diagnoses";
     pub const CONFIG_CHECK: &str = "/v1/config/check";
+    pub const CONFIG_DIFF: &str = "/v1/config/diff";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";
     pub const SHUTDOWN: &str = "/v1/shutdown";
 

@@ -12,9 +12,9 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Action, ActionReply, ActionRequest, Certificate, ConfigReport, ConfigText, Connection, Counters,
-    Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem, ShutdownRequest, Status, Version,
-    path,
+    Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
+    Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem, ShutdownRequest, Status,
+    Version, path,
 };
 
 /// Largest request body, in bytes: a document of some thousand connections.
@@ -43,6 +43,7 @@ pub enum Call {
     Certificates(Reply<Vec<Certificate>>),
     PeerConfig { connection: String, vendor: String, reply: Reply<PeerConfig> },
     CheckConfig(ConfigText, Reply<ConfigReport>),
+    DiffConfig(ConfigText, Reply<ConfigDiff>),
     ReloadConfig(Reply<ConfigReport>),
     Shutdown(ShutdownRequest, Reply<()>),
 }
@@ -101,6 +102,7 @@ pub fn router(calls: Calls) -> Router {
         .route(path::DIAGNOSES, get(diagnoses))
         .route(path::CERTIFICATES, get(certificates))
         .route(path::CONFIG_CHECK, post(check_config))
+        .route(path::CONFIG_DIFF, post(diff_config))
         .route(path::CONFIG_RELOAD, post(reload_config))
         .route(path::SHUTDOWN, post(shutdown))
         .fallback(no_such_path)
@@ -206,6 +208,14 @@ async fn check_config(
 ) -> Answer<ConfigReport> {
     let Json(text) = text.map_err(|error| bad_body(&error))?;
     answer(&calls, |reply| Call::CheckConfig(text, reply)).await
+}
+
+async fn diff_config(
+    State(calls): State<Calls>,
+    text: Result<Json<ConfigText>, JsonRejection>,
+) -> Answer<ConfigDiff> {
+    let Json(text) = text.map_err(|error| bad_body(&error))?;
+    answer(&calls, |reply| Call::DiffConfig(text, reply)).await
 }
 
 async fn reload_config(State(calls): State<Calls>) -> Answer<ConfigReport> {

@@ -3,6 +3,21 @@
 //! Both vocabularies are accepted: the classic one (`aes`, `sha1`, `group2`) and the modern one
 //! (`aes256gcm16`, `group31`). [`name`](Encryption::name) prints one spelling.
 
+use serde::{Serialize, Serializer};
+
+/// Serializes as the one spelling that is printed.
+macro_rules! serialize_by_name {
+    ($($kind:ty),*) => {$(
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    )*};
+}
+
+serialize_by_name!(Encryption, Authentication, DhGroup);
+
 /// Strength by today's practice: what a lint says about a value that still works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strength {

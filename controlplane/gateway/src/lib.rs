@@ -10,6 +10,7 @@
 
 pub mod algorithm;
 pub mod diagnostic;
+pub mod diff;
 mod document;
 pub mod model;
 pub mod peer;

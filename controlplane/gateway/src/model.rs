@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
 use crate::psk::Psk;
 
 /// Everything the document asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Desired {
     pub control: Control,
     pub interfaces: Vec<Interface>,
@@ -26,7 +28,8 @@ pub struct Desired {
 }
 
 /// `[control]`, and the one value of `[dataplane]` that control needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Control {
     /// The API's Unix socket.
     pub socket: PathBuf,
@@ -42,7 +45,8 @@ pub struct Control {
 pub type Vrf = u16;
 
 /// Which side of the gateway an interface is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Emits only ESP, IKE, neighbour discovery, our own ICMP and what a bypass entry names.
     Outside,
@@ -51,7 +55,8 @@ pub enum Role {
 }
 
 /// `[[interface]]`: a VLAN of a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Interface {
     pub name: String,
     /// Name of a port of `[dataplane]`.
@@ -67,7 +72,8 @@ pub struct Interface {
 }
 
 /// `[[route]]`: a static route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Route {
     pub vrf: Vrf,
     pub prefix: IpNet,
@@ -75,7 +81,8 @@ pub struct Route {
 }
 
 /// Where a static route leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Via {
     /// A router on the network of `interface`.
     Gateway { interface: String, address: IpAddr },
@@ -89,7 +96,8 @@ pub enum Via {
 
 /// `[[policy]]`: traffic that is discarded, or may leave an outside interface unprotected (RFC 4301 section 4.4.1).
 /// The first of a VRF that matches decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Policy {
     pub vrf: Vrf,
     pub action: PolicyAction,
@@ -106,14 +114,16 @@ pub struct Policy {
     pub dst_ports: (u16, u16),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PolicyAction {
     Bypass,
     Discard,
 }
 
 /// Which way the packets of a policy go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PolicyDirection {
     Both,
     /// From `src` to `dst`.
@@ -123,7 +133,8 @@ pub enum PolicyDirection {
 }
 
 /// `[[host-address]]`: an address of the programs of this machine, on the TUN device of its VRF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct HostAddress {
     pub vrf: Vrf,
     /// With the prefix that the kernel routes to the device; only the address itself is ours.
@@ -131,7 +142,8 @@ pub struct HostAddress {
 }
 
 /// `[vpn-gateway]`: our side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct VpnGateway {
     pub name: String,
     /// Mbit/s, the figure that utilisation refers to.
@@ -141,7 +153,8 @@ pub struct VpnGateway {
 }
 
 /// `[[customer-gateway]]`: a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct CustomerGateway {
     pub name: String,
     pub ip: IpAddr,
@@ -149,7 +162,8 @@ pub struct CustomerGateway {
 }
 
 /// How traffic finds its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RoutingMode {
     /// By routes to it.
     Destination,
@@ -158,7 +172,8 @@ pub enum RoutingMode {
 }
 
 /// `[[connection]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Connection {
     pub name: String,
     pub vpn_gateway: String,
@@ -193,7 +208,8 @@ pub fn same_family(a: &IpNet, b: &IpNet) -> bool {
 }
 
 /// How inner packets are dressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Encapsulation {
     /// Bytes of the largest inner packet; 0 follows the outside interface.
     pub mtu: u16,
@@ -206,7 +222,8 @@ pub struct Encapsulation {
 }
 
 /// The limits of a connection (RM-19); at least one is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Policer {
     /// Mbit/s of inner packets in each direction.
     pub bandwidth: Option<u32>,
@@ -217,7 +234,8 @@ pub struct Policer {
 }
 
 /// Where packets that do not fit are fragmented, if they may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fragmentation {
     /// Before encryption.
     Before,
@@ -226,7 +244,8 @@ pub enum Fragmentation {
 }
 
 /// The outer "don't fragment" bit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Df {
     Copy,
     Set,
@@ -234,7 +253,8 @@ pub enum Df {
 }
 
 /// `[[connection.tunnel]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Tunnel {
     pub customer_gateway: String,
     pub auth: Proofs,
@@ -252,7 +272,8 @@ pub struct Tunnel {
 }
 
 /// Whom the probes of a tunnel's path MTU ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PathProbe {
     /// There are none.
     Off,
@@ -295,8 +316,19 @@ pub enum PskSource {
     File(PathBuf),
 }
 
+impl Serialize for PskSource {
+    /// Where it is, never what it is.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Inline(_) => serializer.serialize_str("in the document"),
+            Self::File(path) => path.serialize(serializer),
+        }
+    }
+}
+
 /// How both ends of a tunnel prove who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Proofs {
     pub local: LocalAuth,
     pub remote: RemoteAuth,
@@ -314,21 +346,24 @@ impl Proofs {
 }
 
 /// How we prove who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LocalAuth {
     Psk(PskSource),
     Certificate(OwnCertificate),
 }
 
 /// How the peer must prove who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RemoteAuth {
     Psk(PskSource),
     Certificate(Authority),
 }
 
 /// Our certificate and its private key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct OwnCertificate {
     /// Our own first, then the intermediates; PEM, or one in DER.
     pub certificate: PathBuf,
@@ -338,14 +373,16 @@ pub struct OwnCertificate {
 }
 
 /// How an RSA key signs where the peer knows RFC 7427.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RsaPadding {
     Pss,
     Pkcs1,
 }
 
 /// Whose certificates a peer may show.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Authority {
     /// Certificates of CAs; never empty.
     pub ca: Vec<PathBuf>,
@@ -377,8 +414,15 @@ impl std::fmt::Display for Identity {
     }
 }
 
+impl Serialize for Identity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Which IKE a tunnel speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum IkeVersion {
     /// RFC 2409; refused for now.
     V1,
@@ -387,18 +431,21 @@ pub enum IkeVersion {
 }
 
 /// Phase 1: the IKE SA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Ike {
     pub version: IkeVersion,
     pub encryption: Encryption,
     pub authentication: Authentication,
     pub dh_group: DhGroup,
     /// Zero: no rekey by time.
+    #[serde(serialize_with = "seconds")]
     pub lifetime: Duration,
 }
 
 /// Phase 2: the CHILD_SAs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Ipsec {
     pub encryption: Encryption,
     /// Ignored with an AEAD cipher.
@@ -406,6 +453,7 @@ pub struct Ipsec {
     /// `None`: no new key exchange at a rekey.
     pub pfs: Option<DhGroup>,
     /// Zero: no rekey by time.
+    #[serde(serialize_with = "seconds")]
     pub lifetime: Duration,
     /// Extended sequence numbers.
     pub esn: bool,
@@ -416,8 +464,14 @@ pub struct Ipsec {
 }
 
 /// Dead peer detection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Dpd {
     /// A peer that is silent this long is dead.
+    #[serde(serialize_with = "seconds")]
     pub timeout: Duration,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(duration.as_secs())
 }

@@ -337,6 +337,12 @@ fn seconds(lifetime: Option<Duration>) -> u64 {
 }
 
 impl Connection {
+    /// Whether SAs of `other` must be negotiated anew for this one.
+    #[must_use]
+    pub fn needs_new_sas(&self, other: &Self) -> bool {
+        self.fingerprint() != other.fingerprint()
+    }
+
     /// Stands for everything SAs are negotiated from; the same over restarts and releases.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hash = Sha256::new();

@@ -40,6 +40,7 @@ impl Engine {
                 answer(reply, self.view_peer_config(&connection, &vendor));
             }
             Call::CheckConfig(text, reply) => answer(reply, Ok(check(&text))),
+            Call::DiffConfig(text, reply) => answer(reply, self.view_diff(&text)),
             Call::ReloadConfig(reply) => {
                 let detail = "reloading is done by the daemon, which reads the file";
                 answer(reply, Err(Problem::new(500, "Internal", "Internal error", detail)));

@@ -113,6 +113,36 @@ fn a_reload_renegotiates_what_changed_and_deletes_what_went() {
     assert!(world.gateways.iter().all(|gateway| gateway.plane.installed().is_empty()));
 }
 
+/// What a document would do to each object that it changes.
+fn diff(world: &World, text: String) -> Vec<(String, api::Impact, Vec<String>)> {
+    let request = api::ConfigText { text, file: "new".into() };
+    let diff = world.gateways[0].engine.view_diff(&request).expect("readable");
+    assert!(diff.valid, "{diff:#?}");
+    let changed = diff.changes.into_iter().filter(|change| change.impact != api::Impact::Unchanged);
+    let fields = |change: &api::ConfigChange| change.fields.iter().map(|f| f.field.clone()).collect();
+    changed
+        .map(|change| (format!("{} {}", change.kind, change.name), change.impact, fields(&change)))
+        .collect()
+}
+
+#[test]
+fn a_diff_says_what_a_reload_does_and_does_nothing() {
+    let (world, before) = World::up();
+    assert_eq!(diff(&world, text(1, true)), []);
+    let patient = text(1, true).replace("effective-immediately = true", "effective-immediately = false");
+    let hot = diff(&world, patient);
+    assert_eq!(hot, [("connection site".into(), api::Impact::Hot, vec!["effective-immediately".into()])]);
+    let [(name, impact, fields)] = &diff(&world, text(1, true).replace("sesame", "open-sesame"))[..] else {
+        panic!("one object")
+    };
+    assert_eq!((&**name, *impact), ("connection site", api::Impact::Interrupting));
+    assert_eq!(fields[..], ["tunnels[0]: contents of its keys or certificates"]);
+    let elsewhere = diff(&world, text(1, true).replace("ip = \"192.0.2.2\"", "ip = \"192.0.2.3\""));
+    let connection = elsewhere.iter().find(|(name, ..)| name == "connection site").expect("the connection");
+    assert_eq!(connection.1, api::Impact::Interrupting);
+    assert_eq!(world.spis(), before);
+}
+
 #[test]
 fn terminated_stays_down_until_initiated() {
     let (mut world, _) = World::up();

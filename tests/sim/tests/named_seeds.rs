@@ -54,6 +54,8 @@ const NAMED: &[(&str, u64)] = &[
     ("a_rekey_is_repeated_within_the_lifetime", 9_088),
     // The lifetime ended while the rekey was under way: the successor was deleted.
     ("the_end_of_a_lifetime_is_not_inherited", 129_921),
+    // Our crossing rekey was refused; the old IKE SA was deleted a minute later, while the peer lacked our response.
+    ("a_replaced_ike_sa_waits_for_the_peer_after_a_refusal_too", 1_063_383),
 ];
 
 #[test]

@@ -368,16 +368,15 @@ impl Established {
         redundant.delete(DeleteReason::Replaced, cx);
         cx.effect(Effect::Spawn(Box::new(redundant)));
         self.hand_over(rival, core, cx);
-        // As where it replaced this one alone.
-        core.timers.set(Timer::Expire, cx.now + REPLACED_BY_PEER_FOR);
     }
 
-    /// The children move to an IKE SA that the manager has already, unless they did before.
+    /// The children move to the peer's replacement, which the manager has already, unless they did before.
     pub(crate) fn hand_over(&mut self, to: IkeSaId, core: &mut Core, cx: &mut Ctx<'_>) {
         if self.was_replaced() {
             return;
         }
         let estate = self.bequeath(core, cx);
+        core.timers.set(Timer::Expire, cx.now + REPLACED_BY_PEER_FOR);
         cx.effect(Effect::Adopt { to, estate });
         self.announce_rekey(to, core, cx);
     }

@@ -1,0 +1,90 @@
+//! What another document would change, and what that does to traffic.
+
+use api::{ConfigChange, ConfigDiff, ConfigText, FieldChange, Impact, Problem};
+use gateway::diff::{self, Fate, ObjectChange};
+use gateway::plan::TunnelPlan;
+
+use super::{Engine, reload};
+use crate::convert;
+use crate::document::{LoadError, Loaded, load_text};
+
+/// Fields of an interface that are set up anew.
+const INTERFACE_ANEW: [&str; 4] = ["port", "vlan", "role", "vrf"];
+
+impl Engine {
+    /// Compares a document with the one in force; the files that it names are read, from the same folder.
+    pub(super) fn view_diff(&self, text: &ConfigText) -> Result<ConfigDiff, Problem> {
+        match load_text(&text.text, &self.document.file, self.interface_ids()) {
+            Ok(new) => Ok(ConfigDiff {
+                valid: true,
+                problems: reload::report(&new.report, true).problems,
+                changes: changes(&self.document, &new),
+            }),
+            Err(LoadError::Invalid { report }) => {
+                let problems = reload::report(&report, false).problems;
+                Ok(ConfigDiff { valid: false, problems, changes: Vec::new() })
+            }
+            Err(error) => {
+                Err(Problem::new(422, "CannotLoad", "The document cannot be loaded", error.to_string()))
+            }
+        }
+    }
+}
+
+fn changes(old: &Loaded, new: &Loaded) -> Vec<ConfigChange> {
+    let all = diff::objects(&old.desired, &new.desired);
+    all.into_iter().map(|change| judge(change, old, new)).collect()
+}
+
+/// Says what a change does.
+fn judge(change: ObjectChange, old: &Loaded, new: &Loaded) -> ConfigChange {
+    let ObjectChange { kind, name, fate, fields } = change;
+    let field = |f: diff::FieldChange| FieldChange { field: f.field, old: f.old, new: f.new };
+    let mut fields: Vec<FieldChange> = fields.into_iter().map(field).collect();
+    let both = matches!(fate, Fate::Changed | Fate::Unchanged);
+    let anew = both && kind == "connection" && is_negotiated_anew(&name, old, new, &mut fields);
+    let impact = match (fate, kind) {
+        (Fate::New, _) => Impact::New,
+        (Fate::Removed, _) => Impact::Removed,
+        _ if anew => Impact::Interrupting,
+        (Fate::Unchanged, _) => Impact::Unchanged,
+        (Fate::Changed, "control") => Impact::NextStart,
+        (Fate::Changed, "interface") if fields.iter().any(is_set_up_anew) => Impact::Interrupting,
+        (Fate::Changed, _) => Impact::Hot,
+    };
+    ConfigChange { kind: kind.to_owned(), name, impact, fields }
+}
+
+fn is_set_up_anew(change: &FieldChange) -> bool {
+    INTERFACE_ANEW.contains(&&*change.field) || change.field.starts_with("addresses")
+}
+
+/// Whether SAs of a connection end; what the document itself does not show of that is added to the fields.
+fn is_negotiated_anew(name: &str, old: &Loaded, new: &Loaded, fields: &mut Vec<FieldChange>) -> bool {
+    let mut anew = false;
+    for before in tunnels(old, name) {
+        let Some(after) = tunnels(new, name).find(|after| after.id == before.id) else {
+            anew = true;
+            continue;
+        };
+        let of = |document: &Loaded, tunnel: &TunnelPlan| {
+            document.auth.get(&tunnel.id).map(|auth| convert::connection(tunnel, auth))
+        };
+        let (Some(was), Some(will)) = (of(old, before), of(new, after)) else { continue };
+        anew |= will.needs_new_sas(&was);
+        let addresses = [("address", before.local, after.local), ("peer", before.remote, after.remote)];
+        for (what, old, new) in addresses.into_iter().filter(|(_, old, new)| old != new) {
+            let field = format!("tunnels[{}].{what}", before.index - 1);
+            fields.push(FieldChange { field, old: Some(old.to_string()), new: Some(new.to_string()) });
+        }
+        if (&was.local_auth, &was.remote_auth) != (&will.local_auth, &will.remote_auth) {
+            let field = format!("tunnels[{}]: contents of its keys or certificates", before.index - 1);
+            fields.push(FieldChange { field, old: None, new: None });
+        }
+    }
+    anew
+}
+
+fn tunnels<'a>(document: &'a Loaded, connection: &'a str) -> impl Iterator<Item = &'a TunnelPlan> {
+    document.plan.tunnels.iter().filter(move |tunnel| tunnel.connection == connection)
+}

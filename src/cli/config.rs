@@ -1,0 +1,113 @@
+//! `esplanade config check|diff|reload`: a document by itself, and against the one in force.
+
+use super::{Format, check};
+use anyhow::{Context, Result};
+use api::{ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact};
+use clap::{Args, Subcommand};
+use esplanade::client::Client;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check a file: every error and warning with file, line, field, value, what is allowed and the fix
+    ///
+    /// Example:  esplanade config check /etc/esplanade/esplanade.toml
+    #[command(verbatim_doc_comment)]
+    Check(check::Options),
+    /// Compare a file with the document in force: what is new, hot, interrupting or removed, and every value that differs
+    ///
+    /// Example:  esplanade config diff /etc/esplanade/esplanade.toml
+    #[command(verbatim_doc_comment)]
+    Diff(Diff),
+    /// Put the control plane's file into force, as SIGHUP does, and print what came of it
+    ///
+    /// Example:  esplanade config reload
+    #[command(verbatim_doc_comment)]
+    Reload(Format),
+}
+
+pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Check(options) => check::run(options),
+        Command::Diff(options) => diff(client, options),
+        Command::Reload(format) => reload(client, *format),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The other document; files that it names are looked for beside the one in force
+    file: PathBuf,
+    /// What stays as it is, too
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Exit code 0 for a valid document, 1 for another.
+fn diff(client: &Client, options: &Diff) -> Result<ExitCode> {
+    let file = &options.file;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let request = ConfigText { text, file: file.display().to_string() };
+    let mut diff: ConfigDiff = client.post(api::path::CONFIG_DIFF, &request)?;
+    diff.changes.retain(|change| options.all || change.impact != Impact::Unchanged);
+    options.format.print(&diff, |diff| {
+        problems(&diff.problems) + &if diff.valid { changes(&diff.changes) } else { String::new() }
+    })?;
+    Ok(if diff.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Exit code 0 when the document is in force, 1 when the one before stayed.
+fn reload(client: &Client, format: Format) -> Result<ExitCode> {
+    let report: ConfigReport = client.post(api::path::CONFIG_RELOAD, &serde_json::Value::Null)?;
+    format.print(&report, |report| {
+        let mut out = problems(&report.problems);
+        let _ = match (report.valid, &report.changed[..]) {
+            (false, _) => writeln!(out, "not valid: the document in force stays"),
+            (true, []) => writeln!(out, "in force; {} connections as they were", report.unchanged.len()),
+            (true, changed) => writeln!(
+                out,
+                "in force; changed: {}; {} connections as they were",
+                changed.join(", "),
+                report.unchanged.len()
+            ),
+        };
+        out
+    })?;
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn problems(problems: &[ConfigProblem]) -> String {
+    let line = |p: &ConfigProblem| {
+        let severity = match p.severity {
+            api::Severity::Error => "error",
+            api::Severity::Warning => "warning",
+        };
+        let fix = p.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
+        format!("{severity}[{}]: {}:{}: {}: {}{fix}\n", p.code, p.file, p.line, p.path, p.message)
+    };
+    problems.iter().map(line).collect()
+}
+
+fn changes(changes: &[ConfigChange]) -> String {
+    if changes.is_empty() {
+        return "no difference\n".to_owned();
+    }
+    let mut out = String::new();
+    for ConfigChange { kind, name, impact, fields } in changes {
+        let _ = writeln!(out, "{:<13} {kind} {name}", impact.name());
+        for FieldChange { field, old, new } in fields {
+            let _ = match (old, new) {
+                (None, None) => writeln!(out, "              {field}"),
+                (old, new) => {
+                    let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+                    writeln!(out, "              {field}: {} -> {}", show(old), show(new))
+                }
+            };
+        }
+    }
+    out
+}
