@@ -55,19 +55,19 @@ pub enum LoadError {
 pub fn load(file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
     let (bytes, mode) = read(file, MAX_LEN)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NotText { path: file.to_owned() })?;
-    let loaded = load_text(text, file, ids)?;
+    let loaded = load_text(text, &file.display().to_string(), file, ids)?;
     if loaded.plan.tunnels.iter().any(|t| matches!(t.auth.psk(), Some(PskSource::Inline(_)))) {
         private(file, mode)?;
     }
     Ok(loaded)
 }
 
-/// Checks and plans `text` as if `file` held it.
+/// Checks and plans `text`, which problems call `name`, as if `file` held it.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text(text: &str, file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
-    let mut report = gateway::check(text, &file.display().to_string());
+pub fn load_text(text: &str, name: &str, file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
+    let mut report = gateway::check(text, name);
     let Some(desired) = report.desired.take() else {
         return Err(LoadError::Invalid { report: Box::new(report) });
     };

@@ -14,7 +14,7 @@ const INTERFACE_ANEW: [&str; 4] = ["port", "vlan", "role", "vrf"];
 impl Engine {
     /// Compares a document with the one in force; the files that it names are read, from the same folder.
     pub(super) fn view_diff(&self, text: &ConfigText) -> Result<ConfigDiff, Problem> {
-        match load_text(&text.text, &self.document.file, self.interface_ids()) {
+        match load_text(&text.text, &text.file, &self.document.file, self.interface_ids()) {
             Ok(new) => Ok(ConfigDiff {
                 valid: true,
                 problems: reload::report(&new.report, true).problems,
