@@ -46,7 +46,7 @@ pub(crate) fn all() -> Result<Tally> {
     tally.count("unsafe stays in its crates", strays.is_empty());
     let missing = coverage::missing_tests()?;
     missing.iter().for_each(|name| eprintln!("  {name}"));
-    tally.count("the tests that docs/rfc-coverage.md names", missing.is_empty());
+    tally.count("the tests that the coverage tables name", missing.is_empty());
     tally.count("licences, bans and sources", deny()?);
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
     tally.count("clippy", passes(&mut command("cargo", &clippy))?);

@@ -1,27 +1,28 @@
-//! docs/rfc-coverage.md names the test that shows each section: that test has to exist.
+//! The coverage tables of `docs/` name the test that shows each row: that test has to exist.
 
 use crate::run::{command, output, root};
 use anyhow::{Context, Result};
 
-/// The table.
-const TABLE: &str = "docs/rfc-coverage.md";
+/// The tables.
+const TABLES: [&str; 2] = ["docs/rfc-coverage.md", "docs/requirements-coverage.md"];
 
-/// Every test that the table names and no Rust file has, as a function or as a named seed.
+/// Every test that a table names and no Rust file has, as a function or as a named seed.
 pub(crate) fn missing_tests() -> Result<Vec<String>> {
-    let table = std::fs::read_to_string(root().join(TABLE)).context(TABLE)?;
     let mut sources = String::new();
     for file in output(&mut command("git", &["ls-files", "*.rs"]))?.lines() {
         sources.push_str(&std::fs::read_to_string(root().join(file)).with_context(|| file.to_owned())?);
     }
     let exists =
         |name: &str| sources.contains(&format!("fn {name}(")) || sources.contains(&format!("(\"{name}\", "));
-    let named = table.lines().flat_map(|line| tests_of(line).into_iter().map(move |name| (line, name)));
-    let missing = named.filter(|(_, name)| !exists(name));
-    Ok(missing
-        .map(|(line, name)| {
-            format!("{TABLE}: no test `{name}` ({})", line.split('|').nth(1).unwrap_or("").trim())
-        })
-        .collect())
+    let mut missing = Vec::new();
+    for table in TABLES {
+        let text = std::fs::read_to_string(root().join(table)).context(table)?;
+        let named = text.lines().flat_map(|line| tests_of(line).into_iter().map(move |name| (line, name)));
+        missing.extend(named.filter(|(_, name)| !exists(name)).map(|(line, name)| {
+            format!("{table}: no test `{name}` ({})", line.split('|').nth(1).unwrap_or("").trim())
+        }));
+    }
+    Ok(missing)
 }
 
 /// The names between backticks in the last column of a row.

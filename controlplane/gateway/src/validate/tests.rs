@@ -177,7 +177,18 @@ fn keys() {
 
 #[test]
 fn what_comes_later_says_so() {
-    for line in ["bgp = {}", "health-check = {}", "tags = {}", "enable-bgp = true"] {
+    let later = [
+        "bgp = {}",
+        "enable-bgp = true",
+        "local-asn = 45104",
+        "health-check = {}",
+        "tags = {}",
+        "resource-group = \"x\"",
+        "transit-router = \"x\"",
+        "attachment = \"x\"",
+        "compat = \"2019\"",
+    ];
+    for line in later {
         let report = connection(line);
         let key = line.split(' ').next().unwrap_or_default();
         error(&report, Code::NotYet, &format!("connection[0].{key}"));
