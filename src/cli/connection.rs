@@ -1,8 +1,8 @@
-//! `esplanade connection peer-config NAME`.
+//! `esplanade connection list` and `connection peer-config NAME`.
 
-use super::Format;
+use super::{Format, show};
 use anyhow::{Context, Result, bail};
-use api::PeerConfig;
+use api::{Connection, ConnectionFilter, PeerConfig, Tunnel};
 use clap::{Args, Subcommand};
 use esplanade::client::Client;
 use gateway::peer::Vendor;
@@ -14,6 +14,13 @@ use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// List the tunnels of all connections, or of those with a tag or in a resource group
+    ///
+    /// Examples:
+    ///   esplanade connection list
+    ///   esplanade connection list --tag site=osaka --json
+    #[command(verbatim_doc_comment)]
+    List(ListOptions),
     /// Print what the peer must be configured with, in the words of its software; the pre-shared key is part of it
     ///
     /// Examples:
@@ -21,6 +28,18 @@ pub(super) enum Command {
     ///   esplanade connection peer-config hq --vendor strongswan --into ./hq-peer
     #[command(verbatim_doc_comment)]
     PeerConfig(PeerOptions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListOptions {
+    /// Only those with this tag, or with this value of it
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    tag: Option<String>,
+    /// Only those of this resource group
+    #[arg(long, value_name = "NAME")]
+    resource_group: Option<String>,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -43,7 +62,43 @@ fn vendor(name: &str) -> Result<Vendor, String> {
 }
 
 pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
-    let Command::PeerConfig(options) = command;
+    match command {
+        Command::List(options) => list(client, options),
+        Command::PeerConfig(options) => peer_config(client, options),
+    }
+}
+
+fn list(client: &Client, options: &ListOptions) -> Result<ExitCode> {
+    let ListOptions { tag, resource_group, format } = options;
+    let filter = ConnectionFilter { tag: tag.clone(), resource_group: resource_group.clone() };
+    let mut all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
+    all.retain(|connection| filter.takes(connection));
+    format.print(&all, |all| tunnels(all))
+}
+
+fn tunnels(connections: &[Connection]) -> String {
+    let row = |connection: &Connection, tunnel: &Tunnel| {
+        let tags = connection.tags.iter().map(|(key, value)| match &**value {
+            "" => key.clone(),
+            value => format!("{key}={value}"),
+        });
+        [
+            format!("{}/{}", connection.name, tunnel.index),
+            tunnel.role.clone(),
+            tunnel.gateway_ip.to_string(),
+            format!("{} ({})", tunnel.customer_gateway, tunnel.customer_gateway_ip),
+            tunnel.status.name().to_owned(),
+            tunnel.failure.clone().unwrap_or_default(),
+            connection.resource_group.clone().unwrap_or_default(),
+            tags.collect::<Vec<_>>().join(", "),
+        ]
+    };
+    let header = ["tunnel", "role", "gateway IP", "customer gateway", "status", "failure", "group", "tags"];
+    let rows = connections.iter().flat_map(|c| c.tunnels.iter().map(move |tunnel| row(c, tunnel)));
+    show::table(header, rows)
+}
+
+fn peer_config(client: &Client, options: &PeerOptions) -> Result<ExitCode> {
     let config: PeerConfig = client.get(&api::path::peer_config(&options.name, options.vendor.name()))?;
     if let Some(folder) = &options.into {
         write(&config, folder)?;

@@ -7,7 +7,7 @@
 //! | GET `/v1/version` | | [`Version`] |
 //! | GET `/v1/status` | | [`Status`] |
 //! | GET `/v1/sas` | | list of [`IkeSa`] |
-//! | GET `/v1/connections` | | list of [`Connection`] |
+//! | GET `/v1/connections?tag=..&resource-group=..` | | list of [`Connection`], those of a [`ConnectionFilter`] |
 //! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate` | [`ActionRequest`] | [`ActionReply`] |
 //! | GET `/v1/connections/{name}/peer-config/{vendor}` | | [`PeerConfig`], with the pre-shared key |
 //! | GET `/v1/counters` | | [`Counters`] |
@@ -43,8 +43,8 @@ pub use sas::{
     Reach, Traffic,
 };
 pub use system::{
-    Action, ActionReply, ActionRequest, Certificate, CertificateHolder, Connection, DataplaneState,
-    DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, Version,
+    Action, ActionReply, ActionRequest, Certificate, CertificateHolder, Connection, ConnectionFilter,
+    DataplaneState, DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, Version,
 };
 
 /// Where the daemon listens when the document does not say.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
-    Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem, ShutdownRequest, Status,
-    Version, path,
+    ConnectionFilter, Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem,
+    ShutdownRequest, Status, Version, path,
 };
 
 /// Largest request body, in bytes: a document of some thousand connections.
@@ -152,8 +152,17 @@ async fn sas(State(calls): State<Calls>) -> Answer<Vec<IkeSa>> {
     answer(&calls, Call::Sas).await
 }
 
-async fn connections(State(calls): State<Calls>) -> Answer<Vec<Connection>> {
-    answer(&calls, Call::Connections).await
+async fn connections(
+    State(calls): State<Calls>,
+    filter: Result<Query<ConnectionFilter>, QueryRejection>,
+) -> Answer<Vec<Connection>> {
+    let Query(filter) = filter.map_err(|error| {
+        Problem::new(400, "BadRequest", "The request cannot be read", error.body_text())
+            .fix("use tag=KEY, tag=KEY=VALUE or resource-group=NAME")
+    })?;
+    let mut all = calls.ask(Call::Connections).await?;
+    all.retain(|connection| filter.takes(connection));
+    Ok(Json(all))
 }
 
 async fn act(

@@ -1,5 +1,6 @@
 //! The daemon, the connections, and what can be asked of them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,19 @@ pub enum NegotiationStatus {
     IpsecSaEstablished,
 }
 
+impl NegotiationStatus {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IkeSaNotEstablished => "ike_sa_not_established",
+            Self::IkeSaEstablished => "ike_sa_established",
+            Self::IpsecSaNotEstablished => "ipsec_sa_not_established",
+            Self::IpsecSaEstablished => "ipsec_sa_established",
+        }
+    }
+}
+
 /// A configured connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
@@ -99,7 +113,35 @@ pub struct Connection {
     pub routing_mode: String,
     pub local_networks: Vec<String>,
     pub remote_networks: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     pub tunnels: Vec<Tunnel>,
+}
+
+/// Which connections are listed; by default all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ConnectionFilter {
+    /// `KEY`, or `KEY=VALUE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group: Option<String>,
+}
+
+impl ConnectionFilter {
+    /// Whether it lists a connection.
+    #[must_use]
+    pub fn takes(&self, connection: &Connection) -> bool {
+        let tagged = |wanted: &String| match wanted.split_once('=') {
+            Some((key, value)) => connection.tags.get(key).is_some_and(|has| has == value),
+            None => connection.tags.contains_key(wanted),
+        };
+        let grouped = |group: &String| connection.resource_group.as_ref() == Some(group);
+        self.tag.as_ref().is_none_or(tagged) && self.resource_group.as_ref().is_none_or(grouped)
+    }
 }
 
 /// One tunnel of a connection.
@@ -184,4 +226,33 @@ pub struct ActionReply {
 pub struct ShutdownRequest {
     /// Delete every SA at both ends first; otherwise the data plane keeps forwarding.
     pub down: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_filtered_by_tag_and_group() {
+        let tags = [("site", "osaka"), ("pilot", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let connection = Connection {
+            name: "hq".into(),
+            routing_mode: "destination".into(),
+            local_networks: Vec::new(),
+            remote_networks: Vec::new(),
+            resource_group: Some("prod".into()),
+            tags: tags.into(),
+            tunnels: Vec::new(),
+        };
+        let takes = |tag: Option<&str>, group: Option<&str>| {
+            let filter =
+                ConnectionFilter { tag: tag.map(str::to_owned), resource_group: group.map(str::to_owned) };
+            filter.takes(&connection)
+        };
+        assert!(takes(None, None) && takes(Some("site"), None) && takes(Some("site=osaka"), Some("prod")));
+        assert!(takes(Some("pilot="), None) && !takes(Some("pilot=x"), None));
+        assert!(
+            !takes(Some("site=tokyo"), None) && !takes(Some("other"), None) && !takes(None, Some("test"))
+        );
+    }
 }

@@ -16,6 +16,7 @@ mod authentication;
 mod connection;
 mod control;
 mod customer;
+mod labels;
 mod network;
 mod reader;
 mod suite;
@@ -74,7 +75,6 @@ const LATER: &[&str] = &[
     "vbr",
     "bgp",
     "health-check",
-    "tags",
     "alert",
     "cluster",
 ];

@@ -141,6 +141,14 @@ pub struct HostAddress {
     pub address: IpNet,
 }
 
+/// What people file a resource under; it changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Labels {
+    pub resource_group: Option<String>,
+    pub tags: BTreeMap<String, String>,
+}
+
 /// `[vpn-gateway]`: our side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -150,6 +158,7 @@ pub struct VpnGateway {
     pub bandwidth: u32,
     /// Gateway IP 1 and, for dual tunnels, gateway IP 2.
     pub addresses: Vec<IpAddr>,
+    pub labels: Labels,
 }
 
 /// `[[customer-gateway]]`: a peer.
@@ -159,6 +168,7 @@ pub struct CustomerGateway {
     pub name: String,
     pub ip: IpAddr,
     pub asn: Option<u32>,
+    pub labels: Labels,
 }
 
 /// How traffic finds its connection.
@@ -188,6 +198,7 @@ pub struct Connection {
     pub encapsulation: Encapsulation,
     /// What all its tunnels may carry together.
     pub policer: Option<Policer>,
+    pub labels: Labels,
     /// One or two; the first is the primary.
     pub tunnels: Vec<Tunnel>,
 }

@@ -176,6 +176,8 @@ impl Engine {
             },
             local_networks: text(&c.local_networks),
             remote_networks: text(&c.remote_networks),
+            resource_group: c.labels.resource_group.clone(),
+            tags: c.labels.tags.clone(),
             tunnels: self
                 .document
                 .plan

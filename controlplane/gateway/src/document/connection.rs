@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 
 use super::authentication::{self, identity};
+use super::labels::labels;
 use super::network::{any, interface_address, vrf};
 use super::reader::{Reader, one_or_many};
 use super::suite::{self, Profile};
@@ -23,8 +24,6 @@ const LATER: &[&str] = &[
     "enable-bgp",
     "local-asn",
     "health-check",
-    "tags",
-    "resource-group",
     "transit-router",
     "attachment",
     "ecmp",
@@ -61,6 +60,7 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
     let effective_immediately = reader.take(immediately, sink).and_then(|v| v.flag(sink));
     let vrf = vrf(&mut reader, sink);
     let encapsulation = encapsulation(&mut reader, sink);
+    let labels = labels(&mut reader, sink);
     let policer = reader.take(&["policer"], sink).and_then(|v| policer(&v, sink));
     let profiles = [("modern", Profile::Modern), ("classic", Profile::Classic)];
     let profile = reader.take(&["profile"], sink).and_then(|v| v.word(&profiles, sink));
@@ -76,6 +76,7 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
         vrf,
         encapsulation,
         policer,
+        labels,
         tunnels: Vec::new(),
     };
     ParsedConnection { connection: reader.parsed(value, LATER, sink), tunnels }

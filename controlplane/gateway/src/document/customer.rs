@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Parsed;
+use super::labels::labels;
 use super::reader::{Reader, one_or_many};
 use super::value::Value;
 use crate::diagnostic::{Code, Sink};
@@ -19,9 +20,13 @@ pub(super) fn vpn_gateway(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed
         sink.error(problem.allowed("gateway IP 1 and gateway IP 2").fix("remove the others"));
     }
     let addresses: Vec<IpAddr> = given.iter().filter_map(|v| v.address(sink)).collect();
-    let value =
-        VpnGateway { name: name.unwrap_or_default(), bandwidth: bandwidth.unwrap_or(1000), addresses };
-    reader.parsed(value, &["type", "tags", "resource-group", "bgp", "local-asn", "enable-bgp"], sink)
+    let value = VpnGateway {
+        name: name.unwrap_or_default(),
+        bandwidth: bandwidth.unwrap_or(1000),
+        addresses,
+        labels: labels(&mut reader, sink),
+    };
+    reader.parsed(value, &["type", "bgp", "local-asn", "enable-bgp"], sink)
 }
 
 pub(super) fn customer_gateway(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> Parsed<CustomerGateway> {
@@ -33,8 +38,9 @@ pub(super) fn customer_gateway(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> P
         name: name.unwrap_or_default(),
         ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         asn,
+        labels: labels(&mut reader, sink),
     };
-    reader.parsed(value, &["tags", "resource-group", "description"], sink)
+    reader.parsed(value, &["description"], sink)
 }
 
 /// An AS number: plain, or asdot `high.low` (RFC 5396). TOML reads an unquoted asdot as a decimal number, whose

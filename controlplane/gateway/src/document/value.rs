@@ -57,6 +57,16 @@ impl<'a> Value<'a> {
         Some(items.iter().enumerate().map(element).collect())
     }
 
+    /// The keys as they are written, and their values.
+    pub(super) fn entries(&self, sink: &mut Sink<'_>) -> Option<Vec<(&'a str, Self)>> {
+        let Some(table) = self.value.as_table() else { return self.wrong_type("a table", sink) };
+        let entry = |(key, value): (&'a toml::Spanned<_>, &'a toml::Spanned<DeValue<'a>>)| {
+            let key: &'a std::borrow::Cow<'a, str> = key.get_ref();
+            (&**key, Self::new(value.get_ref(), self.at.child(key, value.span())))
+        };
+        Some(table.iter().map(entry).collect())
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
     }

@@ -182,8 +182,6 @@ fn what_comes_later_says_so() {
         "enable-bgp = true",
         "local-asn = 45104",
         "health-check = {}",
-        "tags = {}",
-        "resource-group = \"x\"",
         "transit-router = \"x\"",
         "attachment = \"x\"",
         "compat = \"2019\"",

@@ -115,3 +115,21 @@ fn policy() {
     assert_eq!(desired(&many(1024)).policies.len(), 1024);
     error(&many(1025), Code::OutOfRange, "policy[1024]");
 }
+
+#[test]
+fn tags_and_resource_groups() {
+    let report = connection("resource-group = \"prod\"\ntags = { \"Cost Centre\" = \"42\", pilot = \"\" }");
+    let labels = &desired(&report).connections[0].labels;
+    assert_eq!(labels.resource_group.as_deref(), Some("prod"));
+    let tags: Vec<_> = labels.tags.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assert_eq!(tags, [("Cost Centre", "42"), ("pilot", "")]);
+    let tagged = with_line("tags = { site = \"osaka\" }", "ip = \"198.51.100.1\"");
+    assert_eq!(desired(&tagged).customer_gateways["osaka"].labels.tags["site"], "osaka");
+    error(&connection("tags = { \"\" = \"x\" }"), Code::Malformed, "connection[0].tags.");
+    error(&connection("tags = { \"a=b\" = \"x\" }"), Code::Malformed, "connection[0].tags.a=b");
+    error(&connection("tags = { a = 1 }"), Code::WrongType, "connection[0].tags.a");
+    error(&connection("tags = \"a\""), Code::WrongType, "connection[0].tags");
+    error(&connection("resource-group = \"a b\""), Code::Malformed, "connection[0].resource-group");
+    let many: String = (0..51).map(|n| format!("t{n} = \"\", ")).collect();
+    error(&connection(&format!("tags = {{ {many} }}")), Code::OutOfRange, "connection[0].tags");
+}
