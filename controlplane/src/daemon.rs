@@ -131,7 +131,7 @@ impl Daemon {
                 Wake::Session(Err(error)) => self.lose(&error.to_string()),
                 Wake::Connected(end) => self.begin_session(*end),
                 Wake::NotConnected(error) => self.not_connected(&error),
-                Wake::Timer => self.engine.handle_timeout(clock::now()),
+                Wake::Timer => self.run_timers(),
                 Wake::Reload => drop(self.reload()),
                 Wake::Stop => self.engine.leave(false, clock::now()),
             }
@@ -146,10 +146,17 @@ impl Daemon {
 
     /// Input is served before the clock: a flood of it must not keep the timers from their turn.
     fn run_due_timers(&mut self) {
-        let now = clock::now();
-        if self.engine.poll_timeout().is_some_and(|at| at <= now) {
-            self.engine.handle_timeout(now);
+        if self.engine.poll_timeout().is_some_and(|at| at <= clock::now()) {
+            self.run_timers();
         }
+    }
+
+    fn run_timers(&mut self) {
+        let now = clock::now();
+        if let Some(session) = &self.session {
+            self.engine.hear(session.counters(), now);
+        }
+        self.engine.handle_timeout(now);
     }
 
     async fn wait(&mut self) -> Wake {

@@ -32,6 +32,7 @@ mod diagnoses;
 mod diff;
 mod events;
 mod expiry;
+mod hearing;
 mod link;
 mod paths;
 mod peer_config;

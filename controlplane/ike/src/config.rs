@@ -148,8 +148,8 @@ pub struct Connection {
     /// Messages that make longer IP packets go in fragments, where the peer takes them (RFC 7383), bytes; `None`:
     /// neither way.
     pub fragment_size: Option<u16>,
-    /// A probe is sent when nothing was heard for a third of this; the peer is dead when nothing was heard
-    /// for this long. `None`: never probe. 10 to 3600 s.
+    /// A peer of which nothing authentic was heard, IKE or ESP, is dead when this is over, whatever is under way; it is
+    /// asked for a sign of life after a third of it. `None`: never.
     pub dpd_timeout: Option<Duration>,
     /// When it is negotiated.
     pub start: Start,

@@ -4,7 +4,8 @@ use super::*;
 use api::server::Call;
 use api::{Action, ActionReply, ActionRequest, Target};
 use ike::Time;
-use shm::message::{Acquire, Change, Event, RejectCode};
+use shm::counters::{CountersReader, CountersSpec, CountersWriter};
+use shm::message::{Acquire, Change, Event, RejectCode, SaTotals};
 use tokio::sync::oneshot;
 
 mod world;
@@ -41,6 +42,28 @@ fn a_session_begins_with_the_configuration_and_a_tunnel_comes_up() {
         let outbound = gateway.plane.sas.values().next().and_then(|sa| sa.outbound);
         assert!(outbound.is_some_and(|outbound| outbound.active));
     }
+}
+
+#[test]
+fn esp_on_the_counters_page_is_a_sign_of_life() {
+    let (mut world, [spi, _]) = World::up();
+    let page =
+        CountersWriter::create(&CountersSpec { sa_slots: 16, ..CountersSpec::default() }).expect("page");
+    world.gateways[0].figures = Some(CountersReader::map(&page.fd().expect("fd")).expect("mapped"));
+    world.gateways[1].connected = false;
+    let arrives = |at: Time| {
+        let sa = (Spi::new(spi).expect("an SPI"), &SaTotals::default(), at.0);
+        page.set_sa(usize::try_from(spi & 15).expect("a slot"), Some(sa));
+    };
+    for _ in 0..60 {
+        arrives(world.now);
+        world.pass(1);
+    }
+    assert_eq!(world.gateways[0].plane.installed(), [spi], "IKE alone would have given up");
+    world.pass(28);
+    assert_eq!(world.gateways[0].plane.installed(), [spi]);
+    world.pass(3);
+    assert!(world.gateways[0].plane.installed().is_empty());
 }
 
 #[test]

@@ -18,6 +18,7 @@ use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, o
 
 use super::diagnoses::Failure;
 use super::expiry::{Holder, InUse};
+use super::hearing::slot;
 use super::{Engine, State};
 use crate::convert;
 
@@ -355,11 +356,9 @@ impl Engine {
     }
 }
 
-/// The counters of an SA: its slot is the low part of its SPI.
+/// The counters of an SA.
 fn totals(figures: &CountersReader, spi: u32) -> Option<SaTotals> {
-    let slots = figures.sa_slots();
-    let slot = usize::try_from(spi).ok()? & slots.checked_sub(1)?;
-    let (found, totals) = figures.sa(slot)?;
+    let (found, totals) = figures.sa(slot(figures, spi)?)?;
     (found.value() == spi).then_some(totals)
 }
 

@@ -102,7 +102,7 @@ impl<E: Environment> Agent<E> {
         let mut rest = sad.iter_from(slot);
         for entry in rest.by_ref().take((sad.len() / PARTS).max(PART)) {
             let totals = sas::totals(entry, self.sas.book(entry.spi), ticks);
-            self.publish_sa(entry, Some(&totals));
+            self.publish_sa(entry, Some((&totals, sas::heard(entry, ticks, now))));
             let (Some(sa), Some(template)) = (&entry.outbound, &entry.template) else { continue };
             let idle = ticks.millis_since(sa.usage.last_use()).map(Duration::from_millis);
             if self.keepalives.due(&template.endpoints, idle, now) {
@@ -120,10 +120,11 @@ impl<E: Environment> Agent<E> {
     }
 
     /// Writes or clears the line of an SA on the counters page.
-    pub(super) fn publish_sa(&self, entry: &SadEntry<Key>, totals: Option<&SaTotals>) {
+    pub(super) fn publish_sa(&self, entry: &SadEntry<Key>, sa: Option<(&SaTotals, Duration)>) {
         let slot = entry.spi.slot(self.tables.sad().bits());
         if slot < self.sa_slots {
-            self.page.set_sa(slot, totals.map(|totals| (convert::contract_spi(entry.spi), totals)));
+            let spi = convert::contract_spi(entry.spi);
+            self.page.set_sa(slot, sa.map(|(totals, heard)| (spi, totals, heard)));
         }
     }
 

@@ -237,6 +237,12 @@ impl Ticks {
     }
 }
 
+/// When the last authentic packet arrived, since boot as `now` is; zero if none did.
+pub(super) fn heard<K>(entry: &SadEntry<K>, ticks: Ticks, now: Duration) -> Duration {
+    let last = entry.inbound.as_ref().and_then(|sa| ticks.millis_since(sa.usage.last_use()));
+    last.map_or(Duration::ZERO, |millis| now.saturating_sub(Duration::from_millis(millis)))
+}
+
 /// What the pair has carried so far.
 pub(super) fn totals<K>(entry: &SadEntry<K>, book: Option<&Book>, ticks: Ticks) -> SaTotals {
     let mut totals = SaTotals::default();

@@ -6,7 +6,7 @@ use crate::memory::WORD;
 /// "ESPLCNTR".
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"ESPLCNTR");
 /// Of the layout below.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 pub(super) const HEADER_MAGIC: usize = 0;
 pub(super) const HEADER_FORMAT: usize = 8;
@@ -22,8 +22,10 @@ pub(super) const TEXT_LEN: usize = NAME_LEN + HELP_LEN;
 pub(super) const DESCRIPTION_LEN: usize = 64;
 /// Words of rx and tx before the drop reasons of a line.
 pub(super) const TRAFFIC_WORDS: usize = 4;
-/// SPI and totals, padded to two cache lines.
+/// SPI, totals and when it was last heard, padded to two cache lines.
 pub(super) const SA_LEN: usize = 128;
+/// Milliseconds since boot, in the line of an SA.
+pub(super) const SA_HEARD: usize = 112;
 
 const LINE: usize = 64;
 

@@ -8,7 +8,7 @@ use zerocopy::FromBytes;
 
 use crate::counters::layout::{
     DESCRIPTION_LEN, Dimensions, FORMAT, HEADER_DIMENSIONS, HEADER_FORMAT, HEADER_MAGIC, HEADER_STARTED,
-    Layout, MAGIC, NAME_LEN, TEXT_LEN, TRAFFIC_WORDS,
+    Layout, MAGIC, NAME_LEN, SA_HEARD, TEXT_LEN, TRAFFIC_WORDS,
 };
 use crate::counters::{CountersError, InterfaceDescription, Text};
 use crate::memory::{Mapping, WORD};
@@ -185,6 +185,21 @@ impl CountersReader {
         }
         let totals = crate::message::take(&bytes).ok()?;
         Some((u32::try_from(spi).ok().and_then(Spi::new)?, totals))
+    }
+
+    /// When the last authentic packet of the SA `spi` arrived, since boot; `None` if none did, or `slot` is not its own.
+    ///
+    /// # Panics
+    /// If `slot` is outside the page.
+    pub fn heard(&self, slot: usize, spi: Spi) -> Option<Duration> {
+        let offset = self.layout.sa(slot);
+        let is_its_own = |order| self.memory.load(offset, order) == u64::from(spi.value());
+        if !is_its_own(Ordering::Acquire) {
+            return None;
+        }
+        let millis = self.memory.load(offset + SA_HEARD, Ordering::Relaxed);
+        std::sync::atomic::fence(Ordering::Acquire);
+        (millis != 0 && is_its_own(Ordering::Relaxed)).then(|| Duration::from_millis(millis))
     }
 
     /// All SAs of the page.

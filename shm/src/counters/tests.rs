@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::message::{SaTotals, Spi};
 
@@ -59,8 +61,12 @@ fn interfaces_and_sas_come_and_go() {
 
     let spi = Spi::new(0xdead_0005).unwrap();
     let totals = SaTotals { in_packets: 4, idle_ms: u64::MAX, ..SaTotals::default() };
-    writer.set_sa(5, Some((spi, &totals)));
+    writer.set_sa(5, Some((spi, &totals, Duration::ZERO)));
     assert_eq!(reader.sas().collect::<Vec<_>>(), [(spi, totals)]);
+    assert_eq!(reader.heard(5, spi), None, "nothing yet");
+    writer.set_sa(5, Some((spi, &totals, Duration::from_millis(1_234))));
+    assert_eq!(reader.heard(5, spi), Some(Duration::from_millis(1_234)));
+    assert_eq!(reader.heard(5, Spi::new(0xbeef_0005).unwrap()), None, "another SA of the slot");
     writer.set_sa(5, None);
     assert_eq!(reader.sas().count(), 0);
 }

@@ -3,12 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use zerocopy::IntoBytes;
 
 use crate::counters::layout::{
     Dimensions, FORMAT, HEADER_DIMENSIONS, HEADER_FORMAT, HEADER_MAGIC, HEADER_STARTED, HELP_LEN, Layout,
-    MAGIC, NAME_LEN, TRAFFIC_WORDS,
+    MAGIC, NAME_LEN, SA_HEARD, TRAFFIC_WORDS,
 };
 use crate::counters::{CountersError, CountersSpec, InterfaceDescription, Text};
 use crate::memory::{Mapping, MemoryError, Sealing, WORD};
@@ -121,10 +122,11 @@ impl CountersWriter {
         self.memory.add_unshared(self.layout.figure(index), amount);
     }
 
-    /// Publishes the totals of the SA in `slot`; `None` empties the slot. Readers see old, nothing, or new.
-    pub fn set_sa(&self, slot: usize, sa: Option<(Spi, &SaTotals)>) {
+    /// Publishes the totals of the SA in `slot`, and when its last authentic packet arrived, since boot (zero: none
+    /// did); `None` empties the slot. Readers see old, nothing, or new.
+    pub fn set_sa(&self, slot: usize, sa: Option<(Spi, &SaTotals, Duration)>) {
         let offset = self.layout.sa(slot);
-        let Some((spi, totals)) = sa else {
+        let Some((spi, totals, heard)) = sa else {
             self.memory.store(offset, 0, Ordering::Release);
             return;
         };
@@ -133,6 +135,8 @@ impl CountersWriter {
             self.memory.store(offset, 0, Ordering::Release);
         }
         self.memory.copy_in(offset + WORD, totals.store().as_bytes());
+        let heard = u64::try_from(heard.as_millis()).unwrap_or(u64::MAX);
+        self.memory.store(offset + SA_HEARD, heard, Ordering::Relaxed);
         self.memory.store(offset, spi, Ordering::Release);
     }
 }

@@ -226,7 +226,7 @@ impl DataPlane {
         }
         if now.since(sa.heard) >= HEARD_PAUSE {
             sa.heard = now;
-            news.push(Command::Heard(spi));
+            news.push(Command::Heard { spi, at: now });
         }
         let source = packet.udp.map(|(source, _)| source);
         let moved = source.filter(|source| udp(&sa.install.outer).is_some_and(|(_, known)| known != *source));

@@ -206,7 +206,7 @@ fn dpd_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Dpd> {
     let mut reader = value.table(sink)?;
     let enabled = reader.take(&["enabled", "enable"], sink).and_then(|v| v.flag(sink)).unwrap_or(true);
     let timeout = reader.take(&["timeout"], sink);
-    let timeout = timeout.and_then(|v| v.number((1, 3600), "seconds", Code::OutOfRange, sink));
+    let timeout = timeout.and_then(|v| v.number((10, 3600), "seconds", Code::OutOfRange, sink));
     reader.finish(&["interval", "action"], sink);
     let timeout = timeout.map_or(DPD.timeout, Duration::from_secs);
     enabled.then_some(Dpd { timeout })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::config::{ConnectionKey, Limits, NAT_T_PORT};
+use crate::time::Time;
 use crate::wire::TrafficSelector;
 
 /// An SPI of ESP. A CHILD_SA is named everywhere by our inbound SPI.
@@ -74,8 +75,13 @@ pub enum Command {
     Down(ConnectionKey),
     /// The first packet arrived on this inbound SA.
     FirstUse(Spi),
-    /// Authentic ESP arrived on this inbound SA since it was last reported: the peer lives.
-    Heard(Spi),
+    /// Authentic ESP arrived on this inbound SA: the peer lived then.
+    Heard {
+        /// Our inbound SPI.
+        spi: Spi,
+        /// When the last of it arrived.
+        at: Time,
+    },
     /// A soft limit was passed: rekey.
     SoftLimit(Spi),
     /// A hard limit was passed: the SA no longer works.

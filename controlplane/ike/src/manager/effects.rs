@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Two IKE SAs established within this, one by each side, crossed each other.
 const CROSSING: Duration = Duration::from_secs(10);
+/// Within this a tunnel whose peer died is tried again for the first time.
+const SPREAD: Duration = Duration::from_secs(1);
 
 impl IkeManager {
     pub(super) fn apply_effects(&mut self, now: Time) {
@@ -96,7 +98,9 @@ impl IkeManager {
     fn lost(&mut self, key: ConnectionKey, why: Gone, now: Time) {
         let pause = match why {
             Gone::Replaced | Gone::PeerRestarted => Duration::from_secs(1),
-            Gone::Command | Gone::Expired | Gone::PeerDead => Duration::ZERO,
+            Gone::Command | Gone::Expired => Duration::ZERO,
+            // Not all tunnels of a peer at the same moment.
+            Gone::PeerDead => self.context(now).jitter(SPREAD, 100),
             Gone::Peer | Gone::Failed => {
                 let first = self.config.retry.0;
                 first + self.context(now).jitter(first, 50)

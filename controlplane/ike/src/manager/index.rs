@@ -127,6 +127,11 @@ impl Index {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
+    /// Those whose deadline has come.
+    pub(super) fn due(&self, now: Time) -> impl Iterator<Item = IkeSaId> {
+        self.deadlines.range(..=(now, IkeSaId(u64::MAX))).map(|(_, id)| *id)
+    }
+
     pub(super) fn pop_due(&mut self, now: Time) -> Option<IkeSaId> {
         let (at, id) = *self.deadlines.first()?;
         (at <= now).then(|| {

@@ -111,6 +111,8 @@ impl IkeManager {
         }
         self.pacing.set_wanted(key, connection.start == Start::Immediate);
         let fingerprint = connection.fingerprint();
+        let ids: Vec<_> = self.index.of_connection(key).collect();
+        ids.into_iter().for_each(|id| self.touch(id, now, |sa, cx| sa.retime(&connection, cx)));
         self.connections.insert(key, connection);
         self.delete_where(key, now, |sa| sa.core.fingerprint != fingerprint);
         self.pacing.retry(key, now);
@@ -191,7 +193,7 @@ impl IkeManager {
             }
             Command::FirstUse(spi) => self.touch_child(spi, now, |sa, cx| sa.first_use(spi, cx)),
             Command::HardLimit(spi) => self.touch_child(spi, now, |sa, cx| sa.hard_limit(spi, cx)),
-            Command::Heard(spi) => self.touch_child(spi, now, |sa, cx| sa.traffic_heard(cx)),
+            Command::Heard { spi, at } => self.heard(spi, at.min(now)),
             Command::PeerMoved { spi, remote } => {
                 self.touch_child(spi, now, |sa, cx| sa.peer_moved(remote, cx));
             }
@@ -259,6 +261,20 @@ impl IkeManager {
     /// What happened to datagrams so far.
     pub fn counters(&self) -> Counters {
         self.out.counters
+    }
+
+    /// The children whose peers are about to be probed or given up: whoever sees ESP says when it last arrived
+    /// ([`Command::Heard`]) before [`IkeManager::handle_timeout`].
+    pub fn listening_for(&self, now: Time) -> Vec<Spi> {
+        let due = self.index.due(now).filter_map(|id| self.sas.get(&id));
+        due.filter(|sa| sa.is_listening(now)).flat_map(IkeSa::child_spis).collect()
+    }
+
+    /// Needs no place in the journal: whoever takes over begins to listen anew.
+    fn heard(&mut self, spi: Spi, at: Time) {
+        let Some(sa) = self.index.of_child(spi).and_then(|id| self.sas.get_mut(&id)) else { return };
+        sa.traffic_heard(at, sa.core.key.and_then(|key| self.connections.get(&key)));
+        self.index.update(sa);
     }
 
     /// How much there is of everything.

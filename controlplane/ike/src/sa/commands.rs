@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{IkeSa, Phase, Timer};
+use crate::config::Connection;
 use crate::manager::command::{Datagram, Flow, Spi};
 use crate::manager::context::Ctx;
 use crate::sa::child::ChildPhase;
 use crate::sa::established::Status;
+use crate::time::Time;
 use crate::v2::Task;
 use crate::v2::child_initiator::ChildExchange;
 use crate::v2::informational::DeleteReason;
@@ -57,7 +59,7 @@ impl IkeSa {
         self.with_established(cx, |sa, _, cx| {
             sa.activate(spi, cx);
         });
-        self.traffic_heard(cx);
+        self.traffic_heard(cx.now, cx.connection(self.core.key));
     }
 
     /// This CHILD_SA works no longer.
@@ -65,15 +67,25 @@ impl IkeSa {
         self.with_established(cx, |sa, _, _| sa.expire_child(spi));
     }
 
-    /// Authentic ESP arrived: the peer lives (RFC 7296 section 2.4).
-    pub(crate) fn traffic_heard(&mut self, cx: &mut Ctx<'_>) {
-        self.with_established(cx, |sa, core, cx| {
-            // A request in flight still has its deadline: IKE itself must answer it.
-            if core.window.in_flight().is_none() {
-                let connection = cx.connection(core.key);
-                sa.heard(core, connection, cx);
-            }
-        });
+    /// Authentic ESP arrived `at`: the peer lived then (RFC 7296 section 2.4).
+    pub(crate) fn traffic_heard(&mut self, at: Time, connection: Option<&Connection>) {
+        if let Phase::Established(sa) = &self.phase
+            && at > self.core.last_heard
+        {
+            self.core.last_heard = at;
+            sa.arm(&mut self.core, connection);
+        }
+    }
+
+    /// Whether it is time to probe the peer or to give it up, unless ESP was heard.
+    pub(crate) fn is_listening(&self, now: Time) -> bool {
+        let due = |timer| self.core.timers.at(timer).is_some_and(|at| at <= now);
+        due(Timer::Probe) || due(Timer::Dead)
+    }
+
+    /// The DPD timeout is another one from now on, counted from when the peer was last heard.
+    pub(crate) fn retime(&mut self, connection: &Connection, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, core, _| sa.arm(core, Some(connection)));
     }
 
     /// Authentic ESP comes from a new address.
@@ -96,9 +108,7 @@ impl IkeSa {
                 // Nothing could be heard or answered meanwhile: that was our silence, not the peer's.
                 let connection = cx.connection(self.core.key);
                 sa.heard(&mut self.core, connection, cx);
-                if self.core.window.in_flight().is_some() {
-                    sa.watch(&mut self.core, cx);
-                }
+                self.core.window.excuse(cx.now);
                 if self.core.timers.at(Timer::DataPlane).is_some() {
                     self.core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
                 }

@@ -120,7 +120,7 @@ impl Core {
     pub(crate) fn send_request(&mut self, sealed: Sealed, cx: &mut Ctx<'_>) {
         let pause = cx.config.retransmit.first;
         self.path.transmit(&sealed, cx);
-        self.window.sent(sealed, pause);
+        self.window.sent(sealed, pause, cx.now);
         self.start_retransmit(pause, cx);
     }
 

@@ -10,38 +10,28 @@ use crate::diagnosis::{Code, Diagnosis, Side};
 use crate::manager::command::Spi;
 use crate::manager::context::Ctx;
 use crate::manager::event::{Event, Gone};
+use crate::time::Time;
 use crate::v2::Task;
 use crate::v2::child_initiator::ChildExchange;
 use crate::v2::fault::Fault;
 use crate::v2::informational::{DeleteReason, Liveness};
 use crate::v2::rekey_ike::RekeyIke;
+use std::time::Duration;
 
+/// So late a deadline is noticed only where the process or the machine stood still.
+const OVERSLEPT: Duration = Duration::from_secs(1);
 /// Repetitions of the request that deletes an IKE SA, at most.
 const DELETE_TRIES: u32 = 5;
 
 impl Established {
-    /// From now on silence means death: at the DPD deadline, counted from when the peer was last heard, but
-    /// leaving it time to answer.
-    pub(super) fn watch(&self, core: &mut Core, cx: &Ctx<'_>) {
-        let timeout = cx.connection(core.key).and_then(|c| c.dpd_timeout);
-        if let (Some(timeout), None) = (timeout, core.timers.at(Timer::Dead)) {
-            let deadline = (core.last_heard + timeout).max(cx.now + timeout * 2 / 3);
-            core.timers.set(Timer::Dead, deadline);
-        }
-    }
-
     /// A timer of the IKE SA is due.
     pub(super) fn on_timer(&mut self, timer: Timer, core: &mut Core, cx: &mut Ctx<'_>) {
         match timer {
             Timer::Retransmit => self.retransmit(core, cx),
             Timer::DataPlane => self.data_plane_silent(core, cx),
             Timer::HalfOpen => {}
-            Timer::Probe => {
-                if core.window.in_flight().is_none() {
-                    self.enqueue(Task::Liveness(Liveness));
-                }
-            }
-            Timer::Dead => self.peer_dead(core, cx),
+            Timer::Probe => self.probe(core, cx),
+            Timer::Dead => self.deadline_passed(core, cx),
             Timer::Rekey => {
                 if self.status == Status::Open {
                     let task = RekeyIke::new(cx);
@@ -56,10 +46,32 @@ impl Established {
         }
     }
 
-    /// A peer that is being watched is given up at its deadline, else after the configured repetitions.
+    /// Asks for a sign of life, ahead of everything queued; a request on its way asks already.
+    pub(crate) fn probe(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        if self.running.is_none() && core.window.in_flight().is_none() {
+            self.begin(Task::Liveness(Liveness), core, cx);
+        }
+    }
+
+    /// Nothing was heard for as long as the peer may be silent.
+    fn deadline_passed(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        let connection = cx.connection(core.key);
+        let Some(timeout) = connection.and_then(|c| c.dpd_timeout) else { return };
+        if cx.now.since(core.last_heard + timeout) < OVERSLEPT {
+            return self.peer_dead(core, cx);
+        }
+        // We did not run when the time was up, and cannot know what was sent to us: the peer is asked once more.
+        core.last_heard = Time(cx.now.0.saturating_sub(timeout * 2 / 3));
+        self.arm(core, connection);
+    }
+
+    /// While something is heard, a request is repeated for as long as silence would be borne, and as often as
+    /// configured. (A peer of which nothing is heard is given up at its deadline.)
     fn retransmit(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
         let deleting = matches!(&self.running, Some(Running { task: Task::DeleteIke(_), .. }));
-        let limited = deleting || core.timers.at(Timer::Dead).is_none();
+        let patience = cx.connection(core.key).and_then(|c| c.dpd_timeout).unwrap_or_default();
+        let unanswered = core.window.in_flight().map(|request| cx.now.since(request.since));
+        let limited = deleting || unanswered >= Some(patience);
         let mut policy = cx.config.retransmit;
         if deleting {
             // A peer that has answered has forgotten the IKE SA, and cannot answer again.
@@ -114,15 +126,23 @@ impl Established {
 }
 
 fn dead(core: &Core, connection: Option<&Connection>, cx: &Ctx<'_>) -> Diagnosis {
-    let silent = cx.now.since(core.last_heard).as_secs();
-    let limit = connection.and_then(|c| c.dpd_timeout).map(|t| format!("{} s", t.as_secs()));
+    let timeout = connection.and_then(|c| c.dpd_timeout);
+    let silent = cx.now.since(core.last_heard);
+    let unanswered = core.window.in_flight().map(|request| cx.now.since(request.since));
+    let theirs = match unanswered {
+        Some(unanswered) if timeout.is_some_and(|timeout| silent < timeout) => {
+            format!("ESP arrives, but no answer to an IKE request for {} s", unanswered.as_secs())
+        }
+        _ => format!("nothing heard for {} s", silent.as_secs()),
+    };
+    let limit = timeout.map(|t| format!("{} s", t.as_secs()));
     Diagnosis {
         code: Code::DpdTimeout,
         side: Side::Local,
         connection: core.key,
         parameter: "dpd timeout".to_owned(),
         ours: limit.unwrap_or_else(|| "repetitions used up".to_owned()),
-        theirs: format!("nothing heard for {silent} s"),
+        theirs,
         rfc: "RFC 7296 section 2.4".to_owned(),
         fix: "check that the peer runs and that UDP 500 and 4500 pass; it is negotiated again by itself"
             .to_owned(),

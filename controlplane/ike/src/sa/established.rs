@@ -138,12 +138,20 @@ impl Established {
         self.heard(core, Some(connection), cx);
     }
 
-    /// An authentic new message arrived: the peer lives.
+    /// An authentic new message, or authentic ESP, arrived: the peer lives.
     pub(crate) fn heard(&self, core: &mut Core, connection: Option<&Connection>, cx: &Ctx<'_>) {
         core.last_heard = cx.now;
-        core.timers.stop(Timer::Dead);
-        if let Some(timeout) = connection.and_then(|c| c.dpd_timeout) {
-            core.timers.set(Timer::Probe, cx.now + timeout / 3);
+        self.arm(core, connection);
+    }
+
+    /// The one deadline of a silent peer, and the probe long enough before it to be repeated.
+    pub(crate) fn arm(&self, core: &mut Core, connection: Option<&Connection>) {
+        let timeout = connection.and_then(|c| c.dpd_timeout);
+        for (timer, span) in [(Timer::Probe, timeout.map(|t| t / 3)), (Timer::Dead, timeout)] {
+            match span {
+                Some(span) => core.timers.set(timer, core.last_heard + span),
+                None => core.timers.stop(timer),
+            }
         }
     }
 

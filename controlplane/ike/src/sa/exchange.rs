@@ -418,7 +418,7 @@ impl Established {
     }
 
     /// Sends a task's request.
-    fn begin(&mut self, mut task: Task, core: &mut Core, cx: &mut Ctx<'_>) {
+    pub(super) fn begin(&mut self, mut task: Task, core: &mut Core, cx: &mut Ctx<'_>) {
         let exchange = task.exchange();
         let sent = task
             .build(core, self, cx)
@@ -428,7 +428,6 @@ impl Established {
                 if matches!(task, Task::DeleteIke(_)) && self.status == Status::Open {
                     self.status = Status::Deleting;
                 }
-                self.watch(core, cx);
                 self.running = Some(Running { task, reserving: None });
             }
             Err(fault) => {

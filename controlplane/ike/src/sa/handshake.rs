@@ -50,7 +50,7 @@ fn send_init(task: &SaInit, core: &mut Core, connection: &Connection, cx: &mut C
     let payloads = task.build(core, connection);
     let bytes = Message { header, payloads }.encode().map_err(crate::crypto::CryptoError::from)?;
     let pause = cx.config.retransmit.first;
-    core.window.resent_first(bytes.clone(), pause);
+    core.window.resent_first(bytes.clone(), pause, cx.now);
     core.start_retransmit(pause, cx);
     cx.transmit(core.path.datagram(bytes));
     Ok(())

@@ -11,7 +11,7 @@ use super::timer::Timer;
 use crate::manager::context::Ctx;
 
 /// Changes whenever the meaning of the bytes does.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// Why bytes are not a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,9 +68,7 @@ impl IkeSa {
                 // Silence while no process listened says nothing about the peer.
                 let connection = cx.connection(self.core.key);
                 sa.heard(&mut self.core, connection, cx);
-                if self.core.window.in_flight().is_some() {
-                    sa.watch(&mut self.core, cx);
-                }
+                self.core.window.excuse(cx.now);
                 if self.core.timers.at(Timer::DataPlane).is_some() {
                     self.core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
                 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::config::Retransmit;
+use crate::time::Time;
 use crate::wire::MessageId;
 
 /// A message as it is sent: one datagram, or the fragments (RFC 7383).
@@ -14,6 +15,8 @@ pub(crate) type Sealed = Vec<Vec<u8>>;
 pub(crate) struct InFlight {
     pub(crate) id: MessageId,
     pub(crate) sealed: Sealed,
+    /// When it was sent first.
+    pub(crate) since: Time,
     /// Repetitions so far.
     pub(crate) tries: u32,
     /// The pause after the last transmission.
@@ -50,21 +53,29 @@ impl Window {
     }
 
     /// A request was built with the next ID.
-    pub(crate) fn sent(&mut self, sealed: Sealed, first_pause: Duration) {
+    pub(crate) fn sent(&mut self, sealed: Sealed, first_pause: Duration, now: Time) {
         let id = self.next_request;
         self.next_request = MessageId(id.0.saturating_add(1));
-        self.in_flight = Some(InFlight { id, sealed, tries: 0, pause: first_pause });
+        self.in_flight = Some(InFlight { id, sealed, since: now, tries: 0, pause: first_pause });
     }
 
     /// IKE_SA_INIT again, with a cookie or another group: the ID stays 0 (RFC 7296 section 2.2).
-    pub(crate) fn resent_first(&mut self, bytes: Vec<u8>, first_pause: Duration) {
+    pub(crate) fn resent_first(&mut self, bytes: Vec<u8>, first_pause: Duration, now: Time) {
         self.next_request = MessageId(1);
         let sealed = vec![bytes];
-        self.in_flight = Some(InFlight { id: MessageId(0), sealed, tries: 0, pause: first_pause });
+        self.in_flight =
+            Some(InFlight { id: MessageId(0), sealed, since: now, tries: 0, pause: first_pause });
     }
 
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {
         self.in_flight.as_ref()
+    }
+
+    /// The time that passed before counts for nothing: the response could not have been seen.
+    pub(crate) fn excuse(&mut self, now: Time) {
+        if let Some(request) = &mut self.in_flight {
+            request.since = now;
+        }
     }
 
     /// Whether a response with this ID answers our request.
@@ -138,7 +149,7 @@ mod tests {
     fn pauses_grow_to_the_limit_and_end() {
         let policy = Retransmit { tries: 3, max: Duration::from_secs(3), ..Retransmit::default() };
         let mut window = Window::default();
-        window.sent(vec![], policy.first);
+        window.sent(vec![], policy.first, Time::default());
         let pauses: Vec<_> =
             std::iter::from_fn(|| window.repeat(&policy, true)).map(|p| p.as_millis()).collect();
         assert_eq!(pauses, [1800, 3000, 3000]);

@@ -345,7 +345,12 @@ impl World {
 
     /// Until nothing happens any more, or `for_secs` have passed.
     pub fn run(&mut self, for_secs: u64) {
-        let end = self.now + Duration::from_secs(for_secs);
+        self.run_for(Duration::from_secs(for_secs));
+    }
+
+    /// The same, to the millisecond.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
         self.drain(A);
         self.drain(B);
         loop {

@@ -6,6 +6,7 @@ use api::server::Call;
 use api::{Action, ActionReply, ActionRequest, Target};
 use gateway::plan::InterfaceIds;
 use ike::Time;
+use shm::counters::CountersReader;
 use shm::journal::JournalEntry;
 use shm::message::{
     Change, Command, Committed, Completion, Event, FirstUse, Label, ListEnd, ListKind, ListPort, ListSa,
@@ -177,6 +178,8 @@ pub(super) struct Gateway {
     pub(super) connected: bool,
     pub(super) folder: tempfile::TempDir,
     pub(super) seed: u8,
+    /// What the data plane counts, where a test writes it.
+    pub(super) figures: Option<CountersReader>,
 }
 
 pub(super) fn text(side: u8, immediately: bool) -> String {
@@ -220,7 +223,7 @@ impl Gateway {
         let document = loaded(&folder, &InterfaceIds::default());
         let engine = Engine::new(document, [side; 32], Time::from_secs(1));
         let plane = Plane::new(u32::from(side) << 16);
-        Self { engine, plane, connected: false, folder, seed: side }
+        Self { engine, plane, connected: false, folder, seed: side, figures: None }
     }
 
     pub(super) fn connect(&mut self, now: Time) {
@@ -320,6 +323,7 @@ impl World {
             self.now = self.now + std::time::Duration::from_millis(100);
             for gateway in &mut self.gateways {
                 if gateway.engine.poll_timeout().is_some_and(|at| at <= self.now) {
+                    gateway.figures.iter().for_each(|figures| gateway.engine.hear(figures, self.now));
                     gateway.engine.handle_timeout(self.now);
                 }
             }

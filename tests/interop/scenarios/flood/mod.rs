@@ -50,7 +50,7 @@ enum Kind {
 fn flooded(lab: &Lab, kinds: &'static [Kind]) -> Result<String> {
     let wan = lab.wan()?;
     let peer = Peer::strongswan(lab, &wan, &SwanOptions::default())?;
-    let options = SiteOptions { tunnel_lines: "dpd = { timeout = 6 }".into(), ..waiting_site(1) };
+    let options = SiteOptions { tunnel_lines: "dpd = { timeout = 10 }".into(), ..waiting_site(1) };
     let site = Site::start(lab, &wan, &options)?;
     let stranger = lab.namespace("flood")?;
     Wire::lay((&stranger, "wan"), (&wan, "wan9"), 1500)?;

@@ -63,7 +63,14 @@ fn dpd_and_encapsulation() {
     assert_eq!(of(&dpd("false")), None);
     assert_eq!(of(&dpd("{ timeout = 130 }")), Some(Dpd { timeout: Duration::from_secs(130) }));
     assert_eq!(of(&dpd("{ enabled = false }")), None);
-    error(&dpd("{ timeout = 0 }"), Code::OutOfRange, "connection[0].tunnel[0].dpd.timeout");
+    for seconds in [10, 3600] {
+        let timeout = Duration::from_secs(seconds);
+        assert_eq!(of(&dpd(&format!("{{ timeout = {seconds} }}"))), Some(Dpd { timeout }));
+    }
+    for seconds in [0, 9, 3601] {
+        let report = dpd(&format!("{{ timeout = {seconds} }}"));
+        error(&report, Code::OutOfRange, "connection[0].tunnel[0].dpd.timeout");
+    }
     let report = connection("df = \"clear\"\ndscp = 46\nmtu = 1400\nmss = 1360");
     let encapsulation = desired(&report).connections[0].encapsulation;
     assert_eq!((encapsulation.df, encapsulation.dscp), (Df::Clear, Some(46)));
