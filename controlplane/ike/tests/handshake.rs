@@ -281,6 +281,21 @@ fn nobody_answers() {
     world.assert_up();
 }
 
+/// The initiator finds the responder's proof wrong when that believes in an IKE SA already, and says so.
+#[test]
+fn a_proof_that_the_initiator_refuses_ends_at_both_sides_with_a_record() {
+    let mut a = connection(A);
+    a.remote_auth = RemoteAuth::Psk(Psk::new(&b"another secret"[..]));
+    let mut world = World::new(a, connection(B));
+    world.run(1);
+    assert!(world.sides.iter().all(|s| s.ike_sas().is_empty() && s.children.is_empty()));
+    assert_eq!(world.sides[A].failures()[0].code, Code::PskMismatch);
+    let record = world.sides[B].failures()[0];
+    assert_eq!((record.code, record.side), (Code::AuthenticationFailed, Side::Remote));
+    assert_eq!((record.connection, &record.theirs[..]), (Some(KEY), "AUTHENTICATION_FAILED"));
+    assert!(record.ours.contains("192.0.2.2") && record.rfc.contains("2.21.2"), "{record}");
+}
+
 #[test]
 fn a_stranger_and_ikev1_are_refused_and_counted() {
     let mut world = World::new(connection(A), connection(B));

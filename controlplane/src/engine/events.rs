@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ike::{ConnectionKey, Flow, Gone, Time};
-use shm::message::{Acquire, Event};
+use shm::message::{Acquire, Event, InvalidSpi};
 
 use super::link::Purpose;
 use super::{Engine, State};
@@ -48,6 +48,7 @@ impl Engine {
             Event::PathFound(e) => self.path_found(e),
             Event::InvalidSpi(e) => {
                 tracing::info!(src = %e.src, spi = format!("{:08x}", e.spi), "ESP with an SPI that is not ours");
+                self.unknown_spi(&e, now);
             }
         }
     }
@@ -57,6 +58,17 @@ impl Engine {
         if self.state == State::Ready {
             self.manager.handle_command(command, now);
             self.settle(now);
+        }
+    }
+
+    /// The peer may have an SA that we lost: the tunnels with its address ask it.
+    fn unknown_spi(&mut self, hint: &InvalidSpi, now: Time) {
+        let ends = (hint.vrf.0, hint.dst, hint.src);
+        let tunnels = self.document.plan.tunnels.iter();
+        let concerned = tunnels.filter(|t| (t.outer_vrf, t.local, t.remote) == ends).map(convert::key);
+        let keys: Vec<_> = concerned.filter(|key| !self.held_down.contains(key)).collect();
+        for key in keys {
+            self.command(ike::Command::UnknownSpi(key), now);
         }
     }
 

@@ -43,6 +43,13 @@ pub struct EspPacket {
     pub(crate) udp: Option<(SocketAddr, SocketAddr)>,
 }
 
+impl EspPacket {
+    /// The tunnel at the end that sent it.
+    pub(crate) fn sender(&self) -> ConnectionKey {
+        self.sealed_with.owner.key
+    }
+}
+
 fn udp(outer: &Outer) -> Option<(SocketAddr, SocketAddr)> {
     let Encap::Udp { local_port, remote_port } = outer.encap else { return None };
     Some((SocketAddr::new(outer.local, local_port), SocketAddr::new(outer.remote, remote_port)))

@@ -122,6 +122,11 @@ impl Gateway {
         self.connections.get(&key).map(|c| c.start)
     }
 
+    /// Whether ESP shows by its address which connection it is of.
+    pub(crate) fn knows_address(&self, key: ConnectionKey) -> bool {
+        self.connections.get(&key).is_some_and(|c| c.remote.is_some())
+    }
+
     /// IKE SAs now.
     pub fn ike_sas(&self) -> Vec<IkeSaStatus> {
         self.manager.ike_sas().collect()

@@ -305,7 +305,15 @@ impl World {
     fn receive(&mut self, side: Side, packet: &EspPacket) {
         let Some(news) = self.gateways[side.0].data_plane.receive(packet, self.now) else {
             self.lost_packets += 1;
-            return self.note(side, || format!("<- ESP that nothing opens: {packet:x?}"));
+            self.note(side, || format!("<- ESP that nothing opens: {packet:x?}"));
+            let from = packet.sender();
+            let is_of = |tunnel: &Tunnel, at: usize| tunnel.ends[at] == side && tunnel.keys[1 - at] == from;
+            let tunnels = self.tunnels.iter().flat_map(|t| [(t, 0), (t, 1)]);
+            let known = tunnels.filter(|(t, at)| is_of(t, *at)).map(|(t, at)| t.keys[at]).next();
+            if let Some(key) = known.filter(|key| self.gateways[side.0].knows_address(*key)) {
+                self.command(side, Command::UnknownSpi(key));
+            }
+            return;
         };
         self.delivered_packets += 1;
         for command in news {

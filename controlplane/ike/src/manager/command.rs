@@ -93,6 +93,9 @@ pub enum Command {
         /// Where it comes from now.
         remote: SocketAddr,
     },
+    /// ESP from the address of a tunnel's peer has an SPI that we do not have. Nothing of it is authentic: anybody can
+    /// send that.
+    UnknownSpi(ConnectionKey),
     /// The data plane lost every SA (a fresh session): replace all children, paced.
     DataPlaneRestarted,
 }

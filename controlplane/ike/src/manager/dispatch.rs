@@ -45,7 +45,7 @@ impl IkeManager {
         });
         match found {
             Some(id) => self.touch(id, now, |sa, cx| sa.handle(&Input::Message(datagram, &header), cx)),
-            None => self.out.counters.unknown_spi += 1,
+            None => self.outside(datagram, &header, now),
         }
     }
 
@@ -146,7 +146,7 @@ impl IkeManager {
     }
 
     /// Answers a request with one unprotected notification (RFC 7296 section 2.21).
-    fn refuse(&mut self, datagram: &Datagram, request: &Header, notify: NotifyPayload) {
+    pub(super) fn refuse(&mut self, datagram: &Datagram, request: &Header, notify: NotifyPayload) {
         let flags = Flags { initiator: !request.flags.initiator, version: false, response: true };
         let header = Header { version: Version::V2, flags, ..*request };
         let message = Message { header, payloads: vec![Payload::Notify(notify)] };

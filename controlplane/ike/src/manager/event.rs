@@ -252,6 +252,8 @@ pub struct Counters {
     pub malformed: u64,
     /// For an IKE SA that we do not have.
     pub unknown_spi: u64,
+    /// Claims without proof that the peer lost an SA, for which it was asked at once.
+    pub doubts: u64,
     /// Integrity check failed.
     pub unauthentic: u64,
     /// Message ID outside the window, or an exchange the state does not allow.

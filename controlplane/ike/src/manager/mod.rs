@@ -6,6 +6,7 @@ mod cookie;
 mod dispatch;
 mod effects;
 pub mod event;
+pub(crate) mod hint;
 mod index;
 mod pacing;
 
@@ -22,6 +23,7 @@ use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
 use context::{Ctx, Effect, Ids, Outputs};
 use cookie::{Cookies, Vain};
 use event::{Counters, Event, IkeSaStatus, JournalRecord, Load};
+use hint::Attention;
 use index::Index;
 use pacing::Pacing;
 
@@ -65,6 +67,7 @@ pub struct IkeManager {
     index: Index,
     cookies: Cookies,
     vain: Vain,
+    attention: Attention,
     /// IKE SAs whose snapshot is out of date.
     dirty: BTreeSet<IkeSaId>,
     out: Outputs,
@@ -84,6 +87,7 @@ impl IkeManager {
             index: Index::default(),
             cookies: Cookies::default(),
             vain: Vain::default(),
+            attention: Attention::default(),
             dirty: BTreeSet::new(),
             out: Outputs::default(),
         }
@@ -197,6 +201,7 @@ impl IkeManager {
             Command::PeerMoved { spi, remote } => {
                 self.touch_child(spi, now, |sa, cx| sa.peer_moved(remote, cx));
             }
+            Command::UnknownSpi(key) => self.esp_unknown(key, now),
             Command::DataPlaneRestarted => self.rebuild(now),
         }
     }

@@ -33,6 +33,10 @@ impl Pacing {
         }
     }
 
+    pub(super) fn is_wanted(&self, key: ConnectionKey) -> bool {
+        self.paces.get(&key).is_some_and(|pace| pace.wanted)
+    }
+
     pub(super) fn forget(&mut self, key: ConnectionKey) {
         self.cancel(key);
         self.paces.remove(&key);

@@ -77,6 +77,11 @@ impl IkeSa {
         }
     }
 
+    /// Somebody says that the peer lost an SA.
+    pub(crate) fn doubt(&mut self, cx: &mut Ctx<'_>) {
+        self.with_established(cx, |sa, core, cx| sa.doubt(core, cx));
+    }
+
     /// Whether it is time to probe the peer or to give it up, unless ESP was heard.
     pub(crate) fn is_listening(&self, now: Time) -> bool {
         let due = |timer| self.core.timers.at(timer).is_some_and(|at| at <= now);

@@ -83,14 +83,28 @@ pub(crate) struct Core {
     pub(crate) path: Path,
     pub(crate) window: Window,
     pub(crate) timers: Timers,
-    /// When an authentic new message last arrived.
+    /// When an authentic new message, or authentic ESP, last arrived.
     pub(crate) last_heard: Time,
+    /// When the peer was last asked because somebody said that it lost an SA.
+    #[serde(skip)]
+    pub(crate) doubted: Option<Time>,
 }
 
 impl Core {
     pub(crate) fn new(id: IkeSaId, initiator: bool, spis: IkeSpis, path: Path, now: Time) -> Self {
         let (window, timers) = (Window::default(), Timers::default());
-        Self { id, key: None, fingerprint: 0, initiator, spis, path, window, timers, last_heard: now }
+        Self {
+            id,
+            key: None,
+            fingerprint: 0,
+            initiator,
+            spis,
+            path,
+            window,
+            timers,
+            last_heard: now,
+            doubted: None,
+        }
     }
 
     /// From now on it belongs to a connection.

@@ -18,6 +18,8 @@ use crate::v2::informational::{DeleteReason, Liveness};
 use crate::v2::rekey_ike::RekeyIke;
 use std::time::Duration;
 
+/// Between two questions to the peer for which there is no better reason than what anybody could have said.
+const DOUBT_PAUSE: Duration = Duration::from_secs(10);
 /// So late a deadline is noticed only where the process or the machine stood still.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 /// Repetitions of the request that deletes an IKE SA, at most.
@@ -51,6 +53,18 @@ impl Established {
         if self.running.is_none() && core.window.in_flight().is_none() {
             self.begin(Task::Liveness(Liveness), core, cx);
         }
+    }
+
+    /// Somebody says, without proof, that the peer lost an SA: it is asked now, but not often. A request on its way is
+    /// sent again.
+    pub(crate) fn doubt(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {
+        if core.doubted.is_some_and(|at| cx.now.since(at) < DOUBT_PAUSE) {
+            return;
+        }
+        core.doubted = Some(cx.now);
+        cx.out.counters.doubts += 1;
+        core.send_again(cx);
+        self.probe(core, cx);
     }
 
     /// Nothing was heard for as long as the peer may be silent.

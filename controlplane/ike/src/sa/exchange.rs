@@ -11,6 +11,7 @@ use super::{Phase, announce_ready, send_sealed};
 use crate::manager::command::{Datagram, RequestId, SaCommand, SaReply, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
+use crate::manager::hint;
 use crate::v2::child_responder::{self, Proposed};
 use crate::v2::fault::{Fault, Stage};
 use crate::v2::informational;
@@ -43,6 +44,9 @@ impl Established {
         let message = match self.protection.open(&datagram.payload, header, is_new) {
             Err(error) if !error.is_authentic() => {
                 cx.out.counters.unauthentic += 1;
+                if header.flags.response && is_new && hint::denies_ike_sa(datagram) {
+                    self.doubt(core, cx);
+                }
                 return;
             }
             // Of a request that comes again, the first fragment stands for all (RFC 7383 section 2.6.1).

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 use super::Readiness;
+use super::fault::{Fault, Stage};
 use crate::manager::command::{SaCommand, Spi};
 use crate::manager::context::Ctx;
 use crate::manager::event::Gone;
@@ -129,7 +130,10 @@ pub(crate) fn answer(
     if deletes_ike(request) {
         return (Vec::new(), Some(if sa.was_replaced() { Gone::Replaced } else { Gone::Peer }));
     }
-    if request.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
+    if let Some(notify) = request.notify(NotifyType::AUTHENTICATION_FAILED) {
+        // The peer has our proof in IKE_AUTH's response, and does not take it (section 2.21.2).
+        let fault = Fault::Refused(notify.clone());
+        cx.diagnose(fault.diagnosis(Stage::Auth, core.key, cx.connection(core.key)));
         return (Vec::new(), Some(Gone::Failed));
     }
     let mut ours = Vec::new();
