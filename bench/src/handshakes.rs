@@ -201,6 +201,7 @@ fn connection(
         remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![IkeProposal { encryption, key_bits, integrity, prf, group }],
         ike_lifetime: None,
+        reauth: None,
         child: ChildConfig {
             proposals: vec![esp],
             local_ts: vec![local_ts?],

@@ -452,6 +452,8 @@ pub struct Ike {
     /// Zero: no rekey by time.
     #[serde(serialize_with = "seconds")]
     pub lifetime: Duration,
+    /// Within this both sides prove again who they are; zero: never.
+    pub reauth: Duration,
 }
 
 /// Phase 2: the CHILD_SAs.

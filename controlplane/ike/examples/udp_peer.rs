@@ -204,6 +204,7 @@ fn main() -> Fallible<()> {
         remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike_proposal(ike)?],
         ike_lifetime: None,
+        reauth: None,
         child: ChildConfig {
             proposals: vec![esp_proposal(esp)?],
             local_ts: vec![network(ours)?],

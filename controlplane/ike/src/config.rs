@@ -139,6 +139,9 @@ pub struct Connection {
     pub ike_proposals: Vec<IkeProposal>,
     /// Lifetime of the IKE SA: rekeyed before, deleted at its end; `None`: never by time.
     pub ike_lifetime: Option<Duration>,
+    /// Both sides prove who they are again, on a new IKE SA beside the old one, before so much time has passed since they
+    /// last did (RFC 7296 section 2.8.3); `None`: never.
+    pub reauth: Option<Duration>,
     /// The CHILD_SA.
     pub child: ChildConfig,
     /// Detect NAT and use UDP encapsulation where there is one (RFC 7296 section 2.23).

@@ -38,6 +38,7 @@ pub fn connection(plan: &TunnelPlan, auth: &TunnelAuth) -> Connection {
         remote_auth: auth.remote.clone(),
         ike_proposals: vec![ike_proposal(plan)],
         ike_lifetime: lifetime(plan.ike.lifetime),
+        reauth: lifetime(plan.ike.reauth),
         child: child(plan),
         nat_traversal: plan.nat_traversal,
         force_encap: false,

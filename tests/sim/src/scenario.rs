@@ -109,6 +109,7 @@ fn connection(
         remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike],
         ike_lifetime: Some(Duration::from_secs(86_400)),
+        reauth: None,
         child: ChildConfig {
             proposals: vec![esp],
             local_ts: vec![network(local_net)],

@@ -30,6 +30,7 @@ impl Profile {
                 authentication: Authentication::Sha1,
                 dh_group: DhGroup::Modp1024,
                 lifetime: DAY,
+                reauth: Duration::ZERO,
             },
             Self::Modern => Ike {
                 version,
@@ -37,6 +38,7 @@ impl Profile {
                 authentication: Authentication::Sha384,
                 dh_group: DhGroup::Curve25519,
                 lifetime: DAY,
+                reauth: Duration::ZERO,
             },
         }
     }
@@ -99,9 +101,20 @@ pub(super) fn ike(table: Option<Reader<'_>>, owner: &At, profile: Profile, sink:
     if let Some(value) = reader.take(&["lifetime"], sink) {
         ike.lifetime = value.lifetime(sink).unwrap_or(ike.lifetime);
     }
-    let parsed = reader.parsed((), &["additional-key-exchange", "reauth"], sink);
+    if let Some(value) = reader.take(&["reauth"], sink) {
+        ike.reauth = reauth(&value, sink).unwrap_or(ike.reauth);
+    }
+    let parsed = reader.parsed((), &["additional-key-exchange"], sink);
     lint_ike(&ike, &parsed, sink);
     ike
+}
+
+/// `false`, or a time in seconds.
+fn reauth(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Duration> {
+    if value.as_flag() == Some(false) {
+        return Some(Duration::ZERO);
+    }
+    value.number((300, 604_800), "seconds", Code::OutOfRange, sink).map(Duration::from_secs)
 }
 
 /// Reads `ipsec`; `owner` is the tunnel, for omitted values.

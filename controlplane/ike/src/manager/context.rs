@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use super::command::{Datagram, IkeSaId, RequestId, SaCommand};
 use super::event::{Counters, Event, Gone};
+use super::index::Index;
 use crate::config::{Config, Connection, ConnectionKey};
 use crate::crypto::{CryptoError, Group, KeyExchange};
 use crate::diagnosis::Diagnosis;
 use crate::sa::IkeSa;
+use crate::sa::core::Core;
 use crate::sa::established::Estate;
 use crate::time::Time;
 use crate::wire::{IkeSpi, Nonce};
@@ -47,6 +49,10 @@ pub(crate) enum Effect {
     /// Both sides are authenticated, and the first child is settled: no other IKE SA of the connection is
     /// needed any more.
     Ready { key: ConnectionKey, ike_sa: IkeSaId, peer_restarted: bool },
+    /// The peer has shown that it has this IKE SA too.
+    Shared { key: ConnectionKey, ike_sa: IkeSaId },
+    /// It is time for a new proof of who is there.
+    Reauthenticate(ConnectionKey),
     /// A negotiation of the connection failed: try again later, later each time.
     Failed(ConnectionKey),
     /// A CHILD_SA came up: the connection works.
@@ -68,11 +74,18 @@ pub(crate) struct Ctx<'a> {
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) ids: &'a mut Ids,
     pub(crate) out: &'a mut Outputs,
+    /// As all IKE SAs were before this input.
+    pub(crate) index: &'a Index,
 }
 
 impl<'a> Ctx<'a> {
     pub(crate) fn connection(&self, key: Option<ConnectionKey>) -> Option<&'a Connection> {
         self.connections.get(&key?)
+    }
+
+    /// Whether another IKE SA of the same connection has a child.
+    pub(crate) fn is_carried_elsewhere(&self, core: &Core) -> bool {
+        core.key.is_some_and(|key| self.index.has_child_beside(key, core.id))
     }
 
     pub(crate) fn random(&mut self, len: usize) -> Vec<u8> {

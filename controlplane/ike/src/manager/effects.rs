@@ -5,7 +5,7 @@ use super::command::{Flow, IkeSaId, SaCommand};
 use super::context::{Ctx, Effect};
 use super::event::{Event, Gone};
 use crate::config::ConnectionKey;
-use crate::sa::established::{Estate, Origin, Status};
+use crate::sa::established::{Established, Estate, Origin, Status};
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::v2::collision;
@@ -38,9 +38,14 @@ impl IkeManager {
                     self.pacing.succeeded(key);
                     self.make_unique(key, ike_sa, peer_restarted, now);
                 }
+                Effect::Shared { key, ike_sa } => self.supersede(key, ike_sa, now),
+                Effect::Reauthenticate(key) => self.reauthenticate(key, now),
                 Effect::Failed(key) => self.back_off(key, now),
                 Effect::ChildUp(key) => self.pacing.succeeded(key),
-                Effect::ChildLost(key, why) | Effect::Closed(key, why) => self.lost(key, why, now),
+                Effect::ChildLost(key, why) | Effect::Closed(key, why) => {
+                    self.carry_on(key, now);
+                    self.lost(key, why, now);
+                }
             }
         }
     }
@@ -78,10 +83,51 @@ impl IkeManager {
                 }
             } else if peer_restarted {
                 self.touch(id, now, |sa, cx| sa.drop_silently(Gone::PeerRestarted, cx));
-            } else {
+            } else if origin.initiator {
                 self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Replaced, cx));
             }
         }
+    }
+
+    /// The peer began another IKE SA beside those that there are (reauthentication, or it forgot them), and has it:
+    /// it deletes the others, or we do. Before, nothing was certain: it may never have had our response.
+    fn supersede(&mut self, key: ConnectionKey, new: IkeSaId, now: Time) {
+        let Some(origin) = self.sas.get(&new).and_then(origin).filter(|new| !new.initiator) else { return };
+        let is_older = |sa: &&IkeSa| {
+            self::origin(sa).is_some_and(|other| {
+                let crossed = other.initiator && origin.since.since(other.since) < CROSSING;
+                other.since < origin.since && !crossed
+            })
+        };
+        let older: Vec<_> = self.of_connection(key).filter(is_older).map(|sa| sa.core.id).collect();
+        for id in older {
+            self.touch(id, now, |sa, cx| sa.with_established(cx, |sa, core, cx| sa.supersede(core, cx)));
+        }
+    }
+
+    /// A new IKE SA with all proofs takes the place of the one there is, once it is there.
+    fn reauthenticate(&mut self, key: ConnectionKey, now: Time) {
+        let connecting = |sa: &IkeSa| matches!(sa.phase, Phase::Init(_) | Phase::Auth(_));
+        if !self.of_connection(key).any(connecting) && self.pacing.may_try(key, now) {
+            self.negotiate(key, None, now);
+        }
+    }
+
+    /// An SA of the connection is gone: if nothing is left to send on, a child that waits for a sign of the peer is
+    /// used, before what is gone leaves the data plane.
+    fn carry_on(&mut self, key: ConnectionKey, now: Time) {
+        let carries = |sa: &IkeSa| sa.established().is_some_and(Established::carries);
+        let Some(heir) = self.of_connection(key).filter(|sa| sa.established().is_some()).last() else {
+            return;
+        };
+        let id = heir.core.id;
+        if self.of_connection(key).any(carries) {
+            return;
+        }
+        let before = self.out.commands.len();
+        self.touch(id, now, |sa, cx| sa.with_established(cx, |sa, _, cx| sa.activate_answered(cx)));
+        let added = self.out.commands.len() - before;
+        self.out.commands.rotate_right(added);
     }
 
     /// The next attempt comes later, each time twice as late, with jitter.
@@ -111,8 +157,8 @@ impl IkeManager {
 
     pub(super) fn context(&mut self, now: Time) -> Ctx<'_> {
         let wall = self.wall_clock(now);
-        let Self { connections, config, rng, ids, out, .. } = self;
-        Ctx { now, wall, config, connections, rng, ids, out }
+        let Self { connections, config, rng, ids, out, index, .. } = self;
+        Ctx { now, wall, config, connections, rng, ids, out, index }
     }
 
     /// Negotiates what a connection lacks: an IKE SA, or a CHILD_SA.
@@ -126,6 +172,11 @@ impl IkeManager {
         if self.of_connection(key).any(connecting) {
             return;
         }
+        self.negotiate(key, flow, now);
+    }
+
+    /// Begins an IKE SA, whatever there is.
+    fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
         let Some(connection) = self.connections.get(&key).filter(|c| c.remote.is_some()).cloned() else {
             return;
         };

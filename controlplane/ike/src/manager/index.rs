@@ -25,7 +25,7 @@ struct Entry {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     entries: BTreeMap<IkeSaId, Entry>,
     by_connection: BTreeSet<(ConnectionKey, IkeSaId)>,
     by_spi: BTreeMap<IkeSpi, IkeSaId>,
@@ -80,6 +80,12 @@ impl Index {
     /// The IKE SAs of a connection, oldest first.
     pub(super) fn of_connection(&self, key: ConnectionKey) -> impl Iterator<Item = IkeSaId> {
         self.by_connection.range((key, IkeSaId(0))..=(key, IkeSaId(u64::MAX))).map(|(_, id)| *id)
+    }
+
+    /// Whether another IKE SA of a connection has a child that is not being deleted.
+    pub(crate) fn has_child_beside(&self, key: ConnectionKey, id: IkeSaId) -> bool {
+        let has_child = |other| self.entries.get(&other).is_some_and(|entry| !entry.children.is_empty());
+        self.of_connection(key).any(|other| other != id && has_child(other))
     }
 
     pub(super) fn by_our_spi(&self, spi: IkeSpi) -> Option<IkeSaId> {

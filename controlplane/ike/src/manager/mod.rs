@@ -297,9 +297,9 @@ impl IkeManager {
     /// Lets one IKE SA act, then brings everything that depends on it up to date.
     fn touch(&mut self, id: IkeSaId, now: Time, act: impl FnOnce(&mut IkeSa, &mut Ctx<'_>)) {
         let wall = self.wall_clock(now);
-        let Self { sas, connections, config, rng, ids, out, .. } = self;
+        let Self { sas, connections, config, rng, ids, out, index, .. } = self;
         let Some(sa) = sas.get_mut(&id) else { return };
-        act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out });
+        act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out, index });
         self.sync(id);
         self.apply_effects(now);
     }

@@ -333,8 +333,13 @@ impl ChildSa {
 /// both ends from rekeying at the same moment (RFC 7296 section 2.8).
 pub(crate) fn lifetime(lifetime: Option<Duration>, cx: &mut Ctx<'_>) -> (Option<Time>, Option<Time>) {
     let Some(lifetime) = lifetime else { return (None, None) };
-    let early = lifetime * 5 / 100 + cx.jitter(lifetime, 10);
-    (Some(cx.now + lifetime.saturating_sub(early)), Some(cx.now + lifetime))
+    (Some(cx.now + renewal(lifetime, cx)), Some(cx.now + lifetime))
+}
+
+/// 85 to 95 % of a span after which something must have been renewed.
+pub(crate) fn renewal(span: Duration, cx: &mut Ctx<'_>) -> Duration {
+    let early = span * 5 / 100 + cx.jitter(span, 10);
+    span.saturating_sub(early)
 }
 
 /// The owner of an IKE SA's SPI that is not agreed on yet.

@@ -56,8 +56,9 @@ impl IkeSa {
 
     /// The peer sends on this CHILD_SA: so do we.
     pub(crate) fn first_use(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
-        self.with_established(cx, |sa, _, cx| {
+        self.with_established(cx, |sa, core, cx| {
             sa.activate(spi, cx);
+            sa.set_shared(core, cx);
         });
         self.traffic_heard(cx.now, cx.connection(self.core.key));
     }
@@ -88,9 +89,12 @@ impl IkeSa {
         due(Timer::Probe) || due(Timer::Dead)
     }
 
-    /// The DPD timeout is another one from now on, counted from when the peer was last heard.
+    /// Other spans of liveness and authentication hold from now on, counted from when they began.
     pub(crate) fn retime(&mut self, connection: &Connection, cx: &mut Ctx<'_>) {
-        self.with_established(cx, |sa, core, _| sa.arm(core, Some(connection)));
+        self.with_established(cx, |sa, core, cx| {
+            sa.arm(core, Some(connection));
+            sa.arm_reauth(core, connection, cx);
+        });
     }
 
     /// Authentic ESP comes from a new address.

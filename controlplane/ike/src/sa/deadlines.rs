@@ -8,7 +8,7 @@ use super::timer::Timer;
 use crate::config::Connection;
 use crate::diagnosis::{Code, Diagnosis, Side};
 use crate::manager::command::Spi;
-use crate::manager::context::Ctx;
+use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
 use crate::time::Time;
 use crate::v2::Task;
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// Between two questions to the peer for which there is no better reason than what anybody could have said.
 const DOUBT_PAUSE: Duration = Duration::from_secs(10);
+/// Between two attempts at a new proof of who is there.
+const RETRY_REAUTH: Duration = Duration::from_secs(60);
 /// So late a deadline is noticed only where the process or the machine stood still.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 /// Repetitions of the request that deletes an IKE SA, at most.
@@ -39,6 +41,11 @@ impl Established {
                     let task = RekeyIke::new(cx);
                     self.enqueue(Task::RekeyIke(Box::new(task)));
                 }
+            }
+            Timer::Reauth => {
+                // Again, until the new IKE SA has taken this one's place.
+                core.timers.set(Timer::Reauth, cx.now + RETRY_REAUTH + cx.jitter(RETRY_REAUTH, 50));
+                core.key.into_iter().for_each(|key| cx.effect(Effect::Reauthenticate(key)));
             }
             Timer::Expire => match self.status {
                 Status::Open => self.enqueue_delete_ike(DeleteReason::Expired),

@@ -74,6 +74,8 @@ pub(crate) struct Established {
     pub(crate) remote_id: IdPayload,
     pub(crate) origin: Origin,
     pub(crate) since: Time,
+    /// The peer has shown that it has this IKE SA too: by more than the request that our response made it of.
+    pub(crate) shared: bool,
     pub(crate) status: Status,
     pub(crate) children: Vec<ChildSa>,
     generation: u32,
@@ -114,6 +116,7 @@ impl Established {
             remote_id: identities.1,
             origin,
             since,
+            shared: false,
             status: Status::Open,
             children: Vec::new(),
             generation: 1,
@@ -135,6 +138,7 @@ impl Established {
                 core.timers.set(timer, at);
             }
         }
+        self.arm_reauth(core, connection, cx);
         self.heard(core, Some(connection), cx);
     }
 
@@ -194,6 +198,11 @@ impl Established {
             || self.queue.iter().any(will_create)
             || self.running.as_ref().is_some_and(|running| matches!(running.task, Task::Child(_)))
             || self.answering.is_some()
+    }
+
+    /// Whether a child is sent on, though it be replaced already.
+    pub(crate) fn carries(&self) -> bool {
+        self.children.iter().any(|child| child.active && !child.is_deleting())
     }
 
     /// Counts the children, for their owner tags.
@@ -268,7 +277,8 @@ impl Established {
         let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
         let installer = Installer {
             core,
-            first: !self.children.iter().any(|child| child.active && child.is_usable()),
+            first: !self.children.iter().any(|child| child.active && child.is_usable())
+                && !cx.is_carried_elsewhere(core),
             prf: self.protection.suite.prf,
             sk_d: &self.protection.sk_d,
             generation: self.generation,
@@ -290,6 +300,10 @@ impl Established {
         let child = self.children.iter_mut().find(|c| c.install_request() == Some(request))?;
         child.set_installed();
         let (spi, replaces, ours) = (child.spi, child.replaces, child.active);
+        if self.children.len() == 1 && !cx.is_carried_elsewhere(core) {
+            // Another IKE SA's child, which carried when this one was begun, may be gone.
+            self.activate(spi, cx);
+        }
         if let Some(key) = core.key {
             cx.event(Event::ChildEstablished { key, ike_sa: core.id, spi, replaces });
             cx.effect(Effect::ChildUp(key));
@@ -430,9 +444,10 @@ impl Established {
         }
     }
 
-    fn set_replaced(&mut self, core: &mut Core, cx: &Ctx<'_>) {
+    pub(super) fn set_replaced(&mut self, core: &mut Core, cx: &Ctx<'_>) {
         self.status = Status::Replaced;
         core.timers.stop(Timer::Rekey);
+        core.timers.stop(Timer::Reauth);
         core.timers.set(Timer::Expire, cx.now + REPLACED_FOR);
     }
 

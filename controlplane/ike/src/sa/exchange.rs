@@ -93,6 +93,7 @@ impl Established {
         self.heard(core, cx.connection(core.key), cx);
         self.follow(back, core, cx);
         self.activate_answered(cx);
+        self.set_shared(core, cx);
         core.window.begin(header.message_id);
         match message {
             Ok(request) => self.answer(&request, header, back, core, cx),
@@ -377,6 +378,7 @@ impl Established {
         let Some(running) = self.running.take() else { return };
         core.settle();
         self.heard(core, cx.connection(core.key), cx);
+        self.set_shared(core, cx);
         let stage = stage_of(&running.task);
         let outcome = match message {
             Ok(response) => running.task.process(&response, core, self, cx),

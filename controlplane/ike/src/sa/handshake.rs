@@ -98,9 +98,13 @@ pub(super) fn init_timer(task: Box<SaInit>, core: &mut Core, timer: Timer, cx: &
     match timer {
         Timer::Retransmit if repeat(core, cx) => Phase::Init(task),
         Timer::Retransmit => fail(&Fault::Timeout, Stage::Init, core, cx),
-        Timer::DataPlane | Timer::HalfOpen | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Expire => {
-            Phase::Init(task)
-        }
+        Timer::DataPlane
+        | Timer::HalfOpen
+        | Timer::Probe
+        | Timer::Dead
+        | Timer::Rekey
+        | Timer::Reauth
+        | Timer::Expire => Phase::Init(task),
     }
 }
 
@@ -160,7 +164,7 @@ pub(super) fn auth_timer(
         Timer::Retransmit if repeat(core, cx) => return Phase::Auth(task),
         Timer::Retransmit => Fault::Timeout,
         Timer::DataPlane => Fault::DataPlane(None),
-        Timer::HalfOpen | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Expire => {
+        Timer::HalfOpen | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Reauth | Timer::Expire => {
             return Phase::Auth(task);
         }
     };
@@ -249,9 +253,13 @@ pub(super) fn inner_fault(error: OpenError) -> Fault {
 pub(super) fn half_open_timer(half: Box<HalfOpen>, timer: Timer) -> Phase {
     match timer {
         Timer::HalfOpen => Phase::Closed(Gone::Failed),
-        Timer::Retransmit | Timer::DataPlane | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Expire => {
-            Phase::HalfOpen(half)
-        }
+        Timer::Retransmit
+        | Timer::DataPlane
+        | Timer::Probe
+        | Timer::Dead
+        | Timer::Rekey
+        | Timer::Reauth
+        | Timer::Expire => Phase::HalfOpen(half),
     }
 }
 

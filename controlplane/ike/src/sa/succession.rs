@@ -1,11 +1,14 @@
-//! Which CHILD_SA takes another's place, and from when on it is used (RFC 7296 sections 2.8 and 2.8.1).
+//! Which CHILD_SA or IKE SA takes another's place, and from when on it is used (RFC 7296 sections 2.8 to 2.8.3).
 
 use std::time::Duration;
 
-use super::child::{ChildPhase, ChildSa};
-use super::established::{Established, LEAST_RETRY};
+use super::child::{ChildPhase, ChildSa, renewal};
+use super::core::Core;
+use super::established::{Established, LEAST_RETRY, Status};
+use super::timer::Timer;
+use crate::config::Connection;
 use crate::manager::command::Spi;
-use crate::manager::context::Ctx;
+use crate::manager::context::{Ctx, Effect};
 use crate::time::Time;
 use crate::v2::collision;
 use crate::v2::informational::DeleteReason;
@@ -43,7 +46,7 @@ impl Established {
 
     /// The peer began another exchange, so it has our response to its last one (the window is 1): whatever
     /// that response created is in place at the peer, and is used from now on.
-    pub(super) fn activate_answered(&mut self, cx: &mut Ctx<'_>) {
+    pub(crate) fn activate_answered(&mut self, cx: &mut Ctx<'_>) {
         let waits = |child: &&ChildSa| matches!(child.phase, ChildPhase::Installed) && !child.active;
         let waiting: Vec<Spi> = self.children.iter().filter(waits).map(|child| child.spi).collect();
         waiting.into_iter().for_each(|spi| self.activate(spi, cx));
@@ -82,6 +85,33 @@ impl Established {
         let Some(old) = yielded.or(replaced) else { return };
         if self.child_mut(old).is_some_and(ChildSa::restore) {
             self.rekey_later(old, cx);
+        }
+    }
+
+    /// When a new proof is due: some time before it has to be there, as with a lifetime.
+    pub(crate) fn arm_reauth(&self, core: &mut Core, connection: &Connection, cx: &mut Ctx<'_>) {
+        match connection.reauth {
+            // To a peer whose address is not configured we begin nothing: it has to.
+            Some(_) if self.status != Status::Open || connection.remote.is_none() => {}
+            Some(span) => core.timers.set(Timer::Reauth, self.origin.since + renewal(span, cx)),
+            None => core.timers.stop(Timer::Reauth),
+        }
+    }
+
+    /// The peer has it too. An older IKE SA of the same connection is not needed any more.
+    pub(crate) fn set_shared(&mut self, core: &Core, cx: &mut Ctx<'_>) {
+        if let Some(key) = core.key.filter(|_| !std::mem::replace(&mut self.shared, true)) {
+            if !self.origin.initiator {
+                self.activate_answered(cx);
+            }
+            cx.effect(Effect::Shared { key, ike_sa: core.id });
+        }
+    }
+
+    /// Both sides have another IKE SA, which the peer began: it deletes this one, or we do.
+    pub(crate) fn supersede(&mut self, core: &mut Core, cx: &Ctx<'_>) {
+        if self.status == Status::Open {
+            self.set_replaced(core, cx);
         }
     }
 }

@@ -19,18 +19,21 @@ pub(crate) enum Timer {
     Dead,
     /// Replace the IKE SA.
     Rekey,
+    /// Prove and have proven who is there, on a new IKE SA.
+    Reauth,
     /// The IKE SA's lifetime ends.
     Expire,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Retransmit,
         Self::DataPlane,
         Self::HalfOpen,
         Self::Probe,
         Self::Dead,
         Self::Rekey,
+        Self::Reauth,
         Self::Expire,
     ];
 }

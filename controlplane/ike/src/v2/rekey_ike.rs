@@ -197,7 +197,8 @@ fn successor(
     let mut new_core = Core::new(cx.ike_sa_id(), initiator, spis, core.path, cx.now);
     new_core.belongs_to(connection);
     let protection = Protection::new(suite, &keys, initiator)?.with_fragments(old.fragment_size());
-    let new = Established::new(protection, sa.identities(), sa.origin.clone(), cx.now);
+    let mut new = Established::new(protection, sa.identities(), sa.origin.clone(), cx.now);
+    new.shared = true;
     new.start_timers(&mut new_core, connection, cx);
     Ok((IkeSa { core: new_core, phase: Phase::Established(Box::new(new)) }, lowest))
 }

@@ -70,6 +70,7 @@ pub fn connection(side: usize) -> Connection {
         remote_auth: RemoteAuth::Psk(psk),
         ike_proposals: vec![ike_quick()],
         ike_lifetime: None,
+        reauth: None,
         child: ChildConfig {
             proposals: vec![esp_quick()],
             local_ts: nets[side].clone(),

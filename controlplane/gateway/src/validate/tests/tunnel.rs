@@ -130,6 +130,7 @@ fn the_defaults_are_those_of_the_requirements_and_are_linted() {
         authentication: Authentication::Sha1,
         dh_group: DhGroup::Modp1024,
         lifetime: day,
+        reauth: Duration::ZERO,
     };
     let ipsec = Ipsec {
         encryption: Encryption::Aes128Cbc,
@@ -216,4 +217,18 @@ fn tfc() {
     assert_eq!((padded("\"mtu\""), padded("600"), padded("\"none\"")), (u16::MAX, 600, 0));
     error(&ipsec("10"), Code::OutOfRange, "connection[0].tunnel[0].ipsec.tfc");
     error(&ipsec("\"much\""), Code::UnknownValue, "connection[0].tunnel[0].ipsec.tfc");
+}
+
+#[test]
+fn reauthentication_is_off_or_a_time() {
+    let of = |text: &str| {
+        desired(&tunnel(&format!("ike = {{ reauth = {text} }}"))).connections[0].tunnels[0].ike.reauth
+    };
+    assert_eq!(of("false"), Duration::ZERO);
+    assert_eq!(of("300"), Duration::from_secs(300));
+    assert_eq!(of("604800"), Duration::from_secs(604_800));
+    for text in ["299", "604801", "true"] {
+        let report = tunnel(&format!("ike = {{ reauth = {text} }}"));
+        assert!(report.desired.is_none(), "{text}");
+    }
 }
