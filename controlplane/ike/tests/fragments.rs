@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use ike::wire::iana::{ExchangeType, NotifyType};
 use ike::wire::{Message, MessageId};
-use ike::{Command, Connection, Datagram};
+use ike::{Command, Connection, Datagram, Identity};
+use std::net::IpAddr;
 
 /// So narrow that every exchange with a proposal takes several fragments.
 const NARROW: u16 = 220;
@@ -93,6 +94,51 @@ fn a_peer_that_takes_no_fragments_gets_none() {
             *at == without && message.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some()
         };
         assert!(!world.trace.iter().any(told));
+    }
+}
+
+/// Identities as long as a chain of certificates.
+fn long_winded(side: usize) -> Connection {
+    let name = |side: usize| Identity::KeyId(vec![[1, 2][side]; 2500]);
+    Connection { local_id: name(side), remote_id: name(1 - side), ..connection(side) }
+}
+
+#[test]
+fn what_a_black_hole_swallows_is_cut_smaller() {
+    let mut world = World::new(long_winded(A), long_winded(B));
+    world.network.longest = Some(576 - HEADERS);
+    world.run(30);
+    world.assert_up();
+    // What was learned lasts: the next IKE SA, too, begins with what arrives.
+    let before = world.trace.len();
+    rekey_everything(&mut world);
+    world.assert_up();
+    let sent: Vec<usize> = world.trace[before..].iter().map(|(_, d)| d.payload.len()).collect();
+    assert!(sent.iter().all(|len| len + HEADERS <= 576), "{sent:?}");
+}
+
+#[test]
+fn on_ipv6_nothing_is_cut_below_its_least_mtu() {
+    let six = |side: usize| -> IpAddr { [0x2001, 0xdb8, 0, 0, 0, 0, 0, [1, 2][side]].into() };
+    let [a, b] = [A, B].map(|side| Connection {
+        local: six(side),
+        remote: Some(six(1 - side)),
+        fragment_size: Some(9000),
+        ..long_winded(side)
+    });
+    let mut world = World::new(a, b);
+    for longest in [1280 - HEADERS, 576 - HEADERS] {
+        world.network.longest = Some(longest);
+        world.command(A, Command::Initiate(KEY));
+        world.run(60);
+        let first =
+            sealed(&world).into_iter().filter(|(m, _)| m.encrypted_fragment().is_some_and(|f| f.number == 1));
+        assert!(first.map(|(_, len)| len).all(|len| len > 1280 - HEADERS - 16));
+        if longest > 1000 {
+            world.assert_up();
+            world.command(A, Command::Down(KEY));
+            world.run(60);
+        }
     }
 }
 

@@ -307,7 +307,7 @@ fn the_peer_behind_a_nat_moves() {
 #[test]
 fn bad_networks_end_in_one_tunnel() {
     for seed in 1..40 {
-        let network = Network { loss: 20, duplication: 20, delay: 30, nat: None };
+        let network = Network { loss: 20, duplication: 20, delay: 30, ..Network::default() };
         let mut world = World::seeded(connection(A), connection(B), seed, network);
         world.run(100);
         let child = world.sides[A].children.keys().next().copied();
@@ -328,7 +328,7 @@ fn bad_networks_end_in_one_tunnel() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = || {
-        let network = Network { loss: 20, duplication: 20, delay: 30, nat: None };
+        let network = Network { loss: 20, duplication: 20, delay: 30, ..Network::default() };
         let mut world = World::seeded(connection(A), connection(B), 7, network);
         world.run(200);
         world.trace

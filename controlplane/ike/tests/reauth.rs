@@ -117,7 +117,7 @@ fn both_ends_at_once_end_in_one() {
 fn bad_networks_and_processes_that_die_end_in_one_too() {
     for seed in 1..12 {
         let mut world = up([300, 0], seed);
-        world.network = Network { loss: 15, duplication: 20, delay: 30, nat: None };
+        world.network = Network { loss: 15, duplication: 20, delay: 30, ..Network::default() };
         world.run(400);
         world.network = Network::default();
         world.run(200);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::{Invariant, Side, Tally};
 
-/// Sender, IKE SA, direction, message ID and number of the fragment, 0 for a whole message.
-type Name = (Side, IkeSpi, IkeSpi, bool, MessageId, u16);
+/// Sender, IKE SA, direction, message ID, number of the fragment and how many they are, 0 for a whole message.
+type Name = (Side, IkeSpi, IkeSpi, bool, MessageId, [u16; 2]);
 
 /// Every protected message so far.
 #[derive(Debug, Default)]
@@ -28,8 +28,9 @@ impl Audit {
         let message = Message::decode(&datagram.payload).expect("we send well-formed messages");
         let header = message.header;
         let spis = (header.initiator_spi, header.responder_spi);
-        let whole = message.encrypted().map(|sealed| (0, &sealed.body));
-        let part = message.encrypted_fragment().map(|fragment| (fragment.number, &fragment.body));
+        let whole = message.encrypted().map(|sealed| ([0, 0], &sealed.body));
+        let part =
+            message.encrypted_fragment().map(|fragment| ([fragment.number, fragment.total], &fragment.body));
         let Some((number, body)) = whole.or(part) else {
             let plain = header.exchange == ExchangeType::IKE_SA_INIT || message.error_notify().is_some();
             let what = || format!("an unprotected {} message", header.exchange);

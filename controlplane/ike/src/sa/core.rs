@@ -44,7 +44,7 @@ impl Path {
 
     /// Sends a message, whole or in fragments.
     pub(crate) fn transmit(&self, sealed: &Sealed, cx: &mut Ctx<'_>) {
-        for payload in sealed {
+        for payload in &sealed.datagrams {
             cx.transmit(self.datagram(payload.clone()));
         }
     }
@@ -138,12 +138,24 @@ impl Core {
         self.start_retransmit(pause, cx);
     }
 
-    /// Sends the request in flight again.
-    pub(crate) fn send_again(&self, cx: &mut Ctx<'_>) {
-        if let Some(request) = self.window.in_flight() {
-            cx.out.counters.retransmitted += 1;
-            self.path.transmit(&request.sealed, cx);
+    /// Sends the request in flight again. One that stays without a response is cut smaller first: the path may not
+    /// carry datagrams of its size, and nobody may say so (RFC 7383 section 2.5.2).
+    pub(crate) fn send_again(&mut self, protection: Option<&mut Protection>, cx: &mut Ctx<'_>) {
+        let Some((request, in_vain)) = self.window.request_again() else { return };
+        if let (Some(protection), true) = (protection, in_vain) {
+            protection.cut_smaller(request, self.path.remote, cx);
         }
+        cx.out.counters.retransmitted += 1;
+        self.path.transmit(request, cx);
+    }
+
+    /// Sends the last response again, because its request came again; it too is cut smaller if that does not end.
+    pub(crate) fn answer_again(&mut self, back: Path, protection: &mut Protection, cx: &mut Ctx<'_>) {
+        let Some((response, in_vain)) = self.window.response_again() else { return };
+        if in_vain {
+            protection.cut_smaller(response, back.remote, cx);
+        }
+        back.transmit(response, cx);
     }
 
     /// The next repetition comes after `pause` and a little more.
@@ -214,6 +226,12 @@ pub(crate) enum Opened {
 /// Bytes in front of an IKE message in an IP packet at most: IPv6, UDP, the non-ESP marker.
 const HEADERS: u16 = 40 + 8 + 4;
 
+/// The least MTU of an IPv6 link (RFC 8200 section 5).
+const IPV6_MTU: u16 = 1280;
+/// Sizes of IP packets to which messages are cut one after the other when nothing answers, bytes: what every IPv6 path
+/// carries, and what every host takes by IPv4 (RFC 7383 section 2.5.1).
+const SMALLER: [u16; 2] = [IPV6_MTU, 576];
+
 impl Protection {
     /// `initiator`: whether we are the original initiator.
     pub(crate) fn new(suite: IkeSuite, keys: &IkeKeys, initiator: bool) -> Result<Self, CryptoError> {
@@ -248,9 +266,28 @@ impl Protection {
         let mut iv = || {
             if suite.encr.is_aead() { iv.take().to_be_bytes().to_vec() } else { cx.random(outgoing.iv_len()) }
         };
-        match self.fragment_size {
-            None => Ok(vec![outgoing.seal(header, payloads, &iv())?]),
-            Some(size) => outgoing.seal_within(size.saturating_sub(HEADERS).into(), header, payloads, iv),
+        let Some(size) = self.fragment_size else {
+            return Ok(Sealed::whole(outgoing.seal(header, payloads, &iv())?));
+        };
+        let datagrams = outgoing.seal_within(size.saturating_sub(HEADERS).into(), header, payloads, iv)?;
+        let smallest = SMALLER.iter().min().map_or(0, |size| usize::from(size.saturating_sub(HEADERS)));
+        let is_long = datagrams.iter().any(|datagram| datagram.len() > smallest);
+        let message = is_long.then(|| Box::new(Message { header: *header, payloads: payloads.to_vec() }));
+        Ok(Sealed { datagrams, message })
+    }
+
+    /// Cuts a message into shorter fragments, as all that follow it. One that is short already stays as it is.
+    fn cut_smaller(&mut self, sealed: &mut Sealed, remote: SocketAddr, cx: &mut Ctx<'_>) {
+        let least = if remote.is_ipv4() { 0 } else { IPV6_MTU };
+        let smaller = |size: &u16| (least..self.fragment_size.unwrap_or(0)).contains(size);
+        let Some((&size, message)) = SMALLER.iter().find(|size| smaller(size)).zip(sealed.message.take())
+        else {
+            return;
+        };
+        self.fragment_size = Some(size);
+        // In too many fragments to be sent, it stays as it was.
+        if let Ok(shorter) = self.seal(&message.header, &message.payloads, cx) {
+            *sealed = shorter;
         }
     }
 

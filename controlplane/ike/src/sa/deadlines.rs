@@ -70,7 +70,7 @@ impl Established {
         }
         core.doubted = Some(cx.now);
         cx.out.counters.doubts += 1;
-        core.send_again(cx);
+        core.send_again(Some(&mut self.protection), cx);
         self.probe(core, cx);
     }
 
@@ -102,7 +102,7 @@ impl Established {
             return self.peer_dead(core, cx);
         };
         core.start_retransmit(pause, cx);
-        core.send_again(cx);
+        core.send_again(Some(&mut self.protection), cx);
     }
 
     fn data_plane_silent(&mut self, core: &mut Core, cx: &mut Ctx<'_>) {

@@ -73,9 +73,9 @@ impl Established {
         let back = core.path.back(datagram);
         match core.window.classify(header.message_id) {
             Arrival::New => {}
-            Arrival::Answered(response) => {
+            Arrival::Answered => {
                 cx.out.counters.duplicates += 1;
-                back.transmit(response, cx);
+                core.answer_again(back, &mut self.protection, cx);
                 return;
             }
             Arrival::InProgress => {

@@ -1,6 +1,6 @@
 //! The handshake phases: each function consumes its state and gives the next one.
 
-use super::core::{Core, Opened, Path};
+use super::core::{Core, Opened, Path, Protection};
 use super::timer::Timer;
 use super::window::Arrival;
 use super::{IkeSa, Phase, announce_ready, fail, send_sealed};
@@ -96,7 +96,7 @@ pub(super) fn init_message(
 
 pub(super) fn init_timer(task: Box<SaInit>, core: &mut Core, timer: Timer, cx: &mut Ctx<'_>) -> Phase {
     match timer {
-        Timer::Retransmit if repeat(core, cx) => Phase::Init(task),
+        Timer::Retransmit if repeat(core, None, cx) => Phase::Init(task),
         Timer::Retransmit => fail(&Fault::Timeout, Stage::Init, core, cx),
         Timer::DataPlane
         | Timer::HalfOpen
@@ -109,10 +109,10 @@ pub(super) fn init_timer(task: Box<SaInit>, core: &mut Core, timer: Timer, cx: &
 }
 
 /// Sends the request in flight again, unless that was done often enough.
-fn repeat(core: &mut Core, cx: &mut Ctx<'_>) -> bool {
+fn repeat(core: &mut Core, protection: Option<&mut Protection>, cx: &mut Ctx<'_>) -> bool {
     let Some(pause) = core.window.repeat(&cx.config.retransmit, true) else { return false };
     core.start_retransmit(pause, cx);
-    core.send_again(cx);
+    core.send_again(protection, cx);
     true
 }
 
@@ -161,7 +161,7 @@ pub(super) fn auth_timer(
     cx: &mut Ctx<'_>,
 ) -> Phase {
     let fault = match timer {
-        Timer::Retransmit if repeat(core, cx) => return Phase::Auth(task),
+        Timer::Retransmit if repeat(core, Some(&mut task.protection), cx) => return Phase::Auth(task),
         Timer::Retransmit => Fault::Timeout,
         Timer::DataPlane => Fault::DataPlane(None),
         Timer::HalfOpen | Timer::Probe | Timer::Dead | Timer::Rekey | Timer::Reauth | Timer::Expire => {

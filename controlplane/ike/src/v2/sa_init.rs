@@ -19,6 +19,7 @@ use crate::crypto::{CryptoError, Group, IkeKeys, IkeSpis, KeyExchange, Nonces};
 use crate::manager::command::{Datagram, Flow};
 use crate::manager::context::Ctx;
 use crate::sa::core::{Core, Path, Protection};
+use crate::sa::window::Sealed;
 use crate::wire::iana::{ExchangeType, KeId, NotifyType};
 use crate::wire::{IkeSpi, Message, MessageId, Nonce, NotifyPayload, Payload};
 
@@ -158,7 +159,7 @@ impl SaInit {
             Ok(agreed) => agreed,
             Err(fault) => return InitOutcome::Fail(fault),
         };
-        let Some(request) = core.window.in_flight().and_then(|r| r.sealed.first().cloned()) else {
+        let Some(request) = core.window.in_flight().and_then(|r| r.sealed.datagrams.first().cloned()) else {
             return InitOutcome::Ignore(self);
         };
         let fragment_size = connection.fragment_size.filter(|_| takes_fragments(response));
@@ -270,7 +271,7 @@ pub(crate) fn answer(
     let header = core.header(ExchangeType::IKE_SA_INIT, MessageId(0), true);
     let response = Message { header, payloads }.encode().map_err(crate::crypto::CryptoError::from)?;
     core.window.begin(MessageId(0));
-    core.window.answered(MessageId(0), vec![response.clone()]);
+    core.window.answered(MessageId(0), Sealed::whole(response.clone()));
     cx.transmit(core.path.datagram(response.clone()));
     let protection = Protection::new(suite, &keys, false)?.with_fragments(fragment_size);
     let ingredients = Ingredients::new(keys, nonces, (datagram.payload.clone(), response), request);

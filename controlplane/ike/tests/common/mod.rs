@@ -98,6 +98,8 @@ pub struct Network {
     pub delay: u64,
     /// A NAT in front of A: B sees this address and these ports plus one.
     pub nat: Option<IpAddr>,
+    /// The longest datagram that arrives; of longer ones nobody hears.
+    pub longest: Option<usize>,
 }
 
 /// A CHILD_SA in a data plane.
@@ -318,7 +320,9 @@ impl World {
 
     fn launch(&mut self, from: usize, datagram: Datagram) {
         self.trace.push((from, datagram.clone()));
+        let fits = self.network.longest.is_none_or(|longest| datagram.payload.len() <= longest);
         let copies = match self.percent() {
+            _ if !fits => 0,
             p if p < self.network.loss => 0,
             p if p < self.network.loss + self.network.duplication => 2,
             _ => 1,
