@@ -34,7 +34,7 @@ pub(super) fn echo_command(address: &str, buffer: u32) -> [String; 2] {
 ///
 /// # Errors
 /// If socat does not run.
-pub(super) fn echo(lab: &Lab, namespace: &Namespace, address: &str) -> Result<Process> {
+pub fn echo(lab: &Lab, namespace: &Namespace, address: &str) -> Result<Process> {
     let [listen, exec] = echo_command(address, BUFFER);
     let echo = namespace.start("socat", &[&listen, &exec], &lab.folder().join("echo.log"))?;
     lab.wait_for("the echo service", Duration::from_secs(5), || {

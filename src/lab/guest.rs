@@ -170,7 +170,7 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
     ];
     std::fs::write(
         own.join("etc/strongswan.conf"),
-        charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, ""),
+        charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, &options.swan.charon_lines, ""),
     )?;
     options.swan.write(&own.join("etc/swanctl"))?;
     let addresses = if options.dual_stack { DUAL_STACK } else { "" };

@@ -17,7 +17,7 @@ mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
-pub use datagrams::{Datagrams, Delivered};
+pub use datagrams::{Datagrams, Delivered, echo};
 pub use exchanges::Exchanges;
 pub use flood::Flood;
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};

@@ -33,6 +33,8 @@ pub struct SwanOptions {
     pub connection_lines: String,
     /// The whole configuration, written by somebody else: of all above only the files count.
     pub whole: Option<String>,
+    /// More lines for the daemon.
+    pub charon_lines: String,
 }
 
 impl Default for SwanOptions {
@@ -50,6 +52,7 @@ impl Default for SwanOptions {
             child_lines: String::new(),
             connection_lines: String::new(),
             whole: None,
+            charon_lines: String::new(),
         }
     }
 }
@@ -91,15 +94,15 @@ impl SwanOptions {
     }
 }
 
-/// The charon settings that every peer of a lab has; `more` goes into the plugins section.
-pub(super) fn charon_conf(log: &str, vici: &str, unwanted: &[&str], more: &str) -> String {
+/// The charon settings that every peer of a lab has; `lines` goes into its section, `more` into that of plugins.
+pub(super) fn charon_conf(log: &str, vici: &str, unwanted: &[&str], lines: &str, more: &str) -> String {
     let mut off = String::new();
     for plugin in unwanted {
         // Writing to a String cannot fail.
         let _ = writeln!(off, "    {plugin} {{ load = no }}");
     }
     format!(
-        "charon-systemd {{\n  load_modular = yes\n  install_virtual_ip = no\n  \
+        "charon-systemd {{\n  load_modular = yes\n  install_virtual_ip = no\n  {lines}\n  \
          filelog {{ f {{\n path = {log}\n flush_line = yes\n default = 1\n time_format = %H:%M:%S\n time_add_ms = yes\n }} }}\n  \
          journal {{\n default = -1\n }}\n  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    \
          openssl {{ load_legacy = yes }}\n    vici {{ socket = unix://{vici} }}\n{off}{more}  }}\n}}\nswanctl {{ socket = unix://{vici} }}\n"
@@ -138,22 +141,33 @@ impl StrongSwan {
             &path("charon.log"),
             &path("vici"),
             &unwanted,
+            &options.charon_lines,
             "    kernel-libipsec { load = yes }\n",
         );
         std::fs::write(folder.join("strongswan.conf"), conf)?;
         options.write(&folder.join("swanctl"))?;
-        let settings = [
-            format!("STRONGSWAN_CONF={}", path("strongswan.conf")),
-            format!("SWANCTL_DIR={}", path("swanctl")),
-        ];
-        let args = [&settings[0], &settings[1], "/usr/sbin/charon-systemd"];
-        let charon = namespace.start("env", &args, &folder.join("charon.out"))?;
+        let charon = charon(namespace, &folder)?;
         let swan = Self { charon, folder, namespace: namespace.name().to_owned() };
-        lab.wait_for("charon", Duration::from_secs(15), || {
-            Ok(swan.folder.join("vici").exists().then_some(()))
-        })?;
-        swan.swanctl(&["--load-all"])?;
+        swan.wait_ready(lab)?;
         Ok(swan)
+    }
+
+    /// Starts charon again after it was killed, with the same connection.
+    ///
+    /// # Errors
+    /// As [`StrongSwan::start`].
+    pub fn restart(&mut self, lab: &Lab, namespace: &Namespace) -> Result<()> {
+        // It shows that charon is there.
+        std::fs::remove_file(self.folder.join("vici"))?;
+        self.charon = charon(namespace, &self.folder)?;
+        self.wait_ready(lab)
+    }
+
+    fn wait_ready(&self, lab: &Lab) -> Result<()> {
+        lab.wait_for("charon", Duration::from_secs(15), || {
+            Ok(self.folder.join("vici").exists().then_some(()))
+        })?;
+        self.swanctl(&["--load-all"]).map(drop)
     }
 
     /// Runs `swanctl` against this charon.
@@ -185,4 +199,11 @@ impl StrongSwan {
     pub fn process(&mut self) -> &mut Process {
         &mut self.charon
     }
+}
+
+fn charon(namespace: &Namespace, folder: &Path) -> Result<Process> {
+    let place = |name: &str, file: &str| format!("{name}={}", folder.join(file).display());
+    let settings = [place("STRONGSWAN_CONF", "strongswan.conf"), place("SWANCTL_DIR", "swanctl")];
+    let args = [&settings[0], &settings[1], "/usr/sbin/charon-systemd"];
+    namespace.start("env", &args, &folder.join("charon.out"))
 }

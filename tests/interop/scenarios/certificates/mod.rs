@@ -52,7 +52,7 @@ fn other_root(pki: &mut Pki) {
 }
 
 /// What both ends are given. A scenario of a refusal changes it first.
-struct Pki {
+pub(crate) struct Pki {
     now: i64,
     ours: Request,
     peer: Request,
@@ -62,12 +62,14 @@ struct Pki {
     /// Whom we expect.
     remote_id: String,
     revoked: bool,
+    /// Whether there is one more CA between each certificate and its root.
+    deep: bool,
     kind: Kind,
     padding: &'static str,
 }
 
 impl Pki {
-    fn new(kind: Kind, padding: &'static str) -> Result<Self> {
+    pub(crate) fn new(kind: Kind, padding: &'static str) -> Result<Self> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         let root = || Ca::root("Root", Kind::Ed25519, now);
         Ok(Self {
@@ -78,14 +80,24 @@ impl Pki {
             peer_root: root(),
             remote_id: NAMES[0].to_owned(),
             revoked: false,
+            deep: false,
             kind,
             padding,
         })
     }
 
+    /// Each end sends three certificates: its own and two of CAs.
+    pub(crate) fn deeper(self) -> Self {
+        Self { deep: true, ..self }
+    }
+
     /// Both ends' options, with certificates of an intermediate each.
-    fn options(&self) -> (SiteOptions, SwanOptions) {
-        let intermediate = |root: &Ca, name| root.intermediate(name, self.kind, self.now);
+    pub(crate) fn options(&self) -> (SiteOptions, SwanOptions) {
+        let below = |above: &Ca, name: &str| above.intermediate(name, self.kind, self.now);
+        let intermediate = |root: &Ca, name: &str| match self.deep {
+            true => below(&below(root, &format!("Policy for {name}")), name),
+            false => below(root, name),
+        };
         let ours = intermediate(&self.root, "Issuing A").issue(&self.ours);
         let issuing = intermediate(&self.peer_root, "Issuing B");
         let peer = issuing.issue(&self.peer);
@@ -112,12 +124,13 @@ impl Pki {
     }
 
     fn swan(&self, peer: Issued) -> SwanOptions {
-        let files = vec![
+        let mut files = vec![
             ("x509/peer.der".to_owned(), peer.chain[0].clone()),
-            ("x509ca/issuing.der".to_owned(), peer.chain[1].clone()),
             ("private/peer.der".to_owned(), peer.pkcs8),
             ("x509ca/root.der".to_owned(), self.root.certificate.clone()),
         ];
+        let above = peer.chain.into_iter().skip(1).enumerate();
+        files.extend(above.map(|(n, ca)| (format!("x509ca/issuing{n}.der"), ca)));
         SwanOptions { certified: Some(NAMES.map(str::to_owned)), files, ..GCM_ECP256.swan() }
     }
 }

@@ -118,7 +118,7 @@ impl Kind {
 }
 
 /// An IPv4 packet to the gateway; the kernel adds the checksum.
-fn ipv4(source: Ipv4Addr, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(source: Ipv4Addr, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(20 + payload.len()).unwrap_or(u16::MAX);
     let [a, b] = len.to_be_bytes();
     let [f, g] = fragment.to_be_bytes();

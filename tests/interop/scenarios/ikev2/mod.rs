@@ -1,9 +1,20 @@
 //! IKEv2 with real peers, beyond what a negotiation needs: rekeys under load, peers that vanish, bad networks.
 
+mod cookies;
+mod fragments;
+mod liveness;
+mod nat;
 mod rekeys;
 
 use crate::Scenario;
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [rekeys::scenarios()].into_iter().flatten().collect()
+    let kinds = [
+        rekeys::scenarios(),
+        liveness::scenarios(),
+        nat::scenarios(),
+        fragments::scenarios(),
+        cookies::scenarios(),
+    ];
+    kinds.into_iter().flatten().collect()
 }
