@@ -8,7 +8,7 @@ use esplanade::lab::{Lab, Peer, SiteOptions};
 use std::time::{Duration, Instant};
 
 /// Of dead peer detection, seconds.
-const DEADLINE: u64 = 5;
+const DEADLINE: u64 = 10;
 /// Two IKE SAs that begin within less, one by each side, are taken for a collision.
 const NO_COLLISION: Duration = Duration::from_secs(11);
 

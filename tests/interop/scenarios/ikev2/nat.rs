@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const PER_SECOND: u32 = 100;
 /// Of dead peer detection, seconds; a third of it passes before we ask for a sign of life.
-const DEADLINE: u64 = 6;
+const DEADLINE: u64 = 12;
 /// How long each mapping is used.
 const A_WHILE: Duration = Duration::from_secs(8);
 
