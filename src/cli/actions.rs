@@ -1,6 +1,6 @@
 //! `esplanade initiate|rekey|terminate`.
 
-use super::Format;
+use super::{Format, show};
 use anyhow::Result;
 use api::{Action, ActionReply, ActionRequest, Target as What};
 use clap::Args;
@@ -55,18 +55,7 @@ fn act(client: &Client, target: &Target, action: Action, what: What) -> Result<E
 fn text(reply: &ActionReply) -> String {
     let mut lines = format!("{}\n", reply.message);
     if let Some(diagnosis) = &reply.diagnosis {
-        lines += &format!("{}: {}\n", diagnosis.code, diagnosis.message);
-        let fields = [
-            ("parameter", &diagnosis.parameter),
-            ("here", &diagnosis.ours),
-            ("there", &diagnosis.theirs),
-            ("fix", &diagnosis.fix),
-        ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                lines += &format!("  {name}: {value}\n");
-            }
-        }
+        lines += &format!("{}:\n{}", diagnosis.code, show::cause(diagnosis));
     }
     lines
 }

@@ -173,19 +173,28 @@ fn neighbours(list: &[Neighbour]) -> String {
 
 pub(super) fn diagnoses(list: &[Diagnosis]) -> String {
     let text = |d: &Diagnosis| {
-        let field = |name: &str, value: &Option<String>| {
-            value.as_ref().map(|v| format!("  {name}: {v}\n")).unwrap_or_default()
-        };
-        let fields = field("parameter", &d.parameter)
-            + &field("here", &d.ours)
-            + &field("there", &d.theirs)
-            + &field("fix", &d.fix);
         format!(
-            "{} tunnel {} with {}, {} s ago, {} times: {} ({})\n  {}\n{fields}",
-            d.connection, d.tunnel, d.remote, d.age_secs, d.count, d.code, d.rfc, d.message
-        )
+            "{} tunnel {} with {}, {} s ago, {} times: {}\n",
+            d.connection, d.tunnel, d.remote, d.age_secs, d.count, d.code
+        ) + &cause(d)
     };
     if list.is_empty() { "no negotiation failed\n".to_owned() } else { list.iter().map(text).collect() }
+}
+
+/// What went wrong, and what mends it on either side.
+pub(super) fn cause(d: &Diagnosis) -> String {
+    let field = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|v| format!("  {name:<12} {v}\n")).unwrap_or_default()
+    };
+    let rule = if d.rfc.is_empty() { String::new() } else { format!(", {}", d.rfc) };
+    let sure =
+        if d.confidence.is_empty() { String::new() } else { format!("; the cause is {}", d.confidence) };
+    format!("  {}{sure}{rule}\n", d.message)
+        + &field("parameter", &d.parameter)
+        + &field("here", &d.ours)
+        + &field("there", &d.theirs)
+        + &field("fix here", &d.fix_here)
+        + &field("fix there", &d.fix_there)
 }
 
 fn certificates(list: &[Certificate]) -> String {

@@ -197,7 +197,7 @@ pub struct Traffic {
     pub idle_secs: Option<u64>,
 }
 
-/// Why a negotiation failed: what we had, what the peer had, and the fix for both ends.
+/// Why a negotiation failed: what we had, what the peer had, and the fix for either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     pub connection: String,
@@ -209,6 +209,12 @@ pub struct Diagnosis {
     pub count: u64,
     /// Stable name, e.g. `PskMismatch`.
     pub code: String,
+    /// `local`: we refused what the peer sent; `remote`: the peer refused what we sent.
+    #[serde(default)]
+    pub side: String,
+    /// `certain`, `likely` or `possible`.
+    #[serde(default)]
+    pub confidence: String,
     /// Where the rule stands, e.g. `RFC 7296 section 2.15`.
     #[serde(default)]
     pub rfc: String,
@@ -220,9 +226,12 @@ pub struct Diagnosis {
     pub ours: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theirs: Option<String>,
-    /// What to change here, or there.
+    /// What to change here, in the configuration's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix_here: Option<String>,
+    /// What to change at the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix_there: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Why a negotiation failed: which parameter, both values, and what would mend it.
+//! Why a negotiation failed: which parameter, both values, and what would mend it on either side.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -50,6 +50,8 @@ pub enum Code {
     TrafficSelectorMismatch,
     /// The peer speaks another major version.
     IkeVersionMismatch,
+    /// There is a NAT, or the peer says so, and one side does not care for it.
+    NatTMismatch,
     /// The peer asked for transport mode only.
     EncapsulationModeMismatch,
     /// The peer asked for AH.
@@ -81,7 +83,40 @@ pub enum Side {
     Remote,
 }
 
-/// One failed negotiation.
+impl Code {
+    /// Whether the tunnel comes up in spite of it.
+    pub fn is_half_failure(self) -> bool {
+        matches!(self, Self::NatTMismatch)
+    }
+}
+
+/// How sure it is that the parameter is the cause. What is said before IKE_AUTH is not authenticated: there it
+/// is how sure it would be if the message came from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Confidence {
+    /// What was seen has several causes; the parameter names those to look at first.
+    Possible,
+    /// The peer named the parameter or its proof shows it, but its value is not on the wire, or in rare cases
+    /// another cause looks the same.
+    Likely,
+    /// Both values were seen, and no negotiation can succeed with them.
+    Certain,
+}
+
+impl fmt::Display for Confidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        })
+    }
+}
+
+/// Most bytes of a text in a record: what a peer sends may be long.
+pub(crate) const MAX_TEXT: usize = 480;
+
+/// One failed negotiation. No text is longer than 480 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// What went wrong.
@@ -90,21 +125,40 @@ pub struct Diagnosis {
     pub side: Side,
     /// The tunnel, where one is known.
     pub connection: Option<ConnectionKey>,
+    /// How sure it is.
+    pub confidence: Confidence,
     /// The parameter, in the configuration's words.
     pub parameter: String,
     /// Our value.
     pub ours: String,
-    /// The peer's value as it stood on the wire; empty where the peer did not say.
+    /// The peer's value as it stood on the wire; where it did not, `not told`, and what the peer said instead.
     pub theirs: String,
     /// Where the rule stands.
     pub rfc: String,
-    /// What would mend it, here and at the peer.
-    pub fix: String,
+    /// The change here that would mend it, in the configuration's words.
+    pub fix_here: String,
+    /// The change at the peer that would mend it.
+    pub fix_there: String,
+}
+
+impl Diagnosis {
+    /// No text longer than [`MAX_TEXT`].
+    pub(crate) fn bounded(mut self) -> Self {
+        let Self { parameter, ours, theirs, rfc, fix_here, fix_there, .. } = &mut self;
+        for text in [parameter, ours, theirs, rfc, fix_here, fix_there] {
+            if text.len() > MAX_TEXT {
+                text.truncate(text.floor_char_boundary(MAX_TEXT - 3));
+                text.push_str("...");
+            }
+        }
+        self
+    }
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}: ours {}, peer's {}", self.code, self.parameter, self.ours, self.theirs)?;
-        write!(f, " ({}); {}", self.rfc, self.fix)
+        let Self { code, confidence, parameter, ours, theirs, rfc, fix_here, fix_there, .. } = self;
+        write!(f, "{code:?} ({confidence}): {parameter}: ours {ours}, peer's {theirs} ({rfc}); ")?;
+        write!(f, "here: {fix_here}; at the peer: {fix_there}")
     }
 }

@@ -25,7 +25,7 @@ pub use config::{
     Limits, LocalAuth, NAT_T_PORT, Psk, RemoteAuth, Retransmit, Start,
 };
 pub use crypto::RsaPadding;
-pub use diagnosis::{Code, Diagnosis, Side};
+pub use diagnosis::{Code, Confidence, Diagnosis, Side};
 pub use identity::{Identity, IdentityError};
 pub use manager::command::{
     ChildKeys, Command, Datagram, Encap, EspSuite, Flow, IkeSaId, InstallChild, Outer, Owner, RequestId,

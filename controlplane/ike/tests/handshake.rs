@@ -220,7 +220,7 @@ fn the_responder_is_somebody_else() {
     b.local_id = "gw-c.example".parse().unwrap();
     let (ours, theirs, _) = fails(a, b);
     assert_eq!(ours.code, Code::AuthenticationFailed);
-    assert_eq!(theirs.unwrap().parameter, "local identity");
+    assert_eq!(theirs.unwrap().parameter, "local-id");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_proof_that_the_initiator_refuses_ends_at_both_sides_with_a_record() {
     assert_eq!(world.sides[A].failures()[0].code, Code::PskMismatch);
     let record = world.sides[B].failures()[0];
     assert_eq!((record.code, record.side), (Code::AuthenticationFailed, Side::Remote));
-    assert_eq!((record.connection, &record.theirs[..]), (Some(KEY), "AUTHENTICATION_FAILED"));
+    assert_eq!((record.connection, &record.theirs[..]), (Some(KEY), "not told (AUTHENTICATION_FAILED)"));
     assert!(record.ours.contains("192.0.2.2") && record.rfc.contains("2.21.2"), "{record}");
 }
 

@@ -14,6 +14,9 @@ const BURST: u32 = 10;
 /// One more line after this time.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// No negotiation takes longer.
+const NEGOTIATION: Duration = Duration::from_secs(60);
+
 /// A failure, and how often in a row.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -103,9 +106,19 @@ impl Diagnoses {
         self.paces.values().filter(|pace| pace.untold > 0).map(|pace| pace.filled + INTERVAL).min()
     }
 
-    /// The tunnel works again.
+    /// The tunnel works again, though half a failure may still be one.
     pub(super) fn recovered(&mut self, key: ConnectionKey) {
-        for failure in self.failures.iter_mut().filter(|f| f.diagnosis.connection == Some(key)) {
+        self.forgive(key, |failure| !failure.diagnosis.code.is_half_failure());
+    }
+
+    /// A new negotiation succeeded: half a failure of those before it is none any more.
+    pub(super) fn renewed(&mut self, key: ConnectionKey, now: Time) {
+        self.forgive(key, |failure| now.since(failure.at) > NEGOTIATION);
+    }
+
+    fn forgive(&mut self, key: ConnectionKey, which: impl Fn(&Failure) -> bool) {
+        let of_tunnel = |f: &&mut Failure| f.diagnosis.connection == Some(key);
+        for failure in self.failures.iter_mut().filter(of_tunnel).filter(|f| which(f)) {
             failure.recovered = true;
         }
     }
@@ -143,7 +156,9 @@ mod tests {
             ours: String::new(),
             theirs: String::new(),
             rfc: String::new(),
-            fix: String::new(),
+            confidence: ike::Confidence::Certain,
+            fix_here: String::new(),
+            fix_there: String::new(),
         }
     }
 

@@ -99,6 +99,7 @@ impl Engine {
     pub(super) fn handle_ike_event(&mut self, event: ike::Event, now: Time) {
         match event {
             ike::Event::IkeEstablished { key, ike_sa, initiator } => {
+                self.diagnoses.renewed(key, now);
                 tracing::info!(
                     tunnel = self.tunnel_name(key),
                     ike_sa = ike_sa.0,
@@ -118,7 +119,8 @@ impl Engine {
             ike::Event::Failed(diagnosis) => {
                 if self.diagnoses.may_tell(diagnosis.connection, now) {
                     let tunnel = diagnosis.connection.map(|key| self.tunnel_name(key)).unwrap_or_default();
-                    tracing::warn!(tunnel, %diagnosis, "negotiation failed");
+                    let (code, confidence) = (diagnosis.code, diagnosis.confidence);
+                    tracing::warn!(tunnel, ?code, %confidence, %diagnosis, "negotiation failed");
                 }
                 self.diagnoses.add(diagnosis, now);
             }

@@ -11,7 +11,7 @@ use gateway::model::RoutingMode;
 use gateway::plan::TunnelPlan;
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId};
-use ike::{ChildSaStatus, ChildState, ConnectionKey, IkeSaStatus, IkeState, Time};
+use ike::{ChildSaStatus, ChildState, Code, ConnectionKey, IkeSaStatus, IkeState, Time};
 use shm::counters::{CountersReader, InterfaceDescription, Text};
 use shm::message as contract;
 use shm::message::{NeighbourRecord, NeighbourState, PortRecord, SaTotals, Spi, offload, rule};
@@ -216,10 +216,7 @@ impl Engine {
         let d = &failure.diagnosis;
         let plan = self.plan_of(d.connection);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let side = match d.side {
-            ike::Side::Local => "we refused what the peer sent",
-            ike::Side::Remote => "the peer refused what we sent",
-        };
+        let side = if d.side == ike::Side::Local { "local" } else { "remote" };
         Diagnosis {
             connection: plan.map(|p| p.connection.clone()).unwrap_or_default(),
             tunnel: plan.map_or(0, |p| p.index),
@@ -228,11 +225,14 @@ impl Engine {
             count: failure.count,
             code: format!("{:?}", d.code),
             rfc: d.rfc.clone(),
-            message: side.to_owned(),
+            side: side.to_owned(),
+            confidence: d.confidence.to_string(),
+            message: happened(d).to_owned(),
             parameter: some(&d.parameter),
             ours: some(&d.ours),
             theirs: some(&d.theirs),
-            fix: some(&d.fix),
+            fix_here: some(&d.fix_here),
+            fix_there: some(&d.fix_there),
         }
     }
 
@@ -453,4 +453,19 @@ fn view_offloads(bits: u8) -> Vec<Offload> {
         (offload::COMPLETES_CHECKSUMS, Offload::CompletesChecksums),
     ];
     known.into_iter().filter(|(bit, _)| bits & bit != 0).map(|(_, offload)| offload).collect()
+}
+
+/// What happened, in a sentence.
+fn happened(diagnosis: &ike::Diagnosis) -> &'static str {
+    match (diagnosis.code, diagnosis.side) {
+        (Code::NatTMismatch, _) => "the tunnel comes up, but packets may not pass",
+        (Code::NoResponse | Code::Phase1NegotiationTimeout | Code::Phase2NegotiationTimeout, _) => {
+            "the peer is silent"
+        }
+        (Code::DpdTimeout, _) => "the peer fell silent",
+        (Code::ReceiveDeleteNotify, _) => "the peer deleted what was up",
+        (Code::DataPlaneFailed, _) => "our own data plane failed",
+        (_, ike::Side::Local) => "we refused what the peer sent",
+        (_, ike::Side::Remote) => "the peer refused what we sent",
+    }
 }

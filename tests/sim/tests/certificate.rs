@@ -1,7 +1,9 @@
 //! Ends that prove themselves by certificate: they meet, and each fault of a certificate has its name.
 
 use ike::pki::Trust;
-use ike::{Code, Connection, Diagnosis, Event, Identity, LocalAuth, Psk, RemoteAuth, Side as Blame};
+use ike::{
+    Code, Confidence, Connection, Diagnosis, Event, Identity, LocalAuth, Psk, RemoteAuth, Side as Blame,
+};
 use sim::{Certificates, EPOCH, Link, Scenario, Side, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +98,7 @@ fn refused(side: Side, change: impl Fn(&Certificates, &mut Connection)) -> Diagn
         _ => None,
     });
     let diagnosis = first.unwrap_or_else(|| panic!("{side:?} says nothing: {}", world.report()));
-    assert!(!diagnosis.fix.is_empty() && !diagnosis.rfc.is_empty());
+    assert!(![&diagnosis.fix_here, &diagnosis.fix_there, &diagnosis.rfc].iter().any(|text| text.is_empty()));
     diagnosis
 }
 
@@ -126,7 +128,8 @@ fn unknown_ca() {
     assert_eq!(refused(Side::B, distrust).code, Code::CertificateUnknownCa);
     let a = refused(Side::A, distrust);
     assert_eq!((a.code, a.side), (Code::AuthenticationFailed, Blame::Remote));
-    assert!(a.fix.contains("CA of our certificate"), "{a}");
+    assert!(a.fix_there.contains("CA of our certificate"), "{a}");
+    assert_eq!((a.confidence, a.theirs.as_str()), (Confidence::Possible, "not told (AUTHENTICATION_FAILED)"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::IkeManager;
 use super::command::Datagram;
 use super::event::Event;
 use crate::config::Config;
+use crate::sa::core::Path;
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
 use crate::v2::fault::{Fault, Stage};
@@ -21,6 +22,9 @@ impl IkeManager {
             2 => {}
             1 => {
                 self.out.counters.ikev1 += 1;
+                if header.responder_spi.is_zero() {
+                    self.tell(&Fault::OldVersion(header.version), datagram, now);
+                }
                 return;
             }
             _ => {
@@ -112,7 +116,8 @@ impl IkeManager {
         let mut cx = self.context(now);
         let unproven = under_load && is_whole && !cookies.is_met(datagram, request, &mut cx);
         let challenge = unproven.then(|| cookies.challenge(datagram, request, &mut cx));
-        let named = || sa_init::candidates(datagram, &cx).first().is_some_and(|c| c.remote.is_some());
+        let named =
+            || sa_init::candidates(&Path::of(datagram), &cx).first().is_some_and(|c| c.remote.is_some());
         let is_full = from_there >= max_half_open_per_source || all >= max_half_open / 4 * 3 && !named();
         self.cookies = cookies;
         if let Some(challenge) = challenge {
@@ -126,9 +131,9 @@ impl IkeManager {
 
     fn refuse_first(&mut self, fault: &Fault, datagram: &Datagram, header: &Header, now: Time) {
         let notify = match fault {
-            Fault::Identity { .. } => {
+            Fault::Stranger { .. } => {
                 self.out.counters.unknown_peer += 1;
-                NotifyPayload::new(NotifyType::NO_PROPOSAL_CHOSEN, [])
+                fault.notification()
             }
             Fault::Decode(_) => {
                 self.out.counters.malformed += 1;
@@ -138,11 +143,16 @@ impl IkeManager {
         };
         self.refuse(datagram, header, notify);
         if !matches!(fault, Fault::WrongGroup(_) | Fault::Decode(_)) {
-            let cx = self.context(now);
-            let key = sa_init::candidates(datagram, &cx).first().map(|c| c.key);
-            let diagnosis = fault.diagnosis(Stage::Init, key, cx.connection(key));
-            self.out.events.push_back(Event::Failed(diagnosis));
+            self.tell(fault, datagram, now);
         }
+    }
+
+    /// A first message leads to nothing: tells it of the connection that it was most likely meant for.
+    fn tell(&mut self, fault: &Fault, datagram: &Datagram, now: Time) {
+        let cx = self.context(now);
+        let key = sa_init::candidates(&Path::of(datagram), &cx).first().map(|c| c.key);
+        let diagnosis = fault.diagnosis(Stage::Init, key, cx.connection(key));
+        self.out.events.push_back(Event::Failed(diagnosis));
     }
 
     /// Answers a request with one unprotected notification (RFC 7296 section 2.21).

@@ -6,6 +6,7 @@
 use super::IkeManager;
 use super::command::{Datagram, IkeSaId};
 use crate::config::{ConnectionKey, Start};
+use crate::sa::core::Path;
 use crate::time::Time;
 use crate::v2::sa_init;
 use crate::wire::iana::{ExchangeType, NotifyType};
@@ -44,7 +45,7 @@ impl IkeManager {
             return;
         }
         // A peer that we may talk to, not the victim of a forger.
-        let is_possible = !sa_init::candidates(datagram, &self.context(now)).is_empty();
+        let is_possible = !sa_init::candidates(&Path::of(datagram), &self.context(now)).is_empty();
         if !is_possible || datagram.payload.len() < ANSWER_LEN || !self.attention.take(now) {
             return;
         }

@@ -18,11 +18,12 @@ use std::time::Duration;
 use crate::config::{Config, Connection, ConnectionKey, Start};
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
+use crate::v2::fault::{Fault, Stage};
 use crate::v2::informational::DeleteReason;
 use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
 use context::{Ctx, Effect, Ids, Outputs};
 use cookie::{Cookies, Vain};
-use event::{Counters, Event, IkeSaStatus, JournalRecord, Load};
+use event::{Counters, Event, Gone, IkeSaStatus, JournalRecord, Load};
 use hint::Attention;
 use index::Index;
 use pacing::Pacing;
@@ -317,6 +318,12 @@ impl IkeManager {
         let Some(sa) = self.sas.get(&id) else { return };
         let Some(why) = sa.closed() else { return self.index.update(sa) };
         if let Some(key) = sa.core.key {
+            let others = |other: &IkeSa| other.core.id != id && other.established().is_some();
+            if why == Gone::Peer && !self.of_connection(key).any(others) {
+                let fault = Fault::Deleted { what: "IKE SA", after: None };
+                let diagnosis = fault.diagnosis(Stage::Auth, Some(key), self.connections.get(&key));
+                self.out.events.push_back(Event::Failed(diagnosis));
+            }
             self.out.events.push_back(Event::IkeDeleted { key: Some(key), ike_sa: id, why });
             self.out.effects.push_back(Effect::Closed(key, why));
         }

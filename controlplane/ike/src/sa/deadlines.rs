@@ -6,7 +6,7 @@ use super::core::Core;
 use super::established::{Established, Running, Status};
 use super::timer::Timer;
 use crate::config::Connection;
-use crate::diagnosis::{Code, Diagnosis, Side};
+use crate::diagnosis::{Code, Confidence, Diagnosis, Side};
 use crate::manager::command::Spi;
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
@@ -165,7 +165,8 @@ fn dead(core: &Core, connection: Option<&Connection>, cx: &Ctx<'_>) -> Diagnosis
         ours: limit.unwrap_or_else(|| "repetitions used up".to_owned()),
         theirs,
         rfc: "RFC 7296 section 2.4".to_owned(),
-        fix: "check that the peer runs and that UDP 500 and 4500 pass; it is negotiated again by itself"
-            .to_owned(),
+        confidence: Confidence::Possible,
+        fix_here: "check the path to the peer: UDP 500 and 4500; it is negotiated again by itself".to_owned(),
+        fix_there: "check that it runs, and that a firewall there lets UDP 500 and 4500 pass".to_owned(),
     }
 }

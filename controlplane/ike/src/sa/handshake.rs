@@ -250,9 +250,18 @@ pub(super) fn inner_fault(error: OpenError) -> Fault {
     }
 }
 
-pub(super) fn half_open_timer(half: Box<HalfOpen>, timer: Timer) -> Phase {
+pub(super) fn half_open_timer(half: Box<HalfOpen>, core: &Core, timer: Timer, cx: &mut Ctx<'_>) -> Phase {
     match timer {
-        Timer::HalfOpen => Phase::Closed(Gone::Failed),
+        Timer::HalfOpen => {
+            // Of a peer whose address a connection names: anyone may send a first message and no more.
+            let peers = sa_init::candidates(&core.path, cx);
+            let key = peers.first().filter(|c| c.remote.is_some()).map(|c| c.key);
+            if key.is_some() {
+                let diagnosis = Fault::Silence.diagnosis(Stage::Auth, key, cx.connection(key));
+                cx.event(Event::Failed(diagnosis));
+            }
+            Phase::Closed(Gone::Failed)
+        }
         Timer::Retransmit
         | Timer::DataPlane
         | Timer::Probe
@@ -314,7 +323,7 @@ pub(super) fn half_open_message(
 
 /// The connection that a failed authentication was most likely meant for.
 fn accused(fault: &Fault, datagram: &Datagram, cx: &Ctx<'_>) -> Option<crate::config::ConnectionKey> {
-    sa_init::candidates(datagram, cx).first().filter(|_| fault.is_authentication()).map(|c| c.key)
+    sa_init::candidates(&Path::of(datagram), cx).first().filter(|_| fault.is_authentication()).map(|c| c.key)
 }
 
 /// The peer is authenticated: its child, then the response.
@@ -325,8 +334,12 @@ fn accept(
     core: &mut Core,
     cx: &mut Ctx<'_>,
 ) -> Phase {
-    let Welcome { connection, mut sa, proof, nonces } = welcome;
+    let Welcome { connection, mut sa, proof, nonces, ignored } = welcome;
     core.belongs_to(connection);
+    if let Some(nat) = ignored.filter(|_| !connection.nat_traversal) {
+        let fault = Fault::NatIgnored { of_peer: nat.remote };
+        cx.event(Event::Failed(fault.diagnosis(Stage::Auth, core.key, Some(connection))));
+    }
     sa.start_timers(core, connection, cx);
     sa.announce = Some(request.notify(NotifyType::INITIAL_CONTACT).is_some());
     match child_responder::first(request, &connection.child, nonces, proof) {

@@ -95,7 +95,9 @@ impl IkeSa {
             (Phase::HalfOpen(half), Input::Message(datagram, header)) => {
                 handshake::half_open_message(half, &mut self.core, datagram, header, cx)
             }
-            (Phase::HalfOpen(half), Input::Timer(timer)) => handshake::half_open_timer(half, *timer),
+            (Phase::HalfOpen(half), Input::Timer(timer)) => {
+                handshake::half_open_timer(half, &self.core, *timer, cx)
+            }
             (Phase::Established(mut sa), input) => {
                 match input {
                     Input::Message(datagram, header) => sa.on_message(datagram, header, &mut self.core, cx),

@@ -119,7 +119,7 @@ impl AuthInitiator {
     fn verify(&self, claim: Claim<'_>, connection: &Connection, cx: &mut Ctx<'_>) -> Result<(), Fault> {
         if !connection.remote_id.matches(claim.id) {
             return Err(Fault::Identity {
-                parameter: "remote identity",
+                parameter: "remote-id",
                 ours: connection.remote_id.to_string(),
                 theirs: claim.id.to_string(),
             });

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::nat::Nat;
 use super::proof::{self, Claim, Ingredients, Prover};
 use super::sa_init;
 use crate::config::Connection;
@@ -10,7 +11,7 @@ use crate::crypto::Nonces;
 use crate::manager::command::Datagram;
 use crate::manager::context::Ctx;
 use crate::manager::event::Event;
-use crate::sa::core::Protection;
+use crate::sa::core::{Path, Protection};
 use crate::sa::established::{Established, Origin};
 use crate::wire::iana::AuthMethod;
 use crate::wire::{IdPayload, Message, Payload};
@@ -20,6 +21,8 @@ use crate::wire::{IdPayload, Message, Payload};
 pub(crate) struct HalfOpen {
     pub(crate) protection: Protection,
     ingredients: Ingredients,
+    /// A NAT that is on the way, and nobody cares for.
+    ignored: Option<Nat>,
 }
 
 /// The peer is authenticated.
@@ -31,11 +34,13 @@ pub(crate) struct Welcome<'a> {
     pub(crate) proof: Vec<Payload>,
     /// Of IKE_SA_INIT: the first CHILD_SA's keys derive from them.
     pub(crate) nonces: Nonces,
+    /// A NAT that is on the way, and nobody cares for.
+    pub(crate) ignored: Option<Nat>,
 }
 
 impl HalfOpen {
-    pub(crate) fn new(protection: Protection, ingredients: Ingredients) -> Self {
-        Self { protection, ingredients }
+    pub(crate) fn new(protection: Protection, ingredients: Ingredients, ignored: Option<Nat>) -> Self {
+        Self { protection, ingredients, ignored }
     }
 
     /// The peer's IKE_SA_INIT request and our response.
@@ -71,7 +76,7 @@ impl HalfOpen {
         let lowest_nonce = ingredients.lowest_nonce();
         let origin = Origin { initiator: false, lowest_nonce, since: cx.now };
         let sa = Established::new(self.protection.clone(), (local_id, id.clone()), origin, cx.now);
-        Ok(Welcome { connection, sa, proof, nonces: ingredients.nonces.clone() })
+        Ok(Welcome { connection, sa, proof, nonces: ingredients.nonces.clone(), ignored: self.ignored })
     }
 
     /// The connection of these addresses and identities whose proposals allow the algorithms in use.
@@ -82,7 +87,7 @@ impl HalfOpen {
         wanted: Option<&IdPayload>,
         cx: &Ctx<'a>,
     ) -> Result<&'a Connection, Fault> {
-        let mut fitting = sa_init::candidates(datagram, cx);
+        let mut fitting = sa_init::candidates(&Path::of(datagram), cx);
         fitting.retain(|c| c.ike_proposals.iter().any(|p| p.suite() == Some(self.protection.suite)));
         let names =
             |of: &dyn Fn(&Connection) -> String| fitting.iter().map(|c| of(c)).collect::<Vec<_>>().join(", ");
@@ -90,7 +95,7 @@ impl HalfOpen {
         fitting.retain(|c| c.remote_id.matches(peer));
         if fitting.is_empty() {
             let theirs = peer.to_string();
-            return Err(Fault::Identity { parameter: "remote identity", ours: remotes, theirs });
+            return Err(Fault::Identity { parameter: "remote-id", ours: remotes, theirs });
         }
         let kinds: Vec<_> = fitting.iter().map(|c| c.remote_auth.name()).collect();
         fitting.retain(|c| c.remote_auth.accepts(method));
@@ -99,7 +104,7 @@ impl HalfOpen {
         }
         fitting.retain(|c| wanted.is_none_or(|id| c.local_id.matches(id)));
         fitting.first().copied().ok_or_else(|| Fault::Identity {
-            parameter: "local identity",
+            parameter: "local-id",
             ours: locals,
             theirs: wanted.map(ToString::to_string).unwrap_or_default(),
         })

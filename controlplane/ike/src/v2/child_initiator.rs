@@ -81,6 +81,7 @@ pub(crate) fn accept(response: &Message, offered: &Offered) -> Result<Accepted, 
                 narrow::describe(&offered.remote_ts)
             ),
             theirs: format!("{} === {}", narrow::describe(&tsi.selectors), narrow::describe(&tsr.selectors)),
+            transport: false,
         });
     }
     Ok(Accepted {

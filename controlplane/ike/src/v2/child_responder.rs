@@ -167,6 +167,7 @@ fn agree(
                 narrow::describe(&config.remote_ts)
             ),
             theirs: format!("{} === {}", narrow::describe(&tsr.selectors), narrow::describe(&tsi.selectors)),
+            transport: request.notify(NotifyType::USE_TRANSPORT_MODE).is_some(),
         });
     }
     Ok((chosen, local_ts, remote_ts))

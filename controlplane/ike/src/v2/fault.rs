@@ -1,10 +1,13 @@
 //! Why an exchange failed, and what the peer is told. What people are told is in `blame`.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use crate::crypto::{CryptoError, SignatureError};
 use crate::manager::command::Spi;
 use crate::pki::Refusal;
 use crate::wire::iana::{AuthMethod, KeId, NotifyType};
-use crate::wire::{DecodeError, NotifyPayload};
+use crate::wire::{DecodeError, NotifyPayload, Version};
 
 use super::offer::Mismatch;
 
@@ -33,9 +36,16 @@ pub(crate) enum Fault {
     /// Incompatible for the moment: the key exchange must use this group.
     #[error("the key exchange must use {0}")]
     WrongGroup(KeId),
-    /// Incompatible: no common traffic selector.
+    /// Incompatible: no common traffic selector. `transport`: the peer asked for transport mode, which has the
+    /// outer addresses as selectors.
     #[error("no common traffic selector")]
-    Selectors { ours: String, theirs: String },
+    Selectors { ours: String, theirs: String, transport: bool },
+    /// Incompatible: no connection is for this address.
+    #[error("no connection is for {theirs}")]
+    Stranger { local: IpAddr, theirs: IpAddr },
+    /// Incompatible: the peer speaks an older major version.
+    #[error("the peer speaks version {}", .0.major)]
+    OldVersion(Version),
     /// Incompatible: the peer is somebody else.
     #[error("the peer is {theirs}, not {ours}")]
     Identity { parameter: &'static str, ours: String, theirs: String },
@@ -75,6 +85,15 @@ pub(crate) enum Fault {
     /// The peer did not answer.
     #[error("no answer")]
     Timeout,
+    /// The peer began, and did not go on.
+    #[error("the peer did not go on")]
+    Silence,
+    /// The peer deleted what it could have kept: the only IKE SA or the only CHILD_SA, this after so long.
+    #[error("the peer deleted the {what}")]
+    Deleted { what: &'static str, after: Option<Duration> },
+    /// NAT traversal is off here, and the peer's hashes say that an address is another one on the way.
+    #[error("NAT, and NAT traversal is off")]
+    NatIgnored { of_peer: bool },
     /// A bug of ours.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -84,7 +103,9 @@ impl Fault {
     /// The notification that tells the peer.
     pub(crate) fn notification(&self) -> NotifyPayload {
         match self {
-            Self::Mismatch(_) => NotifyPayload::new(NotifyType::NO_PROPOSAL_CHOSEN, []),
+            Self::Mismatch(_) | Self::Stranger { .. } => {
+                NotifyPayload::new(NotifyType::NO_PROPOSAL_CHOSEN, [])
+            }
             Self::WrongGroup(group) => {
                 NotifyPayload::new(NotifyType::INVALID_KE_PAYLOAD, group.0.to_be_bytes())
             }
@@ -101,9 +122,15 @@ impl Fault {
             Self::Syntax(_) | Self::Crypto(_) => NotifyPayload::new(NotifyType::INVALID_SYNTAX, []),
             Self::ChildNotFound(spi) => NotifyPayload::for_esp(NotifyType::CHILD_SA_NOT_FOUND, *spi),
             Self::DataPlane(_) => NotifyPayload::new(NotifyType::NO_ADDITIONAL_SAS, []),
-            Self::Busy | Self::DeletedAlready | Self::Refused(_) | Self::Timeout | Self::Internal(_) => {
-                NotifyPayload::new(NotifyType::TEMPORARY_FAILURE, [])
-            }
+            Self::OldVersion(_) => NotifyPayload::new(NotifyType::INVALID_MAJOR_VERSION, []),
+            Self::Busy
+            | Self::DeletedAlready
+            | Self::Refused(_)
+            | Self::Timeout
+            | Self::Silence
+            | Self::Deleted { .. }
+            | Self::NatIgnored { .. }
+            | Self::Internal(_) => NotifyPayload::new(NotifyType::TEMPORARY_FAILURE, []),
         }
     }
 

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
-use super::Readiness;
 use super::fault::{Fault, Stage};
+use super::{Outcome, Readiness};
 use crate::manager::command::{SaCommand, Spi};
 use crate::manager::context::Ctx;
-use crate::manager::event::Gone;
+use crate::manager::event::{Event, Gone};
 use crate::sa::core::Core;
 use crate::sa::established::Established;
 use crate::wire::iana::NotifyType;
@@ -153,9 +152,13 @@ fn delete_child(peer_spi: Spi, core: &Core, sa: &mut Established, cx: &mut Ctx<'
         sa.note_deleted(peer_spi);
         return None;
     };
-    let (spi, crossing) = (child.spi, child.is_deleting());
+    let (spi, crossing, since) = (child.spi, child.is_deleting(), child.installed);
     let why = if child.was_replaced() { Gone::Replaced } else { Gone::Peer };
     sa.activate_replacement(spi, cx);
     sa.remove_child(spi, why, core, cx);
+    if why == Gone::Peer && !crossing && !sa.has_child() {
+        let fault = Fault::Deleted { what: "CHILD_SA", after: Some(cx.now.since(since)) };
+        cx.event(Event::Failed(fault.diagnosis(Stage::Child, core.key, cx.connection(core.key))));
+    }
     (!crossing).then_some(spi)
 }

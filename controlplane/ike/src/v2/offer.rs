@@ -14,12 +14,14 @@ use crate::wire::{Proposal, SaPayload, Transform};
 pub(crate) struct Mismatch {
     /// The first transform type without anything in common.
     pub(crate) code: Code,
-    /// Its name, or `proposal`.
+    /// The configuration's name of it, or `ike proposal`, `ipsec proposal`, `ipsec protocol`.
     pub(crate) parameter: &'static str,
     /// All we accept of that type.
     pub(crate) ours: String,
     /// All the peer offered of that type.
     pub(crate) theirs: String,
+    /// The same as transforms; none where it is no single type.
+    pub(crate) offered: Vec<Transform>,
 }
 
 /// The outcome of a choice among IKE proposals.
@@ -220,16 +222,24 @@ fn ike_mismatch(ours: &[IkeProposal], offered: &SaPayload) -> Mismatch {
         absent,
     };
     let aspects = [
-        aspect(Code::EncryptionAlgorithmMismatch, "ike encryption", TransformType::ENCR, None, &|p| {
+        aspect(Code::EncryptionAlgorithmMismatch, "ike.encryption", TransformType::ENCR, None, &|p| {
             encryption(p.encryption, p.key_bits)
         }),
-        aspect(Code::AuthenticationAlgorithmMismatch, "ike integrity", TransformType::INTEG, Some(0), &|p| {
-            Transform::integ(p.integrity)
-        }),
-        aspect(Code::AuthenticationAlgorithmMismatch, "ike prf", TransformType::PRF, None, &|p| {
-            Transform::prf(p.prf)
-        }),
-        aspect(Code::DhGroupMismatch, "ike dh group", TransformType::KE, None, &|p| Transform::ke(p.group)),
+        aspect(
+            Code::AuthenticationAlgorithmMismatch,
+            "ike.authentication (integrity)",
+            TransformType::INTEG,
+            Some(0),
+            &|p| Transform::integ(p.integrity),
+        ),
+        aspect(
+            Code::AuthenticationAlgorithmMismatch,
+            "ike.authentication (prf)",
+            TransformType::PRF,
+            None,
+            &|p| Transform::prf(p.prf),
+        ),
+        aspect(Code::DhGroupMismatch, "ike.dh-group", TransformType::KE, None, &|p| Transform::ke(p.group)),
     ];
     mismatch(&aspects, &ike_offer(ours, &[]), offered, "ike proposal")
 }
@@ -241,6 +251,7 @@ fn esp_mismatch(ours: &[EspProposal], offered: &SaPayload, with_ke: bool) -> Mis
             parameter: "ipsec protocol",
             ours: ProtocolId::ESP.to_string(),
             theirs: ah.protocol.to_string(),
+            offered: Vec::new(),
         };
     }
     let aspect = |code, parameter, transform_type, absent, of: &dyn Fn(&EspProposal) -> Transform| Aspect {
@@ -251,20 +262,22 @@ fn esp_mismatch(ours: &[EspProposal], offered: &SaPayload, with_ke: bool) -> Mis
         absent,
     };
     let mut aspects = vec![
-        aspect(Code::EncryptionAlgorithmMismatch, "ipsec encryption", TransformType::ENCR, None, &|p| {
+        aspect(Code::EncryptionAlgorithmMismatch, "ipsec.encryption", TransformType::ENCR, None, &|p| {
             encryption(p.encryption, p.key_bits)
         }),
         aspect(
             Code::AuthenticationAlgorithmMismatch,
-            "ipsec integrity",
+            "ipsec.authentication",
             TransformType::INTEG,
             Some(0),
             &|p| Transform::integ(p.integrity),
         ),
-        aspect(Code::EsnMismatch, "esn", TransformType::ESN, Some(0), &|_| Transform::esn(EsnId::NO_ESN)),
+        aspect(Code::EsnMismatch, "ipsec.esn", TransformType::ESN, Some(0), &|_| {
+            Transform::esn(EsnId::NO_ESN)
+        }),
     ];
     if with_ke {
-        aspects.push(aspect(Code::PfsMismatch, "ipsec dh group (pfs)", TransformType::KE, Some(0), &|p| {
+        aspects.push(aspect(Code::PfsMismatch, "ipsec.pfs", TransformType::KE, Some(0), &|p| {
             Transform::ke(p.group.unwrap_or(KeId::NONE))
         }));
     }
@@ -276,17 +289,22 @@ fn mismatch(aspects: &[Aspect], ours: &SaPayload, offered: &SaPayload, whole: &'
         .iter()
         .find(|a| !offered.proposals.iter().any(|theirs| a.ours.iter().any(|t| offers(theirs, t, a.absent))));
     match found {
-        Some(a) => Mismatch {
-            code: a.code,
-            parameter: a.parameter,
-            ours: list(a.ours.iter()),
-            theirs: list(offered.proposals.iter().flat_map(|p| p.of_type(a.transform_type))),
-        },
+        Some(a) => {
+            let of_type = || offered.proposals.iter().flat_map(|p| p.of_type(a.transform_type));
+            Mismatch {
+                code: a.code,
+                parameter: a.parameter,
+                ours: list(a.ours.iter()),
+                theirs: list(of_type()),
+                offered: of_type().cloned().collect(),
+            }
+        }
         None => Mismatch {
             code: Code::ProposalMismatch,
             parameter: whole,
             ours: describe(ours),
             theirs: describe(offered),
+            offered: Vec::new(),
         },
     }
 }

@@ -254,8 +254,8 @@ pub(crate) fn answer(
         Payload::Nonce(nonces.responder.clone()),
     ];
     let no_responder = IkeSpis { responder: IkeSpi::ZERO, ..spis };
-    let detected = nat::detect(request, no_responder, datagram.local, datagram.remote);
-    if let Some(detected) = detected.filter(|_| connection.nat_traversal) {
+    let mut detected = nat::detect(request, no_responder, datagram.local, datagram.remote);
+    if let Some(detected) = detected.take_if(|_| connection.nat_traversal) {
         core.path.nat = detected;
         core.path.nat.remote |= connection.force_encap;
         payloads.extend(nat::payloads(spis, datagram.local, datagram.remote, connection.force_encap));
@@ -263,7 +263,7 @@ pub(crate) fn answer(
     let fragment_size = connection.fragment_size.filter(|_| takes_fragments(request));
     payloads.extend(fragment_size.map(|_| fragments_welcome()));
     // Who the peer is shows in IKE_AUTH: until then the CAs of all connections it may use count.
-    let possible = candidates(datagram, cx);
+    let possible = candidates(&core.path, cx);
     payloads.extend(proof::request(possible.iter().copied()).map(Payload::CertReq));
     if request.notify(NotifyType::SIGNATURE_HASH_ALGORITHMS).is_some() {
         payloads.extend(proof::hash_algorithms(possible.into_iter()));
@@ -275,7 +275,7 @@ pub(crate) fn answer(
     cx.transmit(core.path.datagram(response.clone()));
     let protection = Protection::new(suite, &keys, false)?.with_fragments(fragment_size);
     let ingredients = Ingredients::new(keys, nonces, (datagram.payload.clone(), response), request);
-    Ok((core, HalfOpen::new(protection, ingredients)))
+    Ok((core, HalfOpen::new(protection, ingredients, detected.filter(|nat| nat.any()))))
 }
 
 /// The first connection of these addresses that accepts a proposal.
@@ -286,22 +286,19 @@ fn choose<'a>(
     cx: &Ctx<'a>,
 ) -> Result<(&'a Connection, offer::ChosenIke), Fault> {
     let mut refused = None;
-    for connection in candidates(datagram, cx) {
+    for connection in candidates(&Path::of(datagram), cx) {
         match offer::select_ike(&connection.ike_proposals, sa, sent_group) {
             Ok(chosen) => return Ok((connection, chosen)),
             Err(mismatch) => refused = refused.or(Some(Fault::Mismatch(mismatch))),
         }
     }
-    Err(refused.unwrap_or_else(|| Fault::Identity {
-        parameter: "peer address",
-        ours: "no connection between these addresses".to_owned(),
-        theirs: datagram.remote.ip().to_string(),
-    }))
+    let stranger = Fault::Stranger { local: datagram.local.ip(), theirs: datagram.remote.ip() };
+    Err(refused.unwrap_or(stranger))
 }
 
 /// The connections a peer at this address may use; those that name its address come first.
-pub(crate) fn candidates<'a>(datagram: &Datagram, cx: &Ctx<'a>) -> Vec<&'a Connection> {
-    let (vrf, local, remote) = (datagram.vrf, datagram.local.ip(), datagram.remote.ip());
+pub(crate) fn candidates<'a>(path: &Path, cx: &Ctx<'a>) -> Vec<&'a Connection> {
+    let (vrf, local, remote) = (path.vrf, path.local.ip(), path.remote.ip());
     let ours = cx.connections.values().filter(|c| c.outer_vrf == vrf && c.local == local);
     let mut fitting: Vec<_> = ours.filter(|c| c.remote.is_none_or(|addr| addr == remote)).collect();
     fitting.sort_by_key(|c| c.remote.is_none());

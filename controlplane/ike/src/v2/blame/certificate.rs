@@ -1,64 +1,86 @@
 //! What is said of certificates and signatures.
 
-use super::{Meaning, meaning};
+use super::{Meaning, NOTHING, meaning};
 use crate::config::ConnectionKey;
 use crate::crypto::{ACCEPTED_HASHES, SignatureError};
+use crate::diagnosis::Confidence::{Certain, Likely};
 use crate::diagnosis::{Code, Diagnosis, Side};
 use crate::pki::Refusal;
 
 const MISSING: Meaning = meaning(
     Code::CertificateInvalid,
+    Certain,
     "certificate",
     "RFC 7296 section 3.6",
-    "set the peer to send its certificate (strongSwan: send_cert = always)",
+    [NOTHING, "set it to send its certificate (strongSwan: send_cert = always)"],
 );
 const INVALID: Meaning = meaning(
     Code::CertificateInvalid,
+    Certain,
     "certificate",
     "RFC 5280 section 6.1",
-    "give the peer a certificate without this fault; openssl x509 -noout -text shows it",
+    [NOTHING, "give it a certificate without this fault; openssl x509 -noout -text shows it"],
 );
 const UNKNOWN_CA: Meaning = meaning(
     Code::CertificateUnknownCa,
+    Certain,
     "ca",
     "RFC 5280 section 6.1",
-    "add the CA that issued the peer's certificate to ca here, or set the peer to send its intermediates",
+    [
+        "add the CA that issued the peer's certificate to ca",
+        "give it a certificate of our ca, or set it to send its intermediates",
+    ],
 );
 const EXPIRED: Meaning = meaning(
     Code::CertificateExpired,
+    Certain,
     "certificate",
     "RFC 5280 section 4.1.2.5",
-    "renew the certificate at the peer, or correct the clock here",
+    ["correct the clock here, if it is that", "renew its certificate"],
 );
 const REVOKED: Meaning = meaning(
     Code::CertificateRevoked,
+    Certain,
     "crl",
     "RFC 5280 section 6.3",
-    "give the peer a new certificate, or a current list of revocations to crl here",
+    ["give crl a current list of the issuer", "give it a new certificate, if it was revoked"],
 );
 const NAME: Meaning = meaning(
     Code::CertificateNameMismatch,
+    Certain,
     "remote-id",
     "RFC 4945 section 3.1",
-    "set remote-id here, and the peer's own identity, to one that its certificate holds",
+    [
+        "set remote-id to an identity that the peer's certificate holds",
+        "set its local identity to one that its certificate holds, or renew it with that name",
+    ],
 );
 const USAGE: Meaning = meaning(
     Code::CertificateUsage,
+    Certain,
     "certificate",
     "RFC 4945 section 5.1.3",
-    "give the peer a certificate with key usage digitalSignature, and extended key usage ipsecIKE or none",
+    [
+        NOTHING,
+        "give it a certificate with key usage digitalSignature, and extended key usage ipsecIKE or none",
+    ],
 );
 const SIGNATURE: Meaning = meaning(
     Code::SignatureInvalid,
+    Likely,
     "signature",
     "RFC 7427 section 3",
-    "the peer signs with another key than its certificate has: give it the key that belongs to it",
+    [NOTHING, "give it the private key that belongs to its certificate"],
 );
 const ALGORITHM: Meaning = meaning(
     Code::SignatureAlgorithmMismatch,
+    Certain,
     "signature algorithm",
     "RFC 7427 section 4",
-    "allow a common signature and hash algorithm on both sides, or use keys of another kind",
+    [
+        "use a certificate of another kind of key; for RSA look at rsa-padding",
+        "allow a signature and hash algorithm that both sides have",
+    ],
 );
 
 fn by(meaning: Meaning, key: Option<ConnectionKey>, ours: &str, theirs: &str) -> Diagnosis {
