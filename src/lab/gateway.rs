@@ -3,7 +3,7 @@
 use super::{Lab, Namespace, Process};
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
-use api::{ChildState, DataplaneState, IkeSa, IkeState, Status};
+use api::{ChildState, DataplaneState, Diagnosis, IkeSa, IkeState, Status};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -147,6 +147,14 @@ impl Gateway {
     /// If the API does not answer.
     pub fn sas(&self) -> Result<Vec<IkeSa>> {
         self.client.get(api::path::SAS)
+    }
+
+    /// Why negotiations failed, the newest first.
+    ///
+    /// # Errors
+    /// If the control plane does not answer.
+    pub fn diagnoses(&self) -> Result<Vec<Diagnosis>> {
+        self.client.get(api::path::DIAGNOSES)
     }
 
     /// Runs the `esplanade` command against this gateway and returns what it printed.

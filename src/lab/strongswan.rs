@@ -25,6 +25,8 @@ pub struct SwanOptions {
     pub remote_ts: String,
     /// With certificates, the identities of the peer and of the gateway; a pre-shared key without.
     pub certified: Option<[String; 2]>,
+    /// With a pre-shared key, the identities of the peer and of the gateway; their addresses without.
+    pub identities: Option<[String; 2]>,
     /// Files below its `swanctl` folder.
     pub files: Vec<(String, Vec<u8>)>,
     /// More lines for the `children` section.
@@ -48,6 +50,7 @@ impl Default for SwanOptions {
             local_ts: "10.2.0.0/24".into(),
             remote_ts: "10.1.0.0/24".into(),
             certified: None,
+            identities: None,
             files: Vec::new(),
             child_lines: String::new(),
             connection_lines: String::new(),
@@ -78,7 +81,7 @@ impl SwanOptions {
         let addresses = [local.clone(), remote.clone()];
         let (auth, certs, [local_id, remote_id]) = match certified {
             Some(ids) => ("pubkey", "certs = peer.der\n", ids),
-            None => ("psk", "", &addresses),
+            None => ("psk", "", self.identities.as_ref().unwrap_or(&addresses)),
         };
         let secrets = match certified {
             Some(_) => String::new(),
@@ -168,6 +171,15 @@ impl StrongSwan {
             Ok(self.folder.join("vici").exists().then_some(()))
         })?;
         self.swanctl(&["--load-all"]).map(drop)
+    }
+
+    /// From now on it has these options instead. SAs that are up stay.
+    ///
+    /// # Errors
+    /// What swanctl said.
+    pub fn reconfigure(&self, options: &SwanOptions) -> Result<()> {
+        options.write(&self.folder.join("swanctl"))?;
+        self.swanctl(&["--load-all", "--clear"]).map(drop)
     }
 
     /// Runs `swanctl` against this charon.

@@ -53,12 +53,12 @@ fn other_root(pki: &mut Pki) {
 
 /// What both ends are given. A scenario of a refusal changes it first.
 pub(crate) struct Pki {
-    now: i64,
+    pub(crate) now: i64,
     ours: Request,
-    peer: Request,
+    pub(crate) peer: Request,
     root: Ca,
     /// Of the peer's certificate.
-    peer_root: Ca,
+    pub(crate) peer_root: Ca,
     /// Whom we expect.
     remote_id: String,
     revoked: bool,

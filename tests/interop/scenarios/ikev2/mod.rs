@@ -1,6 +1,8 @@
-//! IKEv2 with real peers, beyond what a negotiation needs: rekeys under load, peers that vanish, bad networks.
+//! IKEv2 with real peers, beyond what a negotiation needs: rekeys under load, peers that vanish, bad networks,
+//! and every mismatch.
 
 mod cookies;
+mod faults;
 mod fragments;
 mod liveness;
 mod nat;
@@ -15,6 +17,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         nat::scenarios(),
         fragments::scenarios(),
         cookies::scenarios(),
+        faults::scenarios(),
     ];
     kinds.into_iter().flatten().collect()
 }
