@@ -214,6 +214,7 @@ fn connection(
         },
         nat_traversal: true,
         force_encap: false,
+        childless: false,
         fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: Some(Duration::from_secs(30)),
         start: if side == 1 { Start::Immediate } else { Start::Respond },

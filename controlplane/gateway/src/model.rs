@@ -453,7 +453,10 @@ pub struct Ike {
     #[serde(serialize_with = "seconds")]
     pub lifetime: Duration,
     /// Within this both sides prove again who they are; zero: never.
+    #[serde(serialize_with = "seconds")]
     pub reauth: Duration,
+    /// Begin without a CHILD_SA (RFC 6023).
+    pub childless: bool,
 }
 
 /// Phase 2: the CHILD_SAs.

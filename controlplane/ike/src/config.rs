@@ -144,6 +144,9 @@ pub struct Connection {
     pub reauth: Option<Duration>,
     /// The CHILD_SA.
     pub child: ChildConfig,
+    /// As initiator begin without a CHILD_SA where there is no IKE SA yet and the peer takes that (RFC 6023): it comes by
+    /// an exchange of its own.
+    pub childless: bool,
     /// Detect NAT and use UDP encapsulation where there is one (RFC 7296 section 2.23).
     pub nat_traversal: bool,
     /// Use UDP encapsulation even where there is no NAT.

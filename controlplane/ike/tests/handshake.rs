@@ -31,6 +31,15 @@ fn two_messages_each_way_make_a_tunnel() {
 }
 
 #[test]
+fn an_ike_sa_may_begin_without_its_child() {
+    let (mut a, b) = (connection(A), connection(B));
+    a.childless = true;
+    let world = established(a, b);
+    assert_eq!(world.trace.len(), 6, "the child comes by an exchange of its own");
+    assert!(world.sides.iter().all(|side| side.ike_sas().len() == 1));
+}
+
+#[test]
 fn every_ike_suite() {
     let aead = [(EncrId::AES_GCM_16, 128), (EncrId::AES_GCM_16, 192), (EncrId::AES_GCM_16, 256)];
     let ciphers = [

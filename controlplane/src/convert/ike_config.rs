@@ -42,6 +42,7 @@ pub fn connection(plan: &TunnelPlan, auth: &TunnelAuth) -> Connection {
         child: child(plan),
         nat_traversal: plan.nat_traversal,
         force_encap: false,
+        childless: plan.ike.childless,
         fragment_size: plan.fragments,
         dpd_timeout: plan.dpd.map(|dpd| dpd.timeout),
         start: if plan.initiate { Start::Immediate } else { Start::OnTraffic },

@@ -212,7 +212,7 @@ fn spoke(at: u8, temper: Temper, random: &mut Random) -> Scenario {
     if random.chance(25) { scenario.spoke_behind_nat() } else { scenario }
 }
 
-/// In some runs one end of each tunnel wants a new proof now and then. Drawn apart from everything else, so that the other
+/// In some runs one end of each tunnel wants a new proof now and then, or begins without a child. Drawn apart from everything else, so that the other
 /// runs of a seed stay what they are.
 fn reauthenticate(spokes: &mut [Scenario], seed: u64) {
     let mut random = Random::new(seed ^ 0x7ea_0417);
@@ -222,6 +222,7 @@ fn reauthenticate(spokes: &mut [Scenario], seed: u64) {
     for scenario in spokes {
         let end = &mut scenario.connections[random.index(2)];
         end.reauth = Some(Duration::from_secs(40 + random.below(300)));
+        end.childless = random.chance(50);
     }
 }
 

@@ -122,6 +122,7 @@ fn connection(
         },
         nat_traversal: true,
         force_encap: false,
+        childless: false,
         fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: Some(Duration::from_secs(30)),
         start,

@@ -31,6 +31,7 @@ impl Profile {
                 dh_group: DhGroup::Modp1024,
                 lifetime: DAY,
                 reauth: Duration::ZERO,
+                childless: false,
             },
             Self::Modern => Ike {
                 version,
@@ -39,6 +40,7 @@ impl Profile {
                 dh_group: DhGroup::Curve25519,
                 lifetime: DAY,
                 reauth: Duration::ZERO,
+                childless: false,
             },
         }
     }
@@ -103,6 +105,9 @@ pub(super) fn ike(table: Option<Reader<'_>>, owner: &At, profile: Profile, sink:
     }
     if let Some(value) = reader.take(&["reauth"], sink) {
         ike.reauth = reauth(&value, sink).unwrap_or(ike.reauth);
+    }
+    if let Some(childless) = reader.take(&["childless"], sink).and_then(|v| v.flag(sink)) {
+        ike.childless = childless;
     }
     let parsed = reader.parsed((), &["additional-key-exchange"], sink);
     lint_ike(&ike, &parsed, sink);

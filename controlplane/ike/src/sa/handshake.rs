@@ -6,12 +6,15 @@ use super::window::Arrival;
 use super::{IkeSa, Phase, announce_ready, fail, send_sealed};
 use crate::config::Connection;
 use crate::crypto::{IkeSpis, OpenError};
-use crate::manager::command::{Datagram, Flow, SaCommand, SaReply};
+use crate::manager::command::{Datagram, Flow, SaCommand, SaReply, Spi};
 use crate::manager::context::Ctx;
 use crate::manager::event::{Event, Gone};
+use crate::sa::child::Agreed;
 use crate::sa::established::Established;
-use crate::v2::auth_initiator::{AuthInitiator, Authenticated};
+use crate::v2::Task;
+use crate::v2::auth_initiator::{AuthInitiator, Authenticated, FirstChild};
 use crate::v2::auth_responder::{HalfOpen, Welcome};
+use crate::v2::child_initiator::ChildExchange;
 use crate::v2::child_responder;
 use crate::v2::fault::{Fault, Stage};
 use crate::v2::sa_init::{self, InitOutcome, SaInit};
@@ -78,6 +81,12 @@ pub(super) fn init_message(
     match task.process(datagram, &response, core, connection, cx) {
         InitOutcome::Done(mut auth) => {
             core.settle();
+            if auth.childless {
+                return match send_auth(&mut auth, core, cx) {
+                    Ok(()) => Phase::Auth(auth),
+                    Err(fault) => fail(&fault, Stage::Auth, core, cx),
+                };
+            }
             auth.reserve(core, cx);
             core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
             Phase::Auth(auth)
@@ -220,11 +229,31 @@ pub(super) fn auth_message(
 
 /// The peer is who it should be: the IKE SA is established, with or without its first child.
 fn welcome(done: Authenticated, core: &mut Core, connection: &Connection, cx: &mut Ctx<'_>) -> Phase {
-    let Authenticated { mut sa, spi, child } = done;
+    let Authenticated { mut sa, child } = done;
     sa.start_timers(core, connection, cx);
     sa.announce = Some(false);
-    let created = child.is_ok();
-    if let Err(fault) = child.and_then(|agreed| sa.install_child(spi, agreed, core, cx)) {
+    match child {
+        FirstChild::Here(spi, agreed) => first_child(*agreed, spi, &mut sa, core, connection, cx),
+        FirstChild::Later(flow) => {
+            sa.enqueue(Task::Child(Box::new(ChildExchange::create(flow))));
+            announce_ready(&mut sa, core, cx);
+        }
+    }
+    sa.pump(core, cx);
+    Phase::Established(Box::new(sa))
+}
+
+/// The child that came with the proof, or its refusal.
+fn first_child(
+    agreed: Result<Agreed, Fault>,
+    spi: Spi,
+    sa: &mut Established,
+    core: &mut Core,
+    connection: &Connection,
+    cx: &mut Ctx<'_>,
+) {
+    let created = agreed.is_ok();
+    if let Err(fault) = agreed.and_then(|agreed| sa.install_child(spi, agreed, core, cx)) {
         let diagnosis = fault.diagnosis(Stage::Child, core.key, Some(connection));
         cx.diagnose(diagnosis);
         if created || !matches!(fault, Fault::Refused(_)) {
@@ -232,12 +261,10 @@ fn welcome(done: Authenticated, core: &mut Core, connection: &Connection, cx: &m
         } else {
             cx.command(SaCommand::ReleaseSpi { spi });
         }
-        announce_ready(&mut sa, core, cx);
+        announce_ready(sa, core, cx);
     } else {
         core.timers.set(Timer::DataPlane, cx.now + cx.config.install_timeout);
     }
-    sa.pump(core, cx);
-    Phase::Established(Box::new(sa))
 }
 
 /// An authentic message whose payloads cannot be read.
@@ -342,6 +369,13 @@ fn accept(
     }
     sa.start_timers(core, connection, cx);
     sa.announce = Some(request.notify(NotifyType::INITIAL_CONTACT).is_some());
+    let childless =
+        request.sa().is_none() && request.ts_initiator().is_none() && request.ts_responder().is_none();
+    if childless {
+        sa.respond(proof, header.exchange, header.message_id, core.path, core, cx);
+        announce_ready(&mut sa, core, cx);
+        return Established::into_phase(sa);
+    }
     match child_responder::first(request, &connection.child, nonces, proof) {
         Ok(proposed) => sa.reserve_for(proposed, header, core, cx),
         Err((fault, mut proof)) => {

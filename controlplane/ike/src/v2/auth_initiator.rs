@@ -3,6 +3,7 @@
 //! ```text
 //! HDR, SK {IDi, CERT*, [N(INITIAL_CONTACT)], [CERTREQ], IDr, AUTH, SAi2, TSi, TSr}  -->
 //!                                       <--  HDR, SK {IDr, CERT*, AUTH, SAr2, TSi, TSr}
+//!                                            both without SA and TS where the child comes later (RFC 6023)
 //!                                        or  HDR, SK {IDr, CERT*, AUTH, N(child error)}
 //!                                        or  HDR, SK {N(AUTHENTICATION_FAILED)}
 //! ```
@@ -30,6 +31,8 @@ pub(crate) struct AuthInitiator {
     ingredients: Ingredients,
     flow: Option<Flow>,
     initial_contact: bool,
+    /// Nothing is said of a CHILD_SA (RFC 6023): one follows.
+    pub(crate) childless: bool,
     pub(crate) reserving: Option<RequestId>,
     pub(crate) spi: Option<Spi>,
 }
@@ -38,8 +41,16 @@ pub(crate) struct AuthInitiator {
 #[derive(Debug)]
 pub(crate) struct Authenticated {
     pub(crate) sa: Established,
-    pub(crate) spi: Spi,
-    pub(crate) child: Result<Agreed, Fault>,
+    pub(crate) child: FirstChild,
+}
+
+/// The first CHILD_SA of an IKE SA.
+#[derive(Debug)]
+pub(crate) enum FirstChild {
+    /// What was agreed about it, with our SPI.
+    Here(Spi, Box<Result<Agreed, Fault>>),
+    /// It comes by an exchange of its own, for the packet that wants it.
+    Later(Option<Flow>),
 }
 
 impl AuthInitiator {
@@ -49,7 +60,12 @@ impl AuthInitiator {
         flow: Option<Flow>,
         initial_contact: bool,
     ) -> Self {
-        Self { protection, ingredients, flow, initial_contact, reserving: None, spi: None }
+        Self { protection, ingredients, flow, initial_contact, childless: false, reserving: None, spi: None }
+    }
+
+    /// The same without a CHILD_SA.
+    pub(crate) fn childless(self) -> Self {
+        Self { childless: true, ..self }
     }
 
     /// Asks for the SPI of the first CHILD_SA.
@@ -59,20 +75,22 @@ impl AuthInitiator {
 
     /// The payloads of the request.
     pub(crate) fn build(&self, connection: &Connection) -> Result<Vec<Payload>, Fault> {
-        let spi = self.spi.ok_or(Fault::Internal("IKE_AUTH before its SPI"))?;
         let id = connection.local_id_payload();
         let prf = self.protection.suite.prf;
         let auth = self.ingredients.prove(Prover::Initiator, prf, &id, &connection.local_auth)?;
-        let offered = self.offered(connection);
         let mut payloads = vec![Payload::IdInitiator(id)];
         payloads.extend(proof::certificates(&connection.local_auth));
         if self.initial_contact {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::INITIAL_CONTACT, [])));
         }
         payloads.extend(proof::request([connection].into_iter()).map(Payload::CertReq));
+        payloads.extend([Payload::IdResponder(connection.remote_id.to_payload()), Payload::Auth(auth)]);
+        if self.childless {
+            return Ok(payloads);
+        }
+        let spi = self.spi.ok_or(Fault::Internal("IKE_AUTH before its SPI"))?;
+        let offered = self.offered(connection);
         payloads.extend([
-            Payload::IdResponder(connection.remote_id.to_payload()),
-            Payload::Auth(auth),
             Payload::Sa(offer::esp_offer(&connection.child.proposals, spi, false)),
             Payload::TsInitiator(TsPayload::new(offered.local_ts)),
             Payload::TsResponder(TsPayload::new(offered.remote_ts)),
@@ -97,8 +115,20 @@ impl AuthInitiator {
         };
         let id = response.id_responder().ok_or(Fault::Syntax("IKE_AUTH response without IDr"))?;
         self.verify(Claim { id, auth, message: response }, connection, cx)?;
+        let child = self.first_child(response, connection)?;
+        let lowest_nonce = self.ingredients.lowest_nonce();
+        let origin = Origin { initiator: true, lowest_nonce, since: cx.now };
+        let local_id = connection.local_id_payload();
+        let sa = Established::new(self.protection, (local_id, id.clone()), origin, cx.now);
+        Ok(Authenticated { sa, child })
+    }
+
+    fn first_child(&self, response: &Message, connection: &Connection) -> Result<FirstChild, Fault> {
+        if self.childless {
+            return Ok(FirstChild::Later(self.flow));
+        }
         let spi = self.spi.ok_or(Fault::Internal("IKE_AUTH before its SPI"))?;
-        let child = child_initiator::accept(response, &self.offered(connection)).map(|accepted| Agreed {
+        let agreed = child_initiator::accept(response, &self.offered(connection)).map(|accepted| Agreed {
             proposal: accepted.proposal,
             peer_spi: accepted.peer_spi,
             local_ts: accepted.local_ts,
@@ -109,11 +139,7 @@ impl AuthInitiator {
             replaces: None,
             takes_tfc: accepted.takes_tfc,
         });
-        let lowest_nonce = self.ingredients.lowest_nonce();
-        let origin = Origin { initiator: true, lowest_nonce, since: cx.now };
-        let local_id = connection.local_id_payload();
-        let sa = Established::new(self.protection, (local_id, id.clone()), origin, cx.now);
-        Ok(Authenticated { sa, spi, child })
+        Ok(FirstChild::Here(spi, Box::new(agreed)))
     }
 
     fn verify(&self, claim: Claim<'_>, connection: &Connection, cx: &mut Ctx<'_>) -> Result<(), Fault> {

@@ -175,8 +175,12 @@ impl SaInit {
         }
         let init = (request, datagram.payload.clone());
         let ingredients = Ingredients::new(keys, nonces, init, response);
-        let (flow, initial_contact) = (self.flow, self.initial_contact);
-        InitOutcome::Done(Box::new(AuthInitiator::new(protection, ingredients, flow, initial_contact)))
+        // A second IKE SA takes the place of another one, and needs a child for that.
+        let childless = connection.childless
+            && self.initial_contact
+            && response.notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED).is_some();
+        let begun = AuthInitiator::new(protection, ingredients, self.flow, self.initial_contact);
+        InitOutcome::Done(Box::new(if childless { begun.childless() } else { begun }))
     }
 }
 
@@ -268,6 +272,7 @@ pub(crate) fn answer(
     if request.notify(NotifyType::SIGNATURE_HASH_ALGORITHMS).is_some() {
         payloads.extend(proof::hash_algorithms(possible.into_iter()));
     }
+    payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::CHILDLESS_IKEV2_SUPPORTED, [])));
     let header = core.header(ExchangeType::IKE_SA_INIT, MessageId(0), true);
     let response = Message { header, payloads }.encode().map_err(crate::crypto::CryptoError::from)?;
     core.window.begin(MessageId(0));

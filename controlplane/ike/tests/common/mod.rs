@@ -83,6 +83,7 @@ pub fn connection(side: usize) -> Connection {
         },
         nat_traversal: true,
         force_encap: false,
+        childless: false,
         fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: Some(Duration::from_secs(30)),
         start: if side == A { Start::Immediate } else { Start::Respond },

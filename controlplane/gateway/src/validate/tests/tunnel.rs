@@ -131,6 +131,7 @@ fn the_defaults_are_those_of_the_requirements_and_are_linted() {
         dh_group: DhGroup::Modp1024,
         lifetime: day,
         reauth: Duration::ZERO,
+        childless: false,
     };
     let ipsec = Ipsec {
         encryption: Encryption::Aes128Cbc,
@@ -217,6 +218,13 @@ fn tfc() {
     assert_eq!((padded("\"mtu\""), padded("600"), padded("\"none\"")), (u16::MAX, 600, 0));
     error(&ipsec("10"), Code::OutOfRange, "connection[0].tunnel[0].ipsec.tfc");
     error(&ipsec("\"much\""), Code::UnknownValue, "connection[0].tunnel[0].ipsec.tfc");
+}
+
+#[test]
+fn an_ike_sa_may_begin_without_child() {
+    let childless = |text: &str| desired(&tunnel(text)).connections[0].tunnels[0].ike.childless;
+    assert!(!childless("ike = {}") && childless("ike = { childless = true }"));
+    error(&tunnel("ike = { childless = 1 }"), Code::WrongType, "connection[0].tunnel[0].ike.childless");
 }
 
 #[test]
