@@ -216,6 +216,7 @@ fn main() -> Fallible<()> {
             tfc: 0,
         },
         nat_traversal: true,
+        childless: false,
         force_encap: std::env::var_os("FORCE_ENCAP").is_some(),
         fragment_size: Some(ike::FRAGMENT_SIZE),
         dpd_timeout: Some(Duration::from_secs(30)),

@@ -15,6 +15,8 @@ use crate::convert;
 
 /// How long a stop waits for the peers to confirm the deletion of their SAs.
 const FAREWELL: Duration = Duration::from_secs(4);
+/// Clients that wait for the outcome of an action: each is looked at after every IKE message.
+const MAX_WAITERS: usize = 64;
 
 impl Engine {
     /// A client asks. `figures` are the data plane's counters, if it is there.
@@ -88,6 +90,11 @@ impl Engine {
         };
         if self.state != State::Ready {
             return answer(reply, Err(self.away()));
+        }
+        if request.wait_secs > 0 && self.waiters.len() >= MAX_WAITERS {
+            let detail = format!("{MAX_WAITERS} clients wait for what they asked for");
+            let problem = Problem::new(503, "TooManyWaiting", "Too many clients wait", detail);
+            return answer(reply, Err(problem.fix("ask without a wait, or again later")));
         }
         let goal = match action {
             Action::Initiate => self.initiate(&keys, now),

@@ -93,12 +93,10 @@ impl Goal {
 impl Engine {
     /// Answers the clients whose wish came true, failed, or took too long.
     pub(super) fn resolve_waiters(&mut self, now: Time) {
-        if self.waiters.is_empty() {
-            return;
-        }
-        let sas: Vec<IkeSaStatus> = self.manager.ike_sas().collect();
         let mut waiting = Vec::new();
         for waiter in std::mem::take(&mut self.waiters) {
+            let keys = waiter.keys.iter();
+            let sas: Vec<IkeSaStatus> = keys.flat_map(|key| self.manager.ike_sas_of(*key)).collect();
             let answer = if waiter.goal.is_met(&sas) {
                 let message = waiter.goal.done().to_owned();
                 Some(Ok(ActionReply { done: true, message, diagnosis: None }))
@@ -110,6 +108,7 @@ impl Engine {
             match answer {
                 // A client that hung up does not matter.
                 Some(answer) => drop(waiter.reply.send(answer)),
+                None if waiter.reply.is_closed() => {}
                 None => waiting.push(waiter),
             }
         }

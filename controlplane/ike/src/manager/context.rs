@@ -2,10 +2,11 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::command::{Datagram, IkeSaId, RequestId, SaCommand};
+use super::connections::Connections;
 use super::event::{Counters, Event, Gone};
 use super::index::Index;
 use crate::config::{Config, Connection, ConnectionKey};
@@ -70,7 +71,7 @@ pub(crate) struct Ctx<'a> {
     /// The wall clock at `now`, since the Unix epoch: what certificates are valid by.
     pub(crate) wall: Duration,
     pub(crate) config: &'a Config,
-    pub(crate) connections: &'a BTreeMap<ConnectionKey, Connection>,
+    pub(crate) connections: &'a Connections,
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) ids: &'a mut Ids,
     pub(crate) out: &'a mut Outputs,
@@ -80,7 +81,7 @@ pub(crate) struct Ctx<'a> {
 
 impl<'a> Ctx<'a> {
     pub(crate) fn connection(&self, key: Option<ConnectionKey>) -> Option<&'a Connection> {
-        self.connections.get(&key?)
+        self.connections.get(key?)
     }
 
     /// Whether another IKE SA of the same connection has a child.

@@ -17,15 +17,18 @@ use std::time::Duration;
 const CROSSING: Duration = Duration::from_secs(10);
 /// Within this a tunnel whose peer died is tried again for the first time.
 const SPREAD: Duration = Duration::from_secs(1);
+/// IKE SAs of a connection with an authenticated peer: the one in use, and those that it takes the place of.
+const MAX_ESTABLISHED: usize = 9;
 
 impl IkeManager {
     pub(super) fn apply_effects(&mut self, now: Time) {
         while let Some(effect) = self.out.effects.pop_front() {
             match effect {
                 Effect::Spawn(sa) => {
-                    let id = sa.core.id;
+                    let (id, key) = (sa.core.id, sa.core.key);
                     self.sas.insert(id, *sa);
                     self.touch(id, now, |sa, cx| sa.with_established(cx, |_, _, _| {}));
+                    key.into_iter().for_each(|key| self.forget_oldest(key, now));
                 }
                 Effect::Adopt { to, estate } => self.adopt(to, estate, now),
                 Effect::Claim { from, to, request } => {
@@ -37,6 +40,7 @@ impl IkeManager {
                 Effect::Ready { key, ike_sa, peer_restarted } => {
                     self.pacing.succeeded(key);
                     self.make_unique(key, ike_sa, peer_restarted, now);
+                    self.forget_oldest(key, now);
                 }
                 Effect::Shared { key, ike_sa } => self.supersede(key, ike_sa, now),
                 Effect::Reauthenticate(key) => self.reauthenticate(key, now),
@@ -130,6 +134,15 @@ impl IkeManager {
         self.out.commands.rotate_right(added);
     }
 
+    /// A peer that makes new IKE SAs faster than the old ones go does not have us keep them all.
+    fn forget_oldest(&mut self, key: ConnectionKey, now: Time) {
+        let established = |sa: &&IkeSa| sa.established().is_some();
+        let all: Vec<_> = self.of_connection(key).filter(established).map(|sa| sa.core.id).collect();
+        for id in &all[..all.len().saturating_sub(MAX_ESTABLISHED)] {
+            self.touch(*id, now, |sa, cx| sa.drop_silently(Gone::Replaced, cx));
+        }
+    }
+
     /// The next attempt comes later, each time twice as late, with jitter.
     fn back_off(&mut self, key: ConnectionKey, now: Time) {
         let (first, max) = self.config.retry;
@@ -177,7 +190,7 @@ impl IkeManager {
 
     /// Begins an IKE SA, whatever there is.
     fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
-        let Some(connection) = self.connections.get(&key).filter(|c| c.remote.is_some()).cloned() else {
+        let Some(connection) = self.connections.get(key).filter(|c| c.remote.is_some()).cloned() else {
             return;
         };
         let first = self.of_connection(key).next().is_none();

@@ -71,7 +71,7 @@ impl IkeManager {
     /// ask on, negotiated with.
     pub(super) fn esp_unknown(&mut self, key: ConnectionKey, now: Time) {
         let ids: Vec<IkeSaId> = self.index.of_connection(key).collect();
-        let starts = self.connections.get(&key).is_some_and(|connection| match connection.start {
+        let starts = self.connections.get(key).is_some_and(|connection| match connection.start {
             Start::Immediate => self.pacing.is_wanted(key),
             Start::OnTraffic => true,
             Start::Respond => false,

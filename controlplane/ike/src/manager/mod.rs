@@ -1,6 +1,7 @@
 //! All IKE SAs of the gateway.
 
 pub mod command;
+mod connections;
 pub(crate) mod context;
 mod cookie;
 mod dispatch;
@@ -21,6 +22,7 @@ use crate::time::Time;
 use crate::v2::fault::{Fault, Stage};
 use crate::v2::informational::DeleteReason;
 use command::{Command, Datagram, IkeSaId, SaCommand, SaReply, Spi};
+use connections::Connections;
 use context::{Ctx, Effect, Ids, Outputs};
 use cookie::{Cookies, Vain};
 use event::{Counters, Event, Gone, IkeSaStatus, JournalRecord, Load};
@@ -62,7 +64,7 @@ pub struct IkeManager {
     booted: Duration,
     rng: ChaCha20Rng,
     ids: Ids,
-    connections: BTreeMap<ConnectionKey, Connection>,
+    connections: Connections,
     pacing: Pacing,
     sas: BTreeMap<IkeSaId, IkeSa>,
     index: Index,
@@ -82,7 +84,7 @@ impl IkeManager {
             booted: Duration::ZERO,
             rng: ChaCha20Rng::from_seed(rng_seed),
             ids: Ids::default(),
-            connections: BTreeMap::new(),
+            connections: Connections::default(),
             pacing: Pacing::default(),
             sas: BTreeMap::new(),
             index: Index::default(),
@@ -111,14 +113,14 @@ impl IkeManager {
         connection.ike_proposals.retain(|p| p.suite().is_some());
         connection.child.proposals.retain(|p| p.suite().is_some());
         let key = connection.key;
-        if self.connections.get(&key) == Some(&connection) {
+        if self.connections.get(key) == Some(&connection) {
             return;
         }
         self.pacing.set_wanted(key, connection.start == Start::Immediate);
         let fingerprint = connection.fingerprint();
         let ids: Vec<_> = self.index.of_connection(key).collect();
         ids.into_iter().for_each(|id| self.touch(id, now, |sa, cx| sa.retime(&connection, cx)));
-        self.connections.insert(key, connection);
+        self.connections.insert(connection);
         self.delete_where(key, now, |sa| sa.core.fingerprint != fingerprint);
         self.pacing.retry(key, now);
     }
@@ -127,14 +129,14 @@ impl IkeManager {
     pub fn remove_connection(&mut self, key: ConnectionKey, now: Time) {
         self.pacing.forget(key);
         self.delete_all(key, now);
-        self.connections.remove(&key);
+        self.connections.remove(key);
     }
 
     /// Takes back one snapshot. Its connection must be set already; if that changed since, the IKE SA is
     /// deleted by an exchange and negotiated again.
     pub fn restore(&mut self, snapshot: &[u8], now: Time) -> Result<(), RestoreError> {
         let sa = IkeSa::from_snapshot(snapshot).map_err(|e| RestoreError::Unreadable(e.to_string()))?;
-        if let Some(key) = sa.core.key.filter(|key| !self.connections.contains_key(key)) {
+        if let Some(key) = sa.core.key.filter(|key| self.connections.get(*key).is_none()) {
             return Err(RestoreError::UnknownConnection(key));
         }
         let (id, sa_key) = (sa.core.id, sa.core.key);
@@ -146,7 +148,7 @@ impl IkeManager {
         self.ids.request = requests.iter().map(|r| r.0).fold(self.ids.request, u64::max);
         self.sas.insert(id, sa);
         self.touch(id, now, |sa, cx| sa.resume(cx));
-        if let Some(connection) = sa_key.and_then(|key| self.connections.get(&key)) {
+        if let Some(connection) = sa_key.and_then(|key| self.connections.get(key)) {
             let (key, fingerprint) = (connection.key, connection.fingerprint());
             self.delete_where(key, now, |sa| sa.core.id == id && sa.core.fingerprint != fingerprint);
         }
@@ -173,7 +175,7 @@ impl IkeManager {
     pub fn handle_command(&mut self, command: Command, now: Time) {
         match command {
             Command::Initiate(key) => {
-                if let Some(connection) = self.connections.get(&key) {
+                if let Some(connection) = self.connections.get(key) {
                     self.pacing.set_wanted(key, connection.start == Start::Immediate);
                     self.bring_up(key, None, now);
                 }
@@ -254,8 +256,13 @@ impl IkeManager {
 
     /// Every IKE SA, in order of age.
     pub fn ike_sas(&self) -> impl Iterator<Item = IkeSaStatus> {
-        let connection = |sa: &IkeSa| sa.core.key.and_then(|key| self.connections.get(&key));
+        let connection = |sa: &IkeSa| sa.core.key.and_then(|key| self.connections.get(key));
         self.sas.values().map(move |sa| sa.status(connection(sa)))
+    }
+
+    /// The IKE SAs of one connection, in order of age.
+    pub fn ike_sas_of(&self, key: ConnectionKey) -> impl Iterator<Item = IkeSaStatus> {
+        self.of_connection(key).map(move |sa| sa.status(self.connections.get(key)))
     }
 
     /// Every inbound SPI that an IKE SA relies on, installed or reserved. After a restart, what the data
@@ -279,7 +286,7 @@ impl IkeManager {
     /// Needs no place in the journal: whoever takes over begins to listen anew.
     fn heard(&mut self, spi: Spi, at: Time) {
         let Some(sa) = self.index.of_child(spi).and_then(|id| self.sas.get_mut(&id)) else { return };
-        sa.traffic_heard(at, sa.core.key.and_then(|key| self.connections.get(&key)));
+        sa.traffic_heard(at, sa.core.key.and_then(|key| self.connections.get(key)));
         self.index.update(sa);
     }
 
@@ -321,7 +328,7 @@ impl IkeManager {
             let others = |other: &IkeSa| other.core.id != id && other.established().is_some();
             if why == Gone::Peer && !self.of_connection(key).any(others) {
                 let fault = Fault::Deleted { what: "IKE SA", after: None };
-                let diagnosis = fault.diagnosis(Stage::Auth, Some(key), self.connections.get(&key));
+                let diagnosis = fault.diagnosis(Stage::Auth, Some(key), self.connections.get(key));
                 self.out.events.push_back(Event::Failed(diagnosis));
             }
             self.out.events.push_back(Event::IkeDeleted { key: Some(key), ike_sa: id, why });

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::child_responder::MAX_CHILDREN;
 use super::fault::{Fault, Stage};
 use super::narrow;
 use super::offer::Mismatch;
@@ -88,6 +89,13 @@ const DATA_PLANE: Meaning = meaning(
     "data plane",
     "",
     ["look at the data plane's state (`esplanade show status`) and log", NOTHING],
+);
+const CHILDREN: Meaning = meaning(
+    Code::NegotiationFailed,
+    Certain,
+    "number of CHILD_SAs",
+    "RFC 7296 section 1.3.1",
+    [NOTHING, "put more networks into each CHILD_SA, and look why it does not delete those it replaces"],
 );
 const PASSING: Meaning = meaning(
     Code::NegotiationFailed,
@@ -222,6 +230,7 @@ impl Fault {
             Self::Syntax(_) | Self::Decode(_) | Self::Crypto(_) => here(MALFORMED, "", &self.to_string()),
             Self::DataPlane(_) => here(DATA_PLANE, &self.to_string(), ""),
             Self::Timeout => timeout(stage, key, connection),
+            Self::ChildrenEnough(_) => here(CHILDREN, &MAX_CHILDREN.to_string(), &self.to_string()),
             Self::Silence => {
                 SILENCE.by(Side::Remote, key, "IKE_SA_INIT answered".into(), "no IKE_AUTH came".into())
             }

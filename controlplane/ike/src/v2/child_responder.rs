@@ -16,6 +16,9 @@ use crate::sa::established::Established;
 use crate::wire::iana::{NotifyType, ProtocolId};
 use crate::wire::{Message, NotifyPayload, Payload, TsPayload};
 
+/// CHILD_SAs that a peer may have on one IKE SA, besides those that it is replacing: SPIs are shared with all other peers.
+pub(crate) const MAX_CHILDREN: usize = 128;
+
 /// A CHILD_SA that only lacks our SPI, with the parts of its response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proposed {
@@ -115,7 +118,13 @@ pub(crate) fn further(
 
 /// The CHILD_SA that REKEY_SA names, if the request has one and nothing forbids it.
 fn replaced(request: &Message, sa: &Established) -> Result<Option<Spi>, Fault> {
-    let Some(notify) = request.notify(NotifyType::REKEY_SA) else {
+    let rekeyed = request.notify(NotifyType::REKEY_SA);
+    // Each child may have its successor beside it.
+    let room = if rekeyed.is_some() { 2 * MAX_CHILDREN } else { MAX_CHILDREN };
+    if sa.children.len() >= room {
+        return Err(Fault::ChildrenEnough(sa.children.len()));
+    }
+    let Some(notify) = rekeyed else {
         return match collision::refuse_new_child(sa.busy()) {
             Some(_) => Err(Fault::Busy),
             None => Ok(None),

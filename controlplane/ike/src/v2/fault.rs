@@ -73,6 +73,9 @@ pub(crate) enum Fault {
     /// The CHILD_SA to be replaced does not exist.
     #[error("no CHILD_SA with SPI {0:08x}")]
     ChildNotFound(Spi),
+    /// The IKE SA has as many CHILD_SAs as it may have.
+    #[error("the IKE SA has {0} CHILD_SAs already")]
+    ChildrenEnough(usize),
     /// The peer deleted the CHILD_SA before its response reached us.
     #[error("the peer deleted it already")]
     DeletedAlready,
@@ -121,7 +124,9 @@ impl Fault {
             }
             Self::Syntax(_) | Self::Crypto(_) => NotifyPayload::new(NotifyType::INVALID_SYNTAX, []),
             Self::ChildNotFound(spi) => NotifyPayload::for_esp(NotifyType::CHILD_SA_NOT_FOUND, *spi),
-            Self::DataPlane(_) => NotifyPayload::new(NotifyType::NO_ADDITIONAL_SAS, []),
+            Self::DataPlane(_) | Self::ChildrenEnough(_) => {
+                NotifyPayload::new(NotifyType::NO_ADDITIONAL_SAS, [])
+            }
             Self::OldVersion(_) => NotifyPayload::new(NotifyType::INVALID_MAJOR_VERSION, []),
             Self::Busy
             | Self::DeletedAlready

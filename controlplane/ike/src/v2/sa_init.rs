@@ -303,9 +303,5 @@ fn choose<'a>(
 
 /// The connections a peer at this address may use; those that name its address come first.
 pub(crate) fn candidates<'a>(path: &Path, cx: &Ctx<'a>) -> Vec<&'a Connection> {
-    let (vrf, local, remote) = (path.vrf, path.local.ip(), path.remote.ip());
-    let ours = cx.connections.values().filter(|c| c.outer_vrf == vrf && c.local == local);
-    let mut fitting: Vec<_> = ours.filter(|c| c.remote.is_none_or(|addr| addr == remote)).collect();
-    fitting.sort_by_key(|c| c.remote.is_none());
-    fitting
+    cx.connections.between(path.vrf, path.local.ip(), path.remote.ip()).collect()
 }
