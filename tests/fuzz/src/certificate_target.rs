@@ -47,6 +47,20 @@ pub fn ike_certificates(data: &[u8]) {
     let _ = black_box(TRUST.check(payloads.iter(), Duration::from_secs(NOW.unsigned_abs())));
 }
 
+/// A certificate revocation list, as read from an operator's file; what it says is asked about a chain of its issuer.
+pub fn ike_revocations(data: &[u8]) {
+    static CHAIN: LazyLock<Vec<CertPayload>> = LazyLock::new(|| {
+        let encoding = CertEncoding::X509_SIGNATURE;
+        issued().into_iter().map(|data| CertPayload { encoding, data }).collect()
+    });
+    static ROOT: LazyLock<Vec<u8>> = LazyLock::new(|| authorities().0.certificate);
+    for strict in [false, true] {
+        if let Ok(trust) = Trust::new(std::slice::from_ref(&ROOT), &[data.to_vec()], strict) {
+            let _ = black_box(trust.check(CHAIN.iter(), Duration::from_secs(NOW.unsigned_abs())));
+        }
+    }
+}
+
 fn try_proof(certificate: &Certificate, auth: &[u8], id: &[u8]) {
     black_box(certificate.identities());
     for id_type in IdType::KNOWN {
@@ -61,12 +75,24 @@ fn try_proof(certificate: &Certificate, auth: &[u8], id: &[u8]) {
 
 /// A chain of three with an intermediate, beside an AUTH payload of Ed25519 and a distinguished name.
 pub fn seed() -> Vec<u8> {
-    let (_, issuing) = authorities();
-    let issued = issuing.issue(&Request::new("gw-a", &["gw-a.example", "192.0.2.1"], Kind::Ed25519, NOW));
+    let chain = issued();
     let auth = [&[7, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70], &[0x11; 64][..]].concat();
-    let subject = Certificate::from_der(&issued.chain[0]).expect("a certificate").subject().clone();
+    let subject = Certificate::from_der(&chain[0]).expect("a certificate").subject().clone();
     let mut parts = vec![auth, subject.as_der().to_vec()];
-    parts.extend(issued.chain);
+    parts.extend(chain);
     let len = |part: &Vec<u8>| u16::try_from(part.len()).expect("short").to_be_bytes();
     parts.iter().flat_map(|part| [&len(part)[..], part].concat()).collect()
+}
+
+/// The certificates of a gateway and of whom issued it.
+fn issued() -> Vec<Vec<u8>> {
+    let (_, issuing) = authorities();
+    issuing.issue(&Request::new("gw-a", &["gw-a.example", "192.0.2.1"], Kind::Ed25519, NOW)).chain
+}
+
+/// A list that revokes that gateway.
+pub fn revocation_seed() -> Vec<u8> {
+    let (_, issuing) = authorities();
+    let issued = issuing.issue(&Request::new("gw-a", &["gw-a.example"], Kind::Ed25519, NOW));
+    issuing.revoke(&[&issued], NOW)
 }

@@ -5,13 +5,18 @@
 mod certificate_target;
 mod ike_targets;
 mod packet_targets;
+mod peer_target;
 mod reassembly_target;
 pub mod seeds;
+mod session_ends;
+mod session_target;
 
-pub use certificate_target::ike_certificates;
+pub use certificate_target::{ike_certificates, ike_revocations};
 pub use ike_targets::{ike_message, ike_open, ike_payload, ike_sealed_payloads};
 pub use packet_targets::{packet_decapsulated, packet_frame};
+pub use peer_target::{endless_children, endless_ike_sas, ike_peer};
 pub use reassembly_target::reassembly;
+pub use session_target::ike_session;
 
 /// A message of any of the contract's rings.
 pub fn shm_messages(data: &[u8]) {
@@ -40,6 +45,9 @@ pub const TARGETS: &[Target] = &[
     ("ike_open", ike_open),
     ("ike_sealed_payloads", ike_sealed_payloads),
     ("ike_certificates", ike_certificates),
+    ("ike_revocations", ike_revocations),
+    ("ike_session", ike_session),
+    ("ike_peer", ike_peer),
     ("shm_messages", shm_messages),
     ("shm_handshake", shm_handshake),
     ("packet_frame", packet_frame),

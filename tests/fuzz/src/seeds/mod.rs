@@ -20,6 +20,11 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(packet_seeds::all());
     seeds.extend(reassembly_seeds::all());
     seeds.push(named("ike_certificates", "chain", super::certificate_target::seed()));
+    seeds.push(named("ike_revocations", "list", super::certificate_target::revocation_seed()));
+    seeds.extend(
+        super::session_target::seeds().into_iter().map(|(name, bytes)| named("ike_session", name, bytes)),
+    );
+    seeds.extend(super::peer_target::seeds().into_iter().map(|(name, bytes)| named("ike_peer", name, bytes)));
     seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
     seeds
 }
