@@ -49,6 +49,8 @@ use crate::traffic::Size;
 ///   esplanade bench --tables --json
 ///   esplanade bench --handover --suite aes128gcm
 ///   esplanade bench --handshakes --tunnels 5000
+///   esplanade bench --handshakes --charon --rounds 3
+///   esplanade bench --rekeying --tunnels 10000
 #[derive(Debug, Parser)]
 #[command(name = "esplanade bench", verbatim_doc_comment)]
 struct Cli {
@@ -85,7 +87,7 @@ struct Cli {
     /// The program, as `cargo xtask bench --compare` builds it
     #[arg(long, default_value = "ipsec-secgw", requires = "compare")]
     secgw: PathBuf,
-    /// Rounds of a comparison
+    /// Rounds of a comparison, --compare or --charon
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The cryptographic engines alone
@@ -98,9 +100,25 @@ struct Cli {
     /// How many tunnels a core negotiates a second, and what an IKE SA occupies
     #[arg(long, group = "what", conflicts_with_all = ["baseline", "svg", "scope", "sas", "workers"])]
     handshakes: bool,
-    /// Tunnels of each suite that --handshakes negotiates
-    #[arg(long, default_value_t = 1000, requires = "handshakes", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    /// Whole processes, ours and strongSwan's charon in turn, with real packets in namespaces that are made and removed; as root
+    #[arg(long, requires = "handshakes")]
+    charon: bool,
+    /// Tunnels between two gateways on a virtual clock that come up at once and rekey for several lifetimes: their memory,
+    /// what is lost, and how late a timer is
+    #[arg(long, group = "what", conflicts_with_all = ["baseline", "svg", "scope", "sas", "workers"])]
+    rekeying: bool,
+    /// Tunnels of each suite that --handshakes negotiates, or that --rekeying keeps [default: 1000, or 10000]
+    #[arg(
+        long,
+        default_value = "1000",
+        default_value_if("rekeying", ArgPredicate::IsPresent, "10000"),
+        hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(1..=65_535)
+    )]
     tunnels: u32,
+    /// Lifetimes of CHILD_SAs that --rekeying lets pass
+    #[arg(long, default_value_t = 6, requires = "rekeying")]
+    generations: u32,
     #[command(flatten)]
     rate: rate::Options,
     /// The tables alone: memory, lookups and changes with 10,000 SAs and up to a million routes, and what a
@@ -237,7 +255,10 @@ fn main() -> Result<()> {
         return tables::print(cli.json);
     }
     if cli.handshakes {
-        return handshakes::run(cli.tunnels, cli.json);
+        return handshakes::run(cli.tunnels, cli.charon.then_some(cli.rounds), cli.json);
+    }
+    if cli.rekeying {
+        return handshakes::rekeying::run(cli.tunnels, cli.generations, cli.json);
     }
     if cli.handover {
         return handover::run(&suites(&cli.suite)?, &cli.sizes, cli.runs, cli.json);
