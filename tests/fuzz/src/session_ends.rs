@@ -151,6 +151,7 @@ fn connection(side: u8, psk: &[u8], start: Start, fragment_size: Option<u16>) ->
         },
         nat_traversal: true,
         force_encap: false,
+        childless: false,
         fragment_size,
         dpd_timeout: Some(Duration::from_secs(30)),
         start,
