@@ -56,6 +56,8 @@ const NAMED: &[(&str, u64)] = &[
     ("the_end_of_a_lifetime_is_not_inherited", 129_921),
     // Our crossing rekey was refused; the old IKE SA was deleted a minute later, while the peer lacked our response.
     ("a_replaced_ike_sa_waits_for_the_peer_after_a_refusal_too", 1_063_383),
+    // The response of a rekey reached an IKE SA that was about to be deleted: the new child was sent on.
+    ("nothing_new_is_sent_on_within_an_ike_sa_that_leaves", 4_897),
 ];
 
 #[test]

@@ -109,6 +109,8 @@ pub(crate) struct Installer<'a> {
     pub(crate) generation: u32,
     /// Nothing else can be sent on.
     pub(crate) first: bool,
+    /// Its IKE SA is about to be deleted.
+    pub(crate) leaving: bool,
     pub(crate) config: &'a ChildConfig,
 }
 
@@ -147,7 +149,7 @@ impl Installer<'_> {
             outer: self.core.path.outer(self.config.keepalive_secs),
             follow_nat: self.core.path.nat.remote,
             // As responder the old outbound SA stays in use until the peer has the new inbound.
-            active: agreed.initiator || self.first,
+            active: (agreed.initiator || self.first) && !self.leaving,
             replay_window: self.config.replay_window,
             limits: self.config.limits,
             replaces: agreed.replaces,

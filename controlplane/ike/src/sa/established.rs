@@ -178,6 +178,11 @@ impl Established {
         }
     }
 
+    /// Whether it is about to be deleted, with its children: nothing new is sent on.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.status != Status::Open || self.queue.iter().any(|task| matches!(task, Task::DeleteIke(_)))
+    }
+
     pub(crate) fn child(&self, spi: Spi) -> Option<&ChildSa> {
         self.children.iter().find(|c| c.spi == spi)
     }
@@ -279,6 +284,7 @@ impl Established {
             core,
             first: !self.children.iter().any(|child| child.active && child.is_usable())
                 && !cx.is_carried_elsewhere(core),
+            leaving: self.is_leaving(),
             prf: self.protection.suite.prf,
             sk_d: &self.protection.sk_d,
             generation: self.generation,

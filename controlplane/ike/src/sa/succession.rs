@@ -54,6 +54,9 @@ impl Established {
 
     /// A child is used from now on, and what it replaces is no longer needed.
     pub(crate) fn activate(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
+        if self.is_leaving() {
+            return;
+        }
         let child = self.child_mut(spi).filter(|child| child.install_request().is_none());
         let Some(child) = child.filter(|child| !child.is_deleting()) else { return };
         child.activate(cx);
