@@ -1,8 +1,8 @@
-//! The Linux kernel as a peer: a User Mode Linux guest with strongSwan, whose ESP is the kernel's own.
+//! The Linux kernel as a peer: a User Mode Linux guest with an IKE daemon, whose ESP is the kernel's own.
 
 use super::datagrams::echo_command;
 use super::strongswan::{SwanOptions, charon_conf};
-use super::{Lab, Namespace, Process, run};
+use super::{Lab, Namespace, Process, libreswan, run};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::Write as _;
@@ -10,12 +10,54 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// What speaks IKE in a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Daemon {
+    /// That of this machine's Debian.
+    #[default]
+    StrongSwan,
+    /// That of Debian 13.
+    StrongSwan6,
+    /// That of this machine's Debian.
+    Libreswan,
+}
+
+impl Daemon {
+    /// The file of its root, as `tests/interop/guest/build.sh` makes it.
+    fn image(self) -> &'static str {
+        match self {
+            Self::StrongSwan => "base.cpio.zst",
+            Self::StrongSwan6 => "strongswan6.cpio.zst",
+            Self::Libreswan => "libreswan.cpio.zst",
+        }
+    }
+
+    fn start(self) -> &'static str {
+        match self {
+            Self::StrongSwan | Self::StrongSwan6 => START,
+            Self::Libreswan => libreswan::START,
+        }
+    }
+
+    /// Negotiates the tunnel, and what it prints then.
+    fn initiate(self) -> (&'static str, &'static str) {
+        match self {
+            Self::StrongSwan | Self::StrongSwan6 => {
+                ("swanctl --initiate --child net --timeout 15 2>&1", "initiate completed successfully")
+            }
+            Self::Libreswan => ("timeout 20 ipsec whack --initiate --name t 2>&1", "established Child SA"),
+        }
+    }
+}
+
 /// How the guest is set up.
 #[derive(Debug, Clone, Default)]
 pub struct GuestOptions {
-    /// Its strongSwan connection.
+    /// Its connection; proposals are in the words of its daemon.
     pub swan: SwanOptions,
-    /// Run this shell script at start instead of strongSwan.
+    /// What negotiates it.
+    pub daemon: Daemon,
+    /// Run this shell script at start instead of the daemon.
     pub script: Option<String>,
     /// It has IPv6 addresses too: 2001:db8::2/64 outside, 2001:db8:2::1/64 behind it.
     pub dual_stack: bool,
@@ -26,6 +68,7 @@ pub struct GuestOptions {
 pub struct Guest {
     _uml: Process,
     namespace: String,
+    daemon: Daemon,
 }
 
 const MANAGEMENT: &str = "169.254.77";
@@ -49,8 +92,10 @@ impl Guest {
             .map(PathBuf::from)
             .context("ESPLANADE_GUEST does not name the guest's folder")?;
         let kernel = image.join("linux.uml");
-        if !kernel.exists() {
-            bail!("{} does not exist: `cargo xtask interop` makes it", kernel.display());
+        for file in [&kernel, &image.join(options.daemon.image())] {
+            if !file.exists() {
+                bail!("{} does not exist: `cargo xtask interop` makes it", file.display());
+            }
         }
         let folder = lab.subfolder("guest")?;
         let initrd = initrd(&folder, &image, options)?;
@@ -62,7 +107,7 @@ impl Guest {
         let (initrd, uml_dir) =
             (format!("initrd={}", initrd.display()), format!("uml_dir={}/", folder.display()));
         let args = [
-            "mem=256M",
+            "mem=512M",
             &initrd,
             "con=null",
             "con0=null,fd:1",
@@ -82,7 +127,7 @@ impl Guest {
             }
             Ok(uml.log().contains("PEER-READY").then_some(()))
         })?;
-        Ok(Self { _uml: uml, namespace: namespace.name().to_owned() })
+        Ok(Self { _uml: uml, namespace: namespace.name().to_owned(), daemon: options.daemon })
     }
 
     /// Runs a shell command in the guest and returns all that it printed.
@@ -128,13 +173,14 @@ impl Guest {
         self.shell(&format!("sysctl -qw net.core.rmem_max={BUFFER}\n{start}")).map(drop)
     }
 
-    /// Initiates the child `net` from inside the guest.
+    /// Negotiates the tunnel from inside the guest.
     ///
     /// # Errors
-    /// What swanctl said, if it did not succeed.
+    /// What the daemon said, if it did not succeed.
     pub fn initiate(&self) -> Result<String> {
-        let said = self.shell("swanctl --initiate --child net --timeout 15 2>&1")?;
-        if said.contains("initiate completed successfully") { Ok(said) } else { bail!("{said}") }
+        let (command, success) = self.daemon.initiate();
+        let said = self.shell(command)?;
+        if said.contains(success) { Ok(said) } else { bail!("{said}") }
     }
 }
 
@@ -172,9 +218,12 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
         own.join("etc/strongswan.conf"),
         charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, &options.swan.charon_lines, ""),
     )?;
-    options.swan.write(&own.join("etc/swanctl"))?;
+    match options.daemon {
+        Daemon::StrongSwan | Daemon::StrongSwan6 => options.swan.write(&own.join("etc/swanctl"))?,
+        Daemon::Libreswan => libreswan::write(&options.swan, &own.join("etc"))?,
+    }
     let addresses = if options.dual_stack { DUAL_STACK } else { "" };
-    let start = options.script.as_deref().unwrap_or(START);
+    let start = options.script.as_deref().unwrap_or(options.daemon.start());
     std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}"))?;
     run("chmod", &["+x", &own.join("peer/start").to_string_lossy()])?;
 
@@ -187,7 +236,7 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
     run("sh", &["-c", &pack])?;
     let initrd = folder.join("initrd");
     let mut out = File::create(&initrd)?;
-    let base = std::io::copy(&mut File::open(image.join("base.cpio.zst"))?, &mut out)?;
+    let base = std::io::copy(&mut File::open(image.join(options.daemon.image()))?, &mut out)?;
     // The kernel wants each archive to begin on a multiple of four bytes.
     let padding = base.next_multiple_of(4) - base;
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), padding), &mut out)?;

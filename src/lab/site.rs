@@ -334,7 +334,9 @@ impl Peer {
         let text = match self {
             Self::Esplanade(site) => site.gateway.control.log(),
             Self::StrongSwan(swan, _) => swan.log(),
-            Self::Linux(guest) => guest.shell("cat /run/charon.log").unwrap_or_default(),
+            Self::Linux(guest) => guest
+                .shell("cat /run/start.log /run/charon.log /run/pluto.log 2>/dev/null")
+                .unwrap_or_default(),
         };
         super::gateway::tail(&text, 40)
     }

@@ -28,7 +28,7 @@ pub(crate) fn demo(args: &[String]) -> Result<bool> {
     deps::ensure(&sets)?;
     let programs = release()?;
     if peer == Some("linux") {
-        guest::ensure()?;
+        guest::ensure(&guest::ONE)?;
     }
     let program = programs.join("esplanade").to_string_lossy().into_owned();
     let mut demo = deps::privileged(&program, &["demo"]);

@@ -55,7 +55,15 @@ pub(crate) const COMPARE: PackageSet = PackageSet { what_for: "the comparison", 
 /// What the tests need beyond all that: an independent ESP implementation.
 pub(crate) const TEST: PackageSet = PackageSet {
     what_for: "the tests",
-    packages: &["python3-scapy", "python3-cryptography", "tshark", "traceroute", "bird2", "nftables"],
+    packages: &[
+        "python3-scapy",
+        "python3-cryptography",
+        "tshark",
+        "traceroute",
+        "bird2",
+        "nftables",
+        "openssl",
+    ],
 };
 
 /// Installs whatever of these sets is missing, as root or by sudo.

@@ -1,24 +1,32 @@
-//! The Linux kernel peer's image: made once, kept beside what cargo builds.
+//! The Linux kernel peers' images: made once, kept beside what cargo builds.
 
 use crate::deps;
 use crate::run::{must, root, say, target_dir};
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// The folder that holds the kernel and the image.
+/// strongSwan on the Linux kernel: what the chosen scenarios and the demo need.
+pub(crate) const ONE: [&str; 1] = ["base"];
+/// Those and other daemons: what the whole matrix needs.
+pub(crate) const ALL: [&str; 3] = ["base", "libreswan", "strongswan6"];
+
+/// The folder that holds the kernel and the images.
 pub(crate) fn folder() -> PathBuf {
     target_dir().join("guest")
 }
 
-/// Makes the image if it is not there yet.
-pub(crate) fn ensure() -> Result<()> {
-    let complete = ["linux.uml", "base.cpio.zst"].iter().all(|file| folder().join(file).exists());
-    if complete {
+/// Makes the kernel and the images of these peers that are not there yet.
+pub(crate) fn ensure(peers: &[&str]) -> Result<()> {
+    let made = |file: &str| folder().join(file).exists();
+    let missing = |peer: &&&str| !made("linux.uml") || !made(&format!("{peer}.cpio.zst"));
+    let missing: Vec<&str> = peers.iter().filter(missing).copied().collect();
+    if missing.is_empty() {
         return Ok(());
     }
     deps::ensure(&[deps::GUEST])?;
-    say("making the Linux kernel peer (a User Mode Linux image, about a minute, once)");
+    say(&format!("making the Linux kernel peers {} (about a minute each, once)", missing.join(", ")));
     let script = root().join("tests/interop/guest/build.sh");
-    let words = [script.to_string_lossy().into_owned(), folder().to_string_lossy().into_owned()];
+    let mut words = vec![script.to_string_lossy().into_owned(), folder().to_string_lossy().into_owned()];
+    words.extend(missing.into_iter().map(str::to_owned));
     must(&mut deps::privileged("bash", &words))
 }

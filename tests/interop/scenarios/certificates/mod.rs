@@ -48,7 +48,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 type Fault = fn(&mut Pki);
 
 fn other_root(pki: &mut Pki) {
-    pki.peer_root = Ca::root("Other", Kind::P256, pki.now);
+    pki.peer_root = Some(Ca::root("Other", Kind::P256, pki.now));
 }
 
 /// What both ends are given. A scenario of a refusal changes it first.
@@ -57,8 +57,8 @@ pub(crate) struct Pki {
     ours: Request,
     pub(crate) peer: Request,
     root: Ca,
-    /// Of the peer's certificate.
-    pub(crate) peer_root: Ca,
+    /// Of the peer's certificate, if it is another.
+    pub(crate) peer_root: Option<Ca>,
     /// Whom we expect.
     remote_id: String,
     revoked: bool,
@@ -71,13 +71,12 @@ pub(crate) struct Pki {
 impl Pki {
     pub(crate) fn new(kind: Kind, padding: &'static str) -> Result<Self> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let root = || Ca::root("Root", Kind::Ed25519, now);
         Ok(Self {
             now,
             ours: Request::new("gw-a", &[NAMES[1]], kind, now),
             peer: Request::new("gw-b", &[NAMES[0]], kind, now),
-            root: root(),
-            peer_root: root(),
+            root: Ca::root("Root", Kind::Ed25519, now),
+            peer_root: None,
             remote_id: NAMES[0].to_owned(),
             revoked: false,
             deep: false,
@@ -91,6 +90,11 @@ impl Pki {
         Self { deep: true, ..self }
     }
 
+    /// Both ends trust a root whose key is of this kind.
+    pub(crate) fn with_root(self, kind: Kind) -> Self {
+        Self { root: Ca::root("Root", kind, self.now), ..self }
+    }
+
     /// Both ends' options, with certificates of an intermediate each.
     pub(crate) fn options(&self) -> (SiteOptions, SwanOptions) {
         let below = |above: &Ca, name: &str| above.intermediate(name, self.kind, self.now);
@@ -99,7 +103,7 @@ impl Pki {
             false => below(root, name),
         };
         let ours = intermediate(&self.root, "Issuing A").issue(&self.ours);
-        let issuing = intermediate(&self.peer_root, "Issuing B");
+        let issuing = intermediate(self.peer_root.as_ref().unwrap_or(&self.root), "Issuing B");
         let peer = issuing.issue(&self.peer);
         let revoked: Vec<&Issued> = self.revoked.then_some(&peer).into_iter().collect();
         let list = issuing.revoke(&revoked, self.now);

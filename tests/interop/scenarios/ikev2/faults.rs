@@ -206,7 +206,7 @@ const CERTIFICATES: [CertificateRow; 3] = [
     // The last one: the CA stays another.
     CertificateRow {
         name: "unknown-ca",
-        change: |pki| pki.peer_root = Ca::root("Other", Kind::P256, pki.now),
+        change: |pki| pki.peer_root = Some(Ca::root("Other", Kind::P256, pki.now)),
         we_initiate: UNKNOWN_CA,
         peer_initiates: UNKNOWN_CA,
     },

@@ -2,6 +2,7 @@
 //! and every mismatch.
 
 mod cookies;
+mod daemons;
 mod faults;
 mod fragments;
 mod liveness;
@@ -13,6 +14,7 @@ use crate::Scenario;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let kinds = [
         rekeys::scenarios(),
+        daemons::scenarios(),
         liveness::scenarios(),
         nat::scenarios(),
         fragments::scenarios(),

@@ -5,7 +5,7 @@ use crate::scenarios::strongswan::GCM_ECP256;
 use crate::scene::{Initiator, Scene, With};
 use anyhow::{Context, Result, anyhow, bail};
 use api::{ChildState, IkeState};
-use esplanade::lab::{Datagrams, Delivered, GuestOptions, Lab};
+use esplanade::lab::{Daemon, Datagrams, Delivered, GuestOptions, Lab};
 use std::time::Duration;
 
 /// Of each kind, from each side.
@@ -16,11 +16,16 @@ const QUIET: Duration = Duration::from_secs(3);
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let swan = With::StrongSwan(Box::new(GCM_ECP256.swan()));
-    let guest = GuestOptions { swan: GCM_ECP256.swan(), ..GuestOptions::default() };
-    let linux = With::Linux(Box::new(guest));
+    let linux = |daemon| {
+        let guest = GuestOptions { swan: GCM_ECP256.swan(), daemon, ..GuestOptions::default() };
+        With::Linux(Box::new(guest))
+    };
     // The guest has one processor, which also runs the programs that ask it for a rekey.
-    let peers: [(&str, With, Rates); 2] =
-        [("strongswan", swan, &[1000, 500, 250, 100]), ("linux", linux, &[200, 100, 50])];
+    let peers: [(&str, With, Rates); 3] = [
+        ("strongswan", swan, &[1000, 500, 250, 100]),
+        ("linux", linux(Daemon::StrongSwan), &[200, 100, 50]),
+        ("strongswan6", linux(Daemon::StrongSwan6), &[200, 100, 50]),
+    ];
     let scenario = |(name, with, rates): (&str, With, Rates)| {
         Scenario::new(format!("ikev2/rekeys/{name}"), move |lab| rekeys(lab, &with, rates))
     };
