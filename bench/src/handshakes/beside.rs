@@ -142,6 +142,10 @@ impl<'a> Scene<'a> {
             Program::Charon => {
                 self.gateway.address("out", &format!("{SUBJECT}/24"))?;
                 self.gateway.route(&format!("{}/16", driver::peer(0)), "192.0.2.2")?;
+                // It installs a CHILD_SA only where it has an address within its selectors.
+                for tunnel in 0..tunnels {
+                    self.gateway.address("lo", &format!("{}/32", driver::subject_host(tunnel)))?;
+                }
                 Running::Charon(Charon::start(self.lab, &self.gateway, suite, role, tunnels)?)
             }
         };
@@ -159,6 +163,7 @@ impl<'a> Scene<'a> {
         let after = Usage::of(id)?;
         drop(running);
         self.gateway.ip(&["address", "flush", "dev", "out"])?;
+        self.gateway.ip(&["address", "flush", "dev", "lo", "scope", "global"])?;
         Ok(Figures {
             per_second: f64::from(tunnels) / (after.time - before.time).as_secs_f64(),
             bytes_per_ike_sa: after.memory.saturating_sub(before.memory) / u64::from(tunnels),

@@ -39,6 +39,11 @@ pub(super) fn subject_network(tunnel: u32) -> Ipv4Addr {
     inside(3 - SIDE, tunnel)
 }
 
+/// A host of it.
+pub(super) fn subject_host(tunnel: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subject_network(tunnel)) + 1)
+}
+
 /// Takes the calling thread into a namespace: what sockets it makes from now on are there.
 pub(super) fn enter(namespace: &Namespace) -> Result<()> {
     let place = format!("/run/netns/{}", namespace.name());

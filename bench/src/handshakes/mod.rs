@@ -36,7 +36,7 @@ const NOW: Time = Time::from_secs(1);
 const ROUNDS: usize = 16;
 
 /// What both ends know.
-const PSK: &str = "known to both gateways";
+const PSK: &str = "known-to-both-gateways";
 
 /// What is negotiated.
 #[derive(Debug, Clone, Copy)]
