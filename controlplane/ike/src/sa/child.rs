@@ -17,6 +17,9 @@ use crate::wire::{Nonce, TrafficSelector};
 /// A replaced CHILD_SA whose peer does not delete it is deleted by us after this.
 const REPLACED_FOR: Duration = Duration::from_secs(60);
 
+/// A rekey is not tried again sooner even where the lifetime is about to end.
+const LEAST_RETRY: Duration = Duration::from_secs(1);
+
 /// ```text
 /// Installing ──Installed──▶ Installed ──replacement up──▶ Replaced ─┐
 ///     │                        └──────────────delete────────────────┴──▶ Deleting ──response──▶ gone
@@ -336,6 +339,12 @@ impl ChildSa {
 pub(crate) fn lifetime(lifetime: Option<Duration>, cx: &mut Ctx<'_>) -> (Option<Time>, Option<Time>) {
     let Some(lifetime) = lifetime else { return (None, None) };
     (Some(cx.now + renewal(lifetime, cx)), Some(cx.now + lifetime))
+}
+
+/// When a rekey is tried again: after one to two times `pause`, but well before the end of the lifetime, if it has one.
+pub(crate) fn retry(pause: Duration, end: Option<Time>, cx: &mut Ctx<'_>) -> Time {
+    let left = end.unwrap_or(Time::NEVER).since(cx.now);
+    cx.now + (pause + cx.jitter(pause, 100)).min(left / 3).max(LEAST_RETRY)
 }
 
 /// 85 to 95 % of a span after which something must have been renewed.

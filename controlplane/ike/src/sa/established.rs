@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::IkeSa;
 use super::answering::Answering;
-use super::child::{Agreed, ChildPhase, ChildSa, Installer, lifetime};
+use super::child::{Agreed, ChildPhase, ChildSa, Installer, lifetime, retry};
 use super::core::{Core, Protection};
 use super::timer::Timer;
 use crate::config::Connection;
@@ -28,11 +28,9 @@ const REPLACED_FOR: Duration = Duration::from_secs(60);
 const REPLACED_BY_PEER_FOR: Duration = Duration::from_secs(1_800);
 /// SPIs that are kept of children the peer deleted before we knew them.
 const MAX_DELETED: usize = 4;
-/// How soon a rekey is tried again that met another exchange, at least: the children, which live shorter, go first,
+/// How soon a rekey of the IKE SA is tried again that met another exchange, at least: the children, which live shorter, go first,
 /// lest both ends refuse each other again.
-const RETRY_REKEY: Duration = Duration::from_secs(10);
-/// Sooner it is not tried again even where the lifetime is about to end.
-pub(super) const LEAST_RETRY: Duration = Duration::from_secs(1);
+const RETRY_IKE: Duration = Duration::from_secs(10);
 
 /// ```text
 /// Open ──successor spawned──▶ Replaced ──delete, either side──▶ closed
@@ -459,9 +457,7 @@ impl Established {
 
     /// A rekey of the IKE SA met another exchange, or was refused: again later, while it lives.
     pub(crate) fn rekey_ike_later(&self, core: &mut Core, cx: &mut Ctx<'_>) {
-        let left = core.timers.at(Timer::Expire).unwrap_or(Time::NEVER).since(cx.now);
-        let pause = (RETRY_REKEY + cx.jitter(RETRY_REKEY, 100)).min(left / 3).max(LEAST_RETRY);
-        core.timers.set(Timer::Rekey, cx.now + pause);
+        core.timers.set(Timer::Rekey, retry(RETRY_IKE, core.timers.at(Timer::Expire), cx));
     }
 
     /// The commands that somebody must answer: nobody will answer the old ones.

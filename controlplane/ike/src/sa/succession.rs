@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use super::child::{ChildPhase, ChildSa, renewal};
+use super::child::{ChildPhase, ChildSa, renewal, retry};
 use super::core::Core;
-use super::established::{Established, LEAST_RETRY, Status};
+use super::established::{Established, Status};
 use super::timer::Timer;
 use crate::config::Connection;
 use crate::manager::command::Spi;
 use crate::manager::context::{Ctx, Effect};
-use crate::time::Time;
 use crate::v2::collision;
 use crate::v2::informational::DeleteReason;
 
-/// How soon a rekey is tried again that met another exchange, at least.
-const RETRY_REKEY: Duration = Duration::from_secs(3);
+/// How soon a rekey of a child is tried again that met another exchange, at least.
+const RETRY_CHILD: Duration = Duration::from_secs(3);
 
 impl Established {
     /// Both ends replaced the same child at once, or each made one where there was none, and the second is
@@ -37,10 +36,8 @@ impl Established {
 
     /// A rekey met another exchange, or was refused: again later, while the child lives.
     pub(crate) fn rekey_later(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
-        let pause = RETRY_REKEY + cx.jitter(RETRY_REKEY, 100);
         if let Some(child) = self.child_mut(spi).filter(|c| c.is_usable()) {
-            let left = child.expire_at.unwrap_or(Time::NEVER).since(cx.now);
-            child.rekey_at = Some(cx.now + pause.min(left / 3).max(LEAST_RETRY));
+            child.rekey_at = Some(retry(RETRY_CHILD, child.expire_at, cx));
         }
     }
 
