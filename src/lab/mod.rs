@@ -27,7 +27,7 @@ pub use hosts::{Namespace, Wire};
 pub use process::Process;
 pub use restarts::{KillReport, kill_control};
 pub use site::{Peer, Site, SiteOptions};
-pub use strongswan::{StrongSwan, SwanOptions};
+pub use strongswan::{StrongSwan, SwanOptions, UNWANTED_PLUGINS};
 pub use traffic::{Ping, Tcp};
 
 use anyhow::{Context, Result, bail};

@@ -97,6 +97,10 @@ impl SwanOptions {
     }
 }
 
+/// Plugins of Debian's packages that have no part in a lab.
+pub const UNWANTED_PLUGINS: [&str; 10] =
+    ["stroke", "resolve", "bypass-lan", "tpm", "eap-radius", "xauth-pam", "dhcp", "farp", "ha", "led"];
+
 /// The charon settings that every peer of a lab has; `lines` goes into its section, `more` into that of plugins.
 pub(super) fn charon_conf(log: &str, vici: &str, unwanted: &[&str], lines: &str, more: &str) -> String {
     let mut off = String::new();
@@ -128,22 +132,10 @@ impl StrongSwan {
     pub fn start(lab: &Lab, namespace: &Namespace, name: &str, options: &SwanOptions) -> Result<Self> {
         let folder = lab.subfolder(name)?;
         let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
-        let unwanted = [
-            "stroke",
-            "resolve",
-            "bypass-lan",
-            "tpm",
-            "eap-radius",
-            "xauth-pam",
-            "dhcp",
-            "farp",
-            "ha",
-            "led",
-        ];
         let conf = charon_conf(
             &path("charon.log"),
             &path("vici"),
-            &unwanted,
+            &UNWANTED_PLUGINS,
             &options.charon_lines,
             "    kernel-libipsec { load = yes }\n",
         );

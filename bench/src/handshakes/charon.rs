@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use esplanade::lab::{Lab, Namespace, Process};
+use esplanade::lab::{Lab, Namespace, Process, UNWANTED_PLUGINS};
 
 use super::driver::{peer, peer_network, subject_network};
 use super::vici::Vici;
@@ -26,21 +26,8 @@ const SETTINGS: &str = "  load_modular = yes
   ikesa_table_segments = 16
   journal { default = -1 }
 ";
-/// Plugins of Debian's packages that have no part in this.
-const UNWANTED: [&str; 12] = [
-    "stroke",
-    "resolve",
-    "bypass-lan",
-    "tpm",
-    "eap-radius",
-    "xauth-pam",
-    "dhcp",
-    "farp",
-    "ha",
-    "led",
-    "updown",
-    "connmark",
-];
+/// Plugins that have no part in this, beside those that no lab needs.
+const UNWANTED: [&str; 2] = ["updown", "connmark"];
 
 /// A running charon.
 #[derive(Debug)]
@@ -97,7 +84,8 @@ fn socket(folder: &Path) -> PathBuf {
 fn settings(folder: &Path) -> String {
     let socket = socket(folder);
     let vici = format!("socket = unix://{}", socket.display());
-    let off: String = UNWANTED.iter().map(|plugin| format!("    {plugin} {{ load = no }}\n")).collect();
+    let unwanted = UNWANTED_PLUGINS.iter().chain(&UNWANTED);
+    let off: String = unwanted.map(|plugin| format!("    {plugin} {{ load = no }}\n")).collect();
     format!(
         "charon-systemd {{\n{SETTINGS}  plugins {{\n    include /etc/strongswan.d/charon/*.conf\n    vici {{ {vici} }}\n\
          kernel-libipsec {{ load = yes }}\n{off}  }}\n}}\nswanctl {{ {vici} }}\n"

@@ -88,10 +88,15 @@ impl<'a> PeerTunnel<'a> {
         of_connection.map(|plan| Self { plan, inner: inner(plan), secret: secret(plan) }).collect()
     }
 
-    /// A name that every configuration language takes.
-    fn name(&self) -> String {
+    /// The name of its connection as every configuration language takes it.
+    fn connection(&self) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        format!("{}-{}", self.plan.connection.chars().map(safe).collect::<String>(), self.plan.index)
+        self.plan.connection.chars().map(safe).collect()
+    }
+
+    /// Its own name, likewise.
+    fn name(&self) -> String {
+        format!("{}-{}", self.connection(), self.plan.index)
     }
 
     /// Whether the peer proves itself with a certificate.

@@ -6,7 +6,7 @@ use gateway::plan::TunnelPlan;
 
 use super::{Engine, reload};
 use crate::convert;
-use crate::document::{LoadError, Loaded, load_text};
+use crate::document::{Loaded, load_text};
 
 /// Fields of an interface that are set up anew.
 const INTERFACE_ANEW: [&str; 4] = ["port", "vlan", "role", "vrf"];
@@ -20,12 +20,9 @@ impl Engine {
                 problems: reload::report(&new.report, true).problems,
                 changes: changes(&self.document, &new),
             }),
-            Err(LoadError::Invalid { report }) => {
-                let problems = reload::report(&report, false).problems;
-                Ok(ConfigDiff { valid: false, problems, changes: Vec::new() })
-            }
             Err(error) => {
-                Err(Problem::new(422, "CannotLoad", "The document cannot be loaded", error.to_string()))
+                let report = reload::failed(&error)?;
+                Ok(ConfigDiff { valid: report.valid, problems: report.problems, changes: Vec::new() })
             }
         }
     }

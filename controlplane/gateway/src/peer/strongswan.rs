@@ -13,8 +13,7 @@ use crate::model::Identity;
 const PRIORITY: u32 = 1_000;
 
 pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
-    let name = tunnels.first().map(PeerTunnel::name).unwrap_or_default();
-    let name = name.rsplit_once('-').map_or(name.as_str(), |(connection, _)| connection).to_owned();
+    let name = tunnels.first().map(PeerTunnel::connection).unwrap_or_default();
     let path = format!("/etc/swanctl/conf.d/{name}.conf");
     let mut text = Zeroizing::new(format!(
         "# Put this into {path} (mode 0600), then: swanctl --load-all\n\nconnections {{\n"
@@ -47,8 +46,7 @@ fn connection(tunnel: &PeerTunnel<'_>, text: &mut String) {
     }
     line!(text, "    mobike = no");
     line!(text, "    unique = replace");
-    let (pubkey, psk) = ("pubkey", "psk");
-    let auth = |certificate: bool| if certificate { pubkey } else { psk };
+    let auth = |certificate: bool| if certificate { "pubkey" } else { "psk" };
     line!(text, "    local {{");
     line!(text, "      auth = {}", auth(tunnel.peer_has_certificate()));
     line!(text, "      id = {}", identity(&plan.remote_id));
