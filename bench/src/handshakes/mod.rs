@@ -19,8 +19,8 @@ use anyhow::{Context, Result, bail, ensure};
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
-    ChildConfig, Connection, ConnectionKey, Datagram, EspProposal, Event, Identity, IkeManager, IkeProposal,
-    Limits, LocalAuth, Psk, RemoteAuth, SaCommand, SaReply, Start, Time,
+    ChildConfig, Connection, ConnectionKey, Datagram, EspProposal, Event, IkeManager, IkeProposal, Psk,
+    SaCommand, SaReply, Start, Time,
 };
 use serde::Serialize;
 
@@ -269,35 +269,12 @@ fn connection(side: u8, tunnel: u32, suite: &Suite) -> Result<Connection> {
         esn: false,
     };
     let psk = Psk::new(PSK);
+    let key = ConnectionKey { connection: tunnel + 1, tunnel: tunnel + 1 };
+    let ike = IkeProposal { encryption, key_bits, integrity, prf, group };
+    let (ends, child) = ([side, 3 - side].map(outside), ChildConfig::new(esp, [local_ts?, remote_ts?]));
     Ok(Connection {
-        key: ConnectionKey { connection: tunnel + 1, tunnel: tunnel + 1 },
-        name: format!("tunnel-{tunnel}"),
-        outer_vrf: 0,
-        local: outside(side),
-        remote: Some(outside(3 - side)),
-        local_id: Identity::Address(outside(side)),
-        remote_id: Identity::Address(outside(3 - side)),
-        local_auth: LocalAuth::Psk(psk.clone()),
-        remote_auth: RemoteAuth::Psk(psk),
-        ike_proposals: vec![IkeProposal { encryption, key_bits, integrity, prf, group }],
-        ike_lifetime: None,
-        reauth: None,
-        child: ChildConfig {
-            proposals: vec![esp],
-            local_ts: vec![local_ts?],
-            remote_ts: vec![remote_ts?],
-            lifetime: None,
-            limits: Limits::default(),
-            replay_window: 1024,
-            keepalive_secs: 20,
-            tfc: 0,
-        },
-        nat_traversal: true,
-        force_encap: false,
-        childless: false,
-        fragment_size: Some(ike::FRAGMENT_SIZE),
-        dpd_timeout: Some(Duration::from_secs(30)),
         start: if side == 1 { Start::Immediate } else { Start::Respond },
+        ..Connection::by_psk(key, format!("tunnel-{tunnel}"), ends, psk, ike, child)
     })
 }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
-    ChildConfig, Command, Config, Connection, ConnectionKey, Datagram, EspProposal, IKE_PORT, Identity,
-    IkeManager, IkeProposal, Limits, LocalAuth, NAT_T_PORT, Psk, RemoteAuth, SaCommand, SaReply, Start, Time,
+    ChildConfig, Command, Config, Connection, ConnectionKey, Datagram, EspProposal, IKE_PORT, IkeManager,
+    IkeProposal, NAT_T_PORT, Psk, SaCommand, SaReply, Time,
 };
 
 const KEY: ConnectionKey = ConnectionKey { connection: 1, tunnel: 1 };
@@ -192,35 +192,10 @@ fn main() -> Fallible<()> {
     let (local, remote): (IpAddr, IpAddr) = (local.parse()?, remote.parse()?);
     let (ours, theirs) = if local < remote { (1, 2) } else { (2, 1) };
     let psk = Psk::new(std::env::var("PSK").unwrap_or_else(|_| "test-psk-0123456789".to_owned()));
+    let child = ChildConfig::new(esp_proposal(esp)?, [network(ours)?, network(theirs)?]);
     let connection = Connection {
-        key: KEY,
-        name: "udp-peer".to_owned(),
-        outer_vrf: 0,
-        local,
-        remote: Some(remote),
-        local_id: Identity::Address(local),
-        remote_id: Identity::Address(remote),
-        local_auth: LocalAuth::Psk(psk.clone()),
-        remote_auth: RemoteAuth::Psk(psk),
-        ike_proposals: vec![ike_proposal(ike)?],
-        ike_lifetime: None,
-        reauth: None,
-        child: ChildConfig {
-            proposals: vec![esp_proposal(esp)?],
-            local_ts: vec![network(ours)?],
-            remote_ts: vec![network(theirs)?],
-            lifetime: None,
-            limits: Limits::default(),
-            replay_window: 1024,
-            keepalive_secs: 20,
-            tfc: 0,
-        },
-        nat_traversal: true,
-        childless: false,
         force_encap: std::env::var_os("FORCE_ENCAP").is_some(),
-        fragment_size: Some(ike::FRAGMENT_SIZE),
-        dpd_timeout: Some(Duration::from_secs(30)),
-        start: Start::Respond,
+        ..Connection::by_psk(KEY, "udp-peer", [local, remote], psk, ike_proposal(ike)?, child)
     };
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
     let mut rng_seed = [0; 32];

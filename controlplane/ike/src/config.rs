@@ -182,6 +182,59 @@ pub struct ChildConfig {
     pub tfc: u16,
 }
 
+impl Connection {
+    /// A tunnel between two addresses, ours first, that are the identities too; both ends prove themselves by the same
+    /// pre-shared key. It waits for the peer, has no lifetimes, detects NAT, and everything else is as usual.
+    #[must_use]
+    pub fn by_psk(
+        key: ConnectionKey,
+        name: impl Into<String>,
+        [local, remote]: [IpAddr; 2],
+        psk: Psk,
+        ike: IkeProposal,
+        child: ChildConfig,
+    ) -> Self {
+        Self {
+            key,
+            name: name.into(),
+            outer_vrf: 0,
+            local,
+            remote: Some(remote),
+            local_id: Identity::Address(local),
+            remote_id: Identity::Address(remote),
+            local_auth: LocalAuth::Psk(psk.clone()),
+            remote_auth: RemoteAuth::Psk(psk),
+            ike_proposals: vec![ike],
+            ike_lifetime: None,
+            reauth: None,
+            child,
+            childless: false,
+            nat_traversal: true,
+            force_encap: false,
+            fragment_size: Some(crate::FRAGMENT_SIZE),
+            dpd_timeout: Some(Duration::from_secs(30)),
+            start: Start::Respond,
+        }
+    }
+}
+
+impl ChildConfig {
+    /// Between one network on each side, ours first; without lifetime or limits.
+    #[must_use]
+    pub fn new(proposal: EspProposal, [local, remote]: [TrafficSelector; 2]) -> Self {
+        Self {
+            proposals: vec![proposal],
+            local_ts: vec![local],
+            remote_ts: vec![remote],
+            lifetime: None,
+            limits: Limits::default(),
+            replay_window: 1024,
+            keepalive_secs: 20,
+            tfc: 0,
+        }
+    }
+}
+
 /// How much one SA may carry; 0: unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {

@@ -8,13 +8,6 @@ use ike::wire::{Flags, Header, IkeSpi, Message, MessageId, NotifyPayload, Payloa
 use ike::*;
 use std::net::SocketAddr;
 
-fn up() -> World {
-    let mut world = World::new(connection(A), connection(B));
-    world.run(2);
-    world.assert_up();
-    world
-}
-
 /// Hands a gateway a datagram; what it sends at once.
 fn hand(world: &mut World, to: usize, datagram: Datagram) -> Vec<Datagram> {
     let now = world.now;

@@ -5,17 +5,6 @@ use common::*;
 use ike::*;
 use std::time::Duration;
 
-fn up() -> World {
-    let mut world = World::new(connection(A), connection(B));
-    world.run(2);
-    world.assert_up();
-    world
-}
-
-fn spi(world: &World, side: usize) -> Spi {
-    world.sides[side].child().sa.spi
-}
-
 fn gone(world: &World, side: usize, spi: Spi) -> Option<Gone> {
     world.sides[side].events.iter().find_map(|e| match e {
         Event::ChildDeleted { spi: s, why, .. } if *s == spi => Some(*why),

@@ -5,17 +5,6 @@ use common::*;
 use ike::*;
 use std::time::Duration;
 
-fn up() -> World {
-    let mut world = World::new(connection(A), connection(B));
-    world.run(2);
-    world.assert_up();
-    world
-}
-
-fn spi(world: &World, side: usize) -> Spi {
-    world.sides[side].child().sa.spi
-}
-
 #[test]
 fn a_silent_peer_is_probed_then_dead_at_the_deadline_then_tried_again() {
     let mut world = up();

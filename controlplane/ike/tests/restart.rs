@@ -4,17 +4,6 @@ mod common;
 use common::*;
 use ike::*;
 
-fn up() -> World {
-    let mut world = World::new(connection(A), connection(B));
-    world.run(2);
-    world.assert_up();
-    world
-}
-
-fn spi(world: &World, side: usize) -> Spi {
-    world.sides[side].child().sa.spi
-}
-
 #[test]
 fn a_connection_that_changed_while_no_process_ran_is_negotiated_again() {
     let mut world = up();

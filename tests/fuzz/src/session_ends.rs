@@ -6,8 +6,8 @@ use std::time::Duration;
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
 use ike::{
-    ChildConfig, Config, Connection, ConnectionKey, Datagram, EspProposal, Event, Identity, IkeManager,
-    IkeProposal, InstallChild, Limits, LocalAuth, Psk, RemoteAuth, SaCommand, SaReply, Start, Time,
+    ChildConfig, Config, Connection, ConnectionKey, Datagram, EspProposal, Event, IkeManager, IkeProposal,
+    InstallChild, Psk, SaCommand, SaReply, Start, Time,
 };
 
 /// What both ends know.
@@ -126,34 +126,16 @@ fn connection(side: u8, psk: &[u8], start: Start, fragment_size: Option<u16>) ->
         group: None,
         esn: false,
     };
+    let child = ChildConfig {
+        lifetime: Some(Duration::from_secs(300)),
+        replay_window: 64,
+        ..ChildConfig::new(esp, [side, 3 - side].map(network))
+    };
+    let key = ConnectionKey { connection: 1, tunnel: 1 };
     Connection {
-        key: ConnectionKey { connection: 1, tunnel: 1 },
-        name: "fuzzed".to_owned(),
-        outer_vrf: 0,
-        local,
-        remote: Some(remote),
-        local_id: Identity::Address(local),
-        remote_id: Identity::Address(remote),
-        local_auth: LocalAuth::Psk(Psk::new(psk)),
-        remote_auth: RemoteAuth::Psk(Psk::new(psk)),
-        ike_proposals: vec![ike],
         ike_lifetime: Some(Duration::from_secs(900)),
-        reauth: None,
-        child: ChildConfig {
-            proposals: vec![esp],
-            local_ts: vec![network(side)],
-            remote_ts: vec![network(3 - side)],
-            lifetime: Some(Duration::from_secs(300)),
-            limits: Limits::default(),
-            replay_window: 64,
-            keepalive_secs: 20,
-            tfc: 0,
-        },
-        nat_traversal: true,
-        force_encap: false,
-        childless: false,
         fragment_size,
-        dpd_timeout: Some(Duration::from_secs(30)),
         start,
+        ..Connection::by_psk(key, "fuzzed", [local, remote], Psk::new(psk), ike, child)
     }
 }

@@ -2,10 +2,7 @@
 
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId, KeId, PrfId};
-use ike::{
-    ChildConfig, Config, Connection, ConnectionKey, EspProposal, Identity, IkeProposal, Limits, LocalAuth,
-    Psk, RemoteAuth, Start,
-};
+use ike::{ChildConfig, Config, Connection, ConnectionKey, EspProposal, Identity, IkeProposal, Psk, Start};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -97,35 +94,14 @@ fn connection(
 ) -> Connection {
     let psk = Psk::new(*b"a shared secret");
     let addr = |last| IpAddr::from(Ipv4Addr::new(192, 0, 2, last));
+    let key = ConnectionKey { connection: u32::from(ours), tunnel: u32::from(ours) };
+    let day = Some(Duration::from_secs(86_400));
+    let child =
+        ChildConfig { lifetime: day, ..ChildConfig::new(esp, [network(local_net), network(remote_net)]) };
     Connection {
-        key: ConnectionKey { connection: u32::from(ours), tunnel: u32::from(ours) },
-        name: format!("end-{ours}"),
-        outer_vrf: 0,
-        local: addr(ours),
-        remote: Some(addr(theirs)),
-        local_id: Identity::Address(addr(ours)),
-        remote_id: Identity::Address(addr(theirs)),
-        local_auth: LocalAuth::Psk(psk.clone()),
-        remote_auth: RemoteAuth::Psk(psk),
-        ike_proposals: vec![ike],
-        ike_lifetime: Some(Duration::from_secs(86_400)),
-        reauth: None,
-        child: ChildConfig {
-            proposals: vec![esp],
-            local_ts: vec![network(local_net)],
-            remote_ts: vec![network(remote_net)],
-            lifetime: Some(Duration::from_secs(86_400)),
-            limits: Limits::default(),
-            replay_window: 1024,
-            keepalive_secs: 20,
-            tfc: 0,
-        },
-        nat_traversal: true,
-        force_encap: false,
-        childless: false,
-        fragment_size: Some(ike::FRAGMENT_SIZE),
-        dpd_timeout: Some(Duration::from_secs(30)),
+        ike_lifetime: day,
         start,
+        ..Connection::by_psk(key, format!("end-{ours}"), [ours, theirs].map(addr), psk, ike, child)
     }
 }
 

@@ -57,36 +57,11 @@ pub fn addr(side: usize) -> IpAddr {
 
 pub fn connection(side: usize) -> Connection {
     let psk = Psk::new(&b"test-psk-0123456789"[..]);
-    let nets = [vec![ts("10.1.0.0/24")], vec![ts("10.2.0.0/24")]];
+    let nets = ["10.1.0.0/24", "10.2.0.0/24"];
+    let child = ChildConfig::new(esp_quick(), [side, 1 - side].map(|side| ts(nets[side])));
     Connection {
-        key: KEY,
-        name: "t".to_owned(),
-        outer_vrf: 0,
-        local: addr(side),
-        remote: Some(addr(1 - side)),
-        local_id: Identity::Address(addr(side)),
-        remote_id: Identity::Address(addr(1 - side)),
-        local_auth: LocalAuth::Psk(psk.clone()),
-        remote_auth: RemoteAuth::Psk(psk),
-        ike_proposals: vec![ike_quick()],
-        ike_lifetime: None,
-        reauth: None,
-        child: ChildConfig {
-            proposals: vec![esp_quick()],
-            local_ts: nets[side].clone(),
-            remote_ts: nets[1 - side].clone(),
-            lifetime: None,
-            limits: Limits::default(),
-            replay_window: 1024,
-            keepalive_secs: 20,
-            tfc: 0,
-        },
-        nat_traversal: true,
-        force_encap: false,
-        childless: false,
-        fragment_size: Some(ike::FRAGMENT_SIZE),
-        dpd_timeout: Some(Duration::from_secs(30)),
         start: if side == A { Start::Immediate } else { Start::Respond },
+        ..Connection::by_psk(KEY, "t", [side, 1 - side].map(addr), psk, ike_quick(), child)
     }
 }
 
@@ -397,4 +372,17 @@ impl World {
             [(ca.sa.spi, ChildState::Installed)]
         );
     }
+}
+
+/// A world whose tunnel has just come up.
+pub fn up() -> World {
+    let mut world = World::new(connection(A), connection(B));
+    world.run(2);
+    world.assert_up();
+    world
+}
+
+/// The inbound SPI of the only child of a side.
+pub fn spi(world: &World, side: usize) -> Spi {
+    world.sides[side].child().sa.spi
 }
