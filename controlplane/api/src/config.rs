@@ -1,9 +1,10 @@
 //! Checking a document.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A document to check, unapplied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigText {
     /// The TOML text.
@@ -18,7 +19,7 @@ fn default_name() -> String {
 }
 
 /// Errors stop a document, warnings do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
@@ -26,7 +27,7 @@ pub enum Severity {
 }
 
 /// One problem of a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigProblem {
     pub severity: Severity,
     /// Stable name, e.g. `LifetimeOutOfRange`.
@@ -49,7 +50,7 @@ pub struct ConfigProblem {
 }
 
 /// What putting a document into force would do; nothing was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigDiff {
     /// No errors; else there are no changes.
     pub valid: bool,
@@ -59,7 +60,7 @@ pub struct ConfigDiff {
 }
 
 /// What becomes of one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChange {
     /// The table of the document, e.g. `connection`.
     pub kind: String,
@@ -71,7 +72,7 @@ pub struct ConfigChange {
 }
 
 /// What a change does to traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Impact {
     Unchanged,
@@ -102,7 +103,7 @@ impl Impact {
 }
 
 /// A value that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldChange {
     /// Within the object, e.g. `tunnels[0].ike.lifetime`.
     pub field: String,
@@ -114,7 +115,7 @@ pub struct FieldChange {
 }
 
 /// What the peer of a connection must be configured with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PeerConfig {
     pub files: Vec<PeerFile>,
     /// What is left for the peer's owner to do.
@@ -122,7 +123,7 @@ pub struct PeerConfig {
 }
 
 /// A file for the peer; it may hold the pre-shared key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PeerFile {
     /// Where it belongs.
     pub path: String,
@@ -130,7 +131,7 @@ pub struct PeerFile {
 }
 
 /// What became of a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigReport {
     /// No errors; for a reload also: in force.
     pub valid: bool,

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The data plane's counters, summed over its workers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Counters {
     /// Packets received, and what became of them: the first is the sum of the other three.
     pub received: u64,
@@ -18,7 +19,7 @@ pub struct Counters {
 }
 
 /// Packets and bytes of an interface.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceCounters {
     pub id: u16,
     /// Empty where the document has no such interface any more.
@@ -31,7 +32,7 @@ pub struct InterfaceCounters {
 }
 
 /// Packets and bytes of an SA pair.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct SaCounters {
     /// Our inbound SPI, 8 hexadecimal digits.
     pub spi: String,
@@ -51,7 +52,7 @@ pub struct SaCounters {
 }
 
 /// One drop reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DropCounter {
     /// Stable name, e.g. `esp-replay`.
     pub name: String,
@@ -64,7 +65,7 @@ pub struct DropCounter {
 }
 
 /// The packets of an interface that were dropped for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceDrops {
     /// Empty for packets that belong to no interface, or to none of the document.
     pub interface: String,
@@ -72,7 +73,7 @@ pub struct InterfaceDrops {
 }
 
 /// A port of the data plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Port {
     pub id: u16,
     /// Name from `[dataplane]`.
@@ -94,7 +95,7 @@ pub struct Port {
 }
 
 /// How packets find the worker that owns their SA, from the worst to the best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SteeringPath {
     /// There is one worker.
@@ -130,7 +131,7 @@ impl SteeringPath {
 }
 
 /// Work on packets that the device does for us, or we do for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offload {
     /// The device spreads packets over the queues by their headers.
@@ -154,7 +155,7 @@ impl Offload {
 }
 
 /// State of a neighbour (RFC 4861 section 7.3.2, for ARP as well).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NeighbourState {
     Incomplete,
@@ -167,10 +168,11 @@ pub enum NeighbourState {
 }
 
 /// A host on a link of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Neighbour {
     pub vrf: u16,
     pub interface: String,
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Absent until it answered.
     pub mac: Option<String>,

@@ -19,6 +19,7 @@
 //! | POST `/v1/config/diff` | [`ConfigText`] | [`ConfigDiff`] |
 //! | POST `/v1/config/reload` | | [`ConfigReport`] |
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
+//! | GET `/v1/openapi.json` | | all of this in OpenAPI 3.1: `docs/openapi.json` |
 #![forbid(unsafe_code)]
 
 mod config;
@@ -65,6 +66,7 @@ pub mod path {
     pub const CONFIG_CHECK: &str = "/v1/config/check";
     pub const CONFIG_DIFF: &str = "/v1/config/diff";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";
+    pub const OPENAPI: &str = "/v1/openapi.json";
     pub const SHUTDOWN: &str = "/v1/shutdown";
 
     /// Path of the configuration of a connection's peer.

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// State of an IKE SA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum IkeState {
     Connecting,
@@ -15,7 +16,7 @@ pub enum IkeState {
 }
 
 /// State of a CHILD_SA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChildState {
     Installing,
@@ -25,17 +26,18 @@ pub enum ChildState {
 }
 
 /// Encapsulation mode; ESP in tunnel mode is the only one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChildMode {
     Tunnel,
 }
 
 /// One end of an IKE SA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Party {
     /// Identity; empty until it is known.
     pub id: String,
+    #[schema(value_type = String)]
     pub host: IpAddr,
     pub port: u16,
     /// IKE SPI, 16 hexadecimal digits.
@@ -43,7 +45,7 @@ pub struct Party {
 }
 
 /// Algorithms in use, by their IANA names; empty where a kind is not used.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Proposal {
     pub encryption: String,
     pub key_bits: u16,
@@ -70,7 +72,7 @@ impl std::fmt::Display for Proposal {
 }
 
 /// An IKE SA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IkeSa {
     /// Name of the connection.
     pub name: String,
@@ -101,7 +103,7 @@ pub struct IkeSa {
 }
 
 /// What probes found of a tunnel's path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Path {
     pub state: PathState,
     /// From us to the peer; absent until it is found.
@@ -113,7 +115,7 @@ pub struct Path {
 }
 
 /// How far the probing of a path is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PathState {
     /// The tunnel has no probe target.
@@ -129,7 +131,7 @@ pub enum PathState {
 }
 
 /// What passes in one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reach {
     /// The largest ESP packet that passed, its IP header included, bytes.
     pub mtu: u16,
@@ -138,7 +140,7 @@ pub struct Reach {
 }
 
 /// Why larger packets do not pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PathLimit {
     /// The link takes no larger ones.
@@ -154,7 +156,7 @@ pub enum PathLimit {
 }
 
 /// A CHILD_SA: an inbound and an outbound ESP SA.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChildSa {
     /// Name: that of its connection.
     pub name: String,
@@ -185,7 +187,7 @@ pub struct ChildSa {
 }
 
 /// What one direction has carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Traffic {
     pub packets: u64,
     pub bytes: u64,
@@ -198,10 +200,11 @@ pub struct Traffic {
 }
 
 /// Why a negotiation failed: what we had, what the peer had, and the fix for either end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Diagnosis {
     pub connection: String,
     pub tunnel: u8,
+    #[schema(value_type = String)]
     pub remote: IpAddr,
     /// Seconds ago.
     pub age_secs: u64,

@@ -1,15 +1,22 @@
 //! The routes of the daemon. They hold no state: each request becomes a [`Call`] to whoever does.
 
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use utoipa_axum::routes;
+
+use self::routes::Routes;
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
@@ -88,27 +95,45 @@ fn slow() -> Problem {
 
 /// All routes.
 pub fn router(calls: Calls) -> Router {
-    Router::new()
-        .route(path::VERSION, get(version))
-        .route(path::STATUS, get(status))
-        .route(path::SAS, get(sas))
-        .route(path::CONNECTIONS, get(connections))
-        .route("/v1/connections/{name}/{action}", post(act))
-        .route("/v1/connections/{name}/peer-config/{vendor}", get(peer_config))
-        .route(path::COUNTERS, get(counters))
-        .route(path::ERRORS, get(errors))
-        .route(path::PORTS, get(ports))
-        .route(path::NEIGHBOURS, get(neighbours))
-        .route(path::DIAGNOSES, get(diagnoses))
-        .route(path::CERTIFICATES, get(certificates))
-        .route(path::CONFIG_CHECK, post(check_config))
-        .route(path::CONFIG_DIFF, post(diff_config))
-        .route(path::CONFIG_RELOAD, post(reload_config))
-        .route(path::SHUTDOWN, post(shutdown))
+    let (router, _) = routes().finish();
+    router
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(calls)
+}
+
+/// Each route has its place here, and by that in the document.
+fn routes() -> Routes {
+    Routes::new()
+        .add(routes!(version))
+        .add(routes!(status))
+        .add(routes!(sas))
+        .add(routes!(connections))
+        .add(routes!(act))
+        .add(routes!(peer_config))
+        .add(routes!(counters))
+        .add(routes!(errors))
+        .add(routes!(ports))
+        .add(routes!(neighbours))
+        .add(routes!(diagnoses))
+        .add(routes!(certificates))
+        .add(routes!(check_config))
+        .add(routes!(diff_config))
+        .add(routes!(reload_config))
+        .add(routes!(shutdown))
+        .add(routes!(openapi))
+}
+
+/// The API in OpenAPI 3.1, as JSON.
+#[must_use]
+pub fn document() -> &'static str {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        let (_, document) = routes().finish();
+        // Its maps have strings as keys: there is nothing that JSON could not say.
+        document.to_pretty_json().unwrap_or_default() + "\n"
+    })
 }
 
 impl IntoResponse for Problem {
@@ -123,10 +148,10 @@ impl IntoResponse for Problem {
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// The body of a request; an empty one is the default.
-fn body<T: Default>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+/// The body of a request; none, and `null`, are the default.
+fn body<T: Default>(body: Result<Json<Option<T>>, JsonRejection>) -> Result<T, Problem> {
     match body {
-        Ok(Json(body)) => Ok(body),
+        Ok(Json(body)) => Ok(body.unwrap_or_default()),
         Err(JsonRejection::MissingJsonContentType(_)) => Ok(T::default()),
         Err(error) => Err(bad_body(&error)),
     }
@@ -140,18 +165,32 @@ async fn answer<T: Serialize>(calls: &Calls, call: impl FnOnce(Reply<T>) -> Call
     calls.ask(call).await.map(Json)
 }
 
+/// The versions of the processes
+#[utoipa::path(get, path = path::VERSION, tag = "service", responses((status = 200, body = Version)))]
 async fn version(State(calls): State<Calls>) -> Answer<Version> {
     answer(&calls, Call::Version).await
 }
 
+/// What the daemon is at
+#[utoipa::path(get, path = path::STATUS, tag = "service", responses((status = 200, body = Status)))]
 async fn status(State(calls): State<Calls>) -> Answer<Status> {
     answer(&calls, Call::Status).await
 }
 
+/// IKE SAs with their CHILD_SAs
+#[utoipa::path(get, path = path::SAS, tag = "connections", responses((status = 200, body = Vec<IkeSa>)))]
 async fn sas(State(calls): State<Calls>) -> Answer<Vec<IkeSa>> {
     answer(&calls, Call::Sas).await
 }
 
+/// Connections and the state of their tunnels
+#[utoipa::path(
+    get,
+    path = path::CONNECTIONS,
+    tag = "connections",
+    params(ConnectionFilter),
+    responses((status = 200, body = Vec<Connection>)),
+)]
 async fn connections(
     State(calls): State<Calls>,
     filter: Result<Query<ConnectionFilter>, QueryRejection>,
@@ -165,10 +204,19 @@ async fn connections(
     Ok(Json(all))
 }
 
+/// Negotiates, rekeys or deletes the SAs of a connection
+#[utoipa::path(
+    post,
+    path = "/v1/connections/{name}/{action}",
+    tag = "connections",
+    params(("name" = String, Path, description = "Name of the connection"), ("action" = Action, Path)),
+    request_body = Option<ActionRequest>,
+    responses((status = 200, body = ActionReply)),
+)]
 async fn act(
     State(calls): State<Calls>,
     Path((connection, action)): Path<(String, String)>,
-    request: Result<Json<ActionRequest>, JsonRejection>,
+    request: Result<Json<Option<ActionRequest>>, JsonRejection>,
 ) -> Answer<ActionReply> {
     let mut request = body(request)?;
     let Some(action) = Action::from_name(&action) else {
@@ -180,6 +228,14 @@ async fn act(
     calls.ask_within(patience, call).await.map(Json)
 }
 
+/// What the peer must be configured with, its pre-shared key included
+#[utoipa::path(
+    get,
+    path = "/v1/connections/{name}/peer-config/{vendor}",
+    tag = "connections",
+    params(("name" = String, Path, description = "Name of the connection"), ("vendor" = String, Path, description = "Whose words")),
+    responses((status = 200, body = PeerConfig)),
+)]
 async fn peer_config(
     State(calls): State<Calls>,
     Path((connection, vendor)): Path<(String, String)>,
@@ -187,30 +243,65 @@ async fn peer_config(
     answer(&calls, |reply| Call::PeerConfig { connection, vendor, reply }).await
 }
 
+/// Packets and bytes by interface, SA and drop reason
+#[utoipa::path(get, path = path::COUNTERS, tag = "figures", responses((status = 200, body = Counters)))]
 async fn counters(State(calls): State<Calls>) -> Answer<Counters> {
     answer(&calls, Call::Counters).await
 }
 
+/// Drop reasons with their remedies
+#[utoipa::path(get, path = path::ERRORS, tag = "figures", responses((status = 200, body = Vec<DropCounter>)))]
 async fn errors(State(calls): State<Calls>) -> Answer<Vec<DropCounter>> {
     answer(&calls, Call::Errors).await
 }
 
+/// Ports of the data plane
+#[utoipa::path(get, path = path::PORTS, tag = "figures", responses((status = 200, body = Vec<Port>)))]
 async fn ports(State(calls): State<Calls>) -> Answer<Vec<Port>> {
     answer(&calls, Call::Ports).await
 }
 
+/// Hosts on our links
+#[utoipa::path(
+    get,
+    path = path::NEIGHBOURS,
+    tag = "figures",
+    responses((status = 200, body = Vec<Neighbour>)),
+)]
 async fn neighbours(State(calls): State<Calls>) -> Answer<Vec<Neighbour>> {
     answer(&calls, Call::Neighbours).await
 }
 
+/// Why negotiations failed
+#[utoipa::path(
+    get,
+    path = path::DIAGNOSES,
+    tag = "connections",
+    responses((status = 200, body = Vec<Diagnosis>)),
+)]
 async fn diagnoses(State(calls): State<Calls>) -> Answer<Vec<Diagnosis>> {
     answer(&calls, Call::Diagnoses).await
 }
 
+/// Certificates that tunnels use
+#[utoipa::path(
+    get,
+    path = path::CERTIFICATES,
+    tag = "connections",
+    responses((status = 200, body = Vec<Certificate>)),
+)]
 async fn certificates(State(calls): State<Calls>) -> Answer<Vec<Certificate>> {
     answer(&calls, Call::Certificates).await
 }
 
+/// Checks a document and does nothing
+#[utoipa::path(
+    post,
+    path = path::CONFIG_CHECK,
+    tag = "configuration",
+    request_body = ConfigText,
+    responses((status = 200, body = ConfigReport)),
+)]
 async fn check_config(
     State(calls): State<Calls>,
     text: Result<Json<ConfigText>, JsonRejection>,
@@ -219,6 +310,14 @@ async fn check_config(
     answer(&calls, |reply| Call::CheckConfig(text, reply)).await
 }
 
+/// What putting a document into force would do
+#[utoipa::path(
+    post,
+    path = path::CONFIG_DIFF,
+    tag = "configuration",
+    request_body = ConfigText,
+    responses((status = 200, body = ConfigDiff)),
+)]
 async fn diff_config(
     State(calls): State<Calls>,
     text: Result<Json<ConfigText>, JsonRejection>,
@@ -227,17 +326,43 @@ async fn diff_config(
     answer(&calls, |reply| Call::DiffConfig(text, reply)).await
 }
 
+/// Reads the document again and puts it into force
+#[utoipa::path(
+    post,
+    path = path::CONFIG_RELOAD,
+    tag = "configuration",
+    responses((status = 200, body = ConfigReport)),
+)]
 async fn reload_config(State(calls): State<Calls>) -> Answer<ConfigReport> {
     answer(&calls, Call::ReloadConfig).await
 }
 
+/// Stops the control plane
+#[utoipa::path(
+    post,
+    path = path::SHUTDOWN,
+    tag = "service",
+    request_body = Option<ShutdownRequest>,
+    responses((status = 202, description = "It stops")),
+)]
 async fn shutdown(
     State(calls): State<Calls>,
-    request: Result<Json<ShutdownRequest>, JsonRejection>,
+    request: Result<Json<Option<ShutdownRequest>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<()>), Problem> {
     let request = body(request)?;
     calls.ask(|reply| Call::Shutdown(request, reply)).await?;
     Ok((StatusCode::ACCEPTED, Json(())))
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = path::OPENAPI,
+    tag = "service",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+)]
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
 async fn no_such_path() -> Problem {
@@ -246,66 +371,4 @@ async fn no_such_path() -> Problem {
 
 async fn wrong_method() -> Problem {
     Problem::new(405, "MethodNotAllowed", "Method not allowed", "this path is used with another method")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{UnixListener, UnixStream};
-
-    /// Serves the routes with an engine that knows its version only.
-    fn serve() -> (std::path::PathBuf, tokio::task::JoinHandle<()>) {
-        let file = format!("esplanade-api-{}-{:p}.sock", std::process::id(), &0);
-        let path = std::env::temp_dir().join(file);
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).expect("a socket");
-        let (calls, mut queue) = Calls::new(4);
-        tokio::spawn(async move {
-            while let Some(call) = queue.recv().await {
-                if let Call::Version(reply) = call {
-                    let version = Version { version: "1".into(), contract: 2, dataplane: None };
-                    let _ = reply.send(Ok(version));
-                }
-            }
-        });
-        let server = async move { axum::serve(listener, router(calls)).await.expect("serving") };
-        (path, tokio::spawn(server))
-    }
-
-    async fn exchange(path: &std::path::Path, request: &str) -> String {
-        let mut stream = UnixStream::connect(path).await.expect("connected");
-        stream.write_all(request.as_bytes()).await.expect("written");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("read");
-        answer
-    }
-
-    #[tokio::test]
-    async fn answers_and_problems() {
-        let (path, server) = serve();
-        let ask = |line: &str| format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        let version = exchange(&path, &ask("GET /v1/version")).await;
-        assert!(
-            version.contains("200 OK") && version.contains(r#"{"version":"1","contract":2}"#),
-            "{version}"
-        );
-        let unknown = exchange(&path, &ask("GET /v2")).await;
-        assert!(unknown.contains("404") && unknown.contains("application/problem+json"), "{unknown}");
-        let method = exchange(&path, &ask("POST /v1/version")).await;
-        assert!(method.contains("405") && method.contains("MethodNotAllowed"), "{method}");
-        let action = exchange(&path, &ask("POST /v1/connections/a/frobnicate")).await;
-        assert!(action.contains("no action frobnicate"), "{action}");
-        let dropped = exchange(&path, &ask("GET /v1/status")).await;
-        assert!(dropped.contains("503") && dropped.contains("Stopping"), "{dropped}");
-        let body = "{\"text\": 5}";
-        let bad = format!(
-            "POST /v1/config/check HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        assert!(exchange(&path, &bad).await.contains("BadRequest"));
-        server.abort();
-        let _ = std::fs::remove_file(path);
-    }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Version of the control plane, and of the data plane where it is connected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
     pub version: String,
     /// Version of the shared-memory contract.
@@ -17,7 +18,7 @@ pub struct Version {
 }
 
 /// Whether the data plane is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DataplaneState {
     /// Being looked for.
@@ -29,7 +30,7 @@ pub enum DataplaneState {
 }
 
 /// The data plane as control sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DataplaneStatus {
     pub state: DataplaneState,
     /// Path of its socket.
@@ -42,7 +43,7 @@ pub struct DataplaneStatus {
 }
 
 /// The state of the whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub uptime_secs: u64,
     pub pid: u32,
@@ -58,7 +59,7 @@ pub struct Status {
 }
 
 /// A certificate that tunnels use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Certificate {
     /// Distinguished name, as `openssl x509 -subject` writes it.
     pub subject: String,
@@ -72,7 +73,7 @@ pub struct Certificate {
 }
 
 /// Whose certificate it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CertificateHolder {
     /// Ours, or an intermediate that we send.
@@ -84,7 +85,7 @@ pub enum CertificateHolder {
 }
 
 /// Negotiation status of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NegotiationStatus {
     IkeSaNotEstablished,
@@ -107,7 +108,7 @@ impl NegotiationStatus {
 }
 
 /// A configured connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connection {
     pub name: String,
     pub routing_mode: String,
@@ -121,7 +122,8 @@ pub struct Connection {
 }
 
 /// Which connections are listed; by default all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ConnectionFilter {
     /// `KEY`, or `KEY=VALUE`.
@@ -145,14 +147,16 @@ impl ConnectionFilter {
 }
 
 /// One tunnel of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tunnel {
     /// From 1.
     pub index: u8,
     /// `Primary` or `Secondary`.
     pub role: String,
+    #[schema(value_type = String)]
     pub gateway_ip: IpAddr,
     pub customer_gateway: String,
+    #[schema(value_type = String)]
     pub customer_gateway_ip: IpAddr,
     pub status: NegotiationStatus,
     /// Code of the last failure, until the tunnel is up again.
@@ -161,7 +165,7 @@ pub struct Tunnel {
 }
 
 /// What can be asked of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     Initiate,
@@ -188,7 +192,7 @@ impl Action {
 }
 
 /// On which SAs an action works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// The CHILD_SAs only.
@@ -199,7 +203,7 @@ pub enum Target {
 }
 
 /// Body of an action; all fields have defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActionRequest {
     pub target: Target,
@@ -210,7 +214,7 @@ pub struct ActionRequest {
 }
 
 /// What became of an action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActionReply {
     /// The wish came true within the wait; false when it was only started.
     pub done: bool,
@@ -221,7 +225,7 @@ pub struct ActionReply {
 }
 
 /// Body of a shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShutdownRequest {
     /// Delete every SA at both ends first; otherwise the data plane keeps forwarding.

@@ -1,0 +1,79 @@
+//! The routes and their description in OpenAPI: one is not to be had without the other.
+
+use axum::Router;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{OpenApi as _, ToSchema as _};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::Calls;
+use crate::Problem;
+
+/// What the document says of the whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Esplanade",
+        description = "An IPsec VPN gateway. Errors are `application/problem+json` (RFC 9457).",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(Problem)),
+    tags(
+        (name = "connections", description = "Connections, their tunnels and SAs"),
+        (name = "configuration", description = "Documents: checked, compared, put into force"),
+        (name = "figures", description = "Counters and tables of the data plane"),
+        (name = "service", description = "The processes themselves")
+    )
+)]
+struct Frame;
+
+/// The name of the answer that all errors share.
+const PROBLEM: &str = "Problem";
+
+/// Collects routes: each comes with its description.
+pub(super) struct Routes(OpenApiRouter<Calls>);
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let mut frame = Frame::openapi();
+        if let Some(components) = &mut frame.components {
+            components.responses.insert(PROBLEM.to_owned(), RefOr::T(problem()));
+        }
+        Self(OpenApiRouter::with_openapi(frame))
+    }
+
+    /// Adds what `routes!` made of handlers that share a path.
+    pub(super) fn add(self, (schemas, mut paths, handlers): UtoipaMethodRouter<Calls>) -> Self {
+        for operation in paths.paths.values_mut().flat_map(operations) {
+            let summary = operation.summary.clone().unwrap_or_default();
+            for answer in operation.responses.responses.values_mut() {
+                if let RefOr::T(answer) = answer
+                    && answer.description.is_empty()
+                {
+                    answer.description.clone_from(&summary);
+                }
+            }
+            let refused = RefOr::Ref(Ref::from_response_name(PROBLEM));
+            operation.responses.responses.insert("default".to_owned(), refused);
+        }
+        Self(self.0.routes((schemas, paths, handlers)))
+    }
+
+    pub(super) fn finish(self) -> (Router<Calls>, OpenApi) {
+        self.0.split_for_parts()
+    }
+}
+
+/// What is said of every error.
+fn problem() -> Response {
+    let schema = Ref::from_schema_name(Problem::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let said =
+        "The request was refused, or could not be fulfilled; `code` names why and `fix` says what to do.";
+    ResponseBuilder::new().description(said).content("application/problem+json", content).build()
+}
+
+/// The operations of a path, by any method that the API uses.
+pub(super) fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
+}
