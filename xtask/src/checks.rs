@@ -91,10 +91,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("test-pki", &[], NO_IO),
     ("gateway", &[], NO_IO),
     ("routing", &[], NO_IO),
+    ("store", &[], NO_IO),
     ("api", &["ike", "gateway", "routing"], &["dpdk-sys"]),
     (
         "esplanade-controlplane",
-        &["ike", "gateway", "routing", "api", "shm"],
+        &["ike", "gateway", "routing", "store", "api", "shm"],
         &["dpdk-sys", "packet", "esplanade-dataplane"],
     ),
     (
