@@ -1,6 +1,6 @@
 //! A client of the control plane's API: HTTP over its Unix socket.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request};
@@ -18,6 +18,29 @@ const MAX_ANSWER: usize = 64 << 20;
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A call that was not answered, or was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens.
+    #[error("cannot reach the control plane at {}: is it running? (`esplanade up`, or --socket): {source}", .socket.display())]
+    Unreachable {
+        /// Where nobody listens.
+        socket: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The answer is a problem.
+    #[error("{message}")]
+    Refused {
+        /// HTTP's status.
+        status: u16,
+        /// The problem's name for programs.
+        code: String,
+        /// Its title, detail and fix.
+        message: String,
+    },
+}
+
 /// A client; each call is one connection.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -34,7 +57,7 @@ impl Client {
     /// `GET path`.
     ///
     /// # Errors
-    /// If the control plane does not answer, or answers with a problem: its title, detail and fix.
+    /// If the control plane does not answer, or answers with a problem: a [`CallError`] where the call is to blame.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Method::GET, path, Bytes::new())
     }
@@ -54,18 +77,14 @@ impl Client {
             exchange.await.with_context(|| format!("{path}: no answer within {} s", TIMEOUT.as_secs()))?
         })?;
         if !status.is_success() {
-            bail!("{}", problem(&answer).unwrap_or_else(|| format!("{path}: {status}")));
+            return Err(refusal(path, status, &answer).into());
         }
         serde_json::from_slice(&answer).with_context(|| format!("{path}: an answer of another version?"))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(hyper::StatusCode, Bytes)> {
-        let stream = UnixStream::connect(&self.socket).await.with_context(|| {
-            format!(
-                "cannot reach the control plane at {}: is it running? (`esplanade up`, or --socket)",
-                self.socket.display()
-            )
-        })?;
+        let unreachable = |source| CallError::Unreachable { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
         let request = Request::builder()
@@ -84,9 +103,11 @@ impl Client {
 }
 
 /// What a problem+json answer says, in one line.
-fn problem(answer: &[u8]) -> Option<String> {
-    let problem: serde_json::Value = serde_json::from_slice(answer).ok()?;
+fn refusal(path: &str, status: hyper::StatusCode, answer: &[u8]) -> CallError {
+    let problem: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     let parts: Vec<&str> =
         ["title", "detail", "fix"].iter().filter_map(|field| problem[field].as_str()).collect();
-    (!parts.is_empty()).then(|| parts.join(": "))
+    let message = if parts.is_empty() { format!("{path}: {status}") } else { parts.join(": ") };
+    let code = problem["code"].as_str().unwrap_or_default().to_owned();
+    CallError::Refused { status: status.as_u16(), code, message }
 }

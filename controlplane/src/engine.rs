@@ -24,6 +24,7 @@ use crate::document::Loaded;
 use crate::engine::diagnoses::Diagnoses;
 use crate::engine::expiry::Expiry;
 use crate::engine::link::Link;
+use crate::engine::tunnels::Ledger;
 use crate::engine::wait::Waiter;
 use crate::udp;
 
@@ -42,6 +43,7 @@ mod sas;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 mod view;
 mod wait;
 
@@ -87,6 +89,7 @@ pub struct Engine {
     orphans: BTreeMap<u32, Vec<Spi>>,
     /// Children that carry traffic, by tunnel.
     children: BTreeMap<u32, BTreeSet<ike::Spi>>,
+    ledger: Ledger,
     /// Tunnels that an operator terminated: traffic does not bring them up.
     held_down: BTreeSet<ConnectionKey>,
     /// The newest snapshot of each IKE SA, for a data plane that comes back with an empty journal.
@@ -123,6 +126,7 @@ impl Engine {
             installed: BTreeMap::new(),
             orphans: BTreeMap::new(),
             children: BTreeMap::new(),
+            ledger: Ledger::default(),
             held_down: BTreeSet::new(),
             snapshots: BTreeMap::new(),
             journal: VecDeque::new(),

@@ -1,6 +1,6 @@
 //! `esplanade initiate|rekey|terminate`.
 
-use super::{Format, show};
+use super::{Exit, Format, show};
 use anyhow::Result;
 use api::{Action, ActionReply, ActionRequest, Target as What};
 use clap::Args;
@@ -43,13 +43,13 @@ pub(super) fn rekey(client: &Client, rekey: &Rekey) -> Result<ExitCode> {
     act(client, &rekey.target, Action::Rekey, if rekey.ike { What::Ike } else { What::Child })
 }
 
-/// Asks for an action; exit code 2 if the answer is that it was not done.
+/// Asks for an action.
 fn act(client: &Client, target: &Target, action: Action, what: What) -> Result<ExitCode> {
     let request = ActionRequest { target: what, tunnel: target.tunnel, wait_secs: target.wait };
     let reply: ActionReply = client.post(&api::path::action(&target.name, action), &request)?;
     let done = reply.done || target.wait == 0;
     target.format.print(&reply, text)?;
-    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(Exit::up(done).into())
 }
 
 fn text(reply: &ActionReply) -> String {

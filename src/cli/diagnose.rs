@@ -1,7 +1,8 @@
 //! `esplanade diagnose`: why a connection is not up, and what would mend it.
 
-use super::{Format, show};
-use anyhow::{Result, bail};
+use super::exit::NotFound;
+use super::{Exit, Format, show};
+use anyhow::Result;
 use api::{Connection, Diagnosis, NegotiationStatus, Tunnel};
 use clap::Args;
 use esplanade::client::Client;
@@ -31,22 +32,23 @@ struct Verdict {
     failures: Vec<Diagnosis>,
 }
 
-/// Exit code 2 if a tunnel is not up.
 pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
     let connections: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
     let known: Vec<&str> = connections.iter().map(|connection| &connection.name[..]).collect();
     let known = known.join(", ");
     let Some(connection) = connections.into_iter().find(|connection| connection.name == options.name) else {
-        bail!("there is no connection {:?}; there are: {known}", options.name);
+        let what = format!("there is no connection {:?}; there are: {known}", options.name);
+        return Err(NotFound(what).into());
     };
     let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
     let verdicts = verdicts(connection, &failures, options);
     if verdicts.is_empty() {
-        bail!("{:?} has no tunnel {}", options.name, options.tunnel.unwrap_or_default());
+        let what = format!("{:?} has no tunnel {}", options.name, options.tunnel.unwrap_or_default());
+        return Err(NotFound(what).into());
     }
     let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));
     options.format.print(&verdicts, |verdicts| verdicts.iter().map(text).collect())?;
-    Ok(if up { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(Exit::up(up).into())
 }
 
 fn verdicts(connection: Connection, failures: &[Diagnosis], options: &Options) -> Vec<Verdict> {

@@ -9,11 +9,16 @@ mod connection;
 mod demo;
 mod diagnose;
 mod doctor;
+mod exit;
 mod explain;
+mod human;
 mod runtime;
+#[cfg(test)]
+mod samples;
 mod sas;
 mod show;
 mod trace;
+mod tunnel;
 mod up;
 mod version;
 mod watch;
@@ -24,6 +29,8 @@ use esplanade::client::{Client, DEFAULT_SOCKET};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+pub(crate) use exit::Exit;
 
 /// Esplanade: an IPsec VPN gateway on DPDK
 #[derive(Debug, Parser)]
@@ -134,6 +141,9 @@ enum Command {
     /// Example:  esplanade terminate hq
     #[command(verbatim_doc_comment)]
     Terminate(actions::Target),
+    /// Tunnels: what they are doing, and what they shall do
+    #[command(subcommand)]
+    Tunnel(tunnel::Command),
     /// Connections and their peers
     #[command(subcommand)]
     Connection(connection::Command),
@@ -177,6 +187,7 @@ impl Cli {
             Command::Rekey(rekey) => actions::rekey(&client, &rekey),
             Command::Terminate(target) => actions::terminate(&client, &target),
             Command::Bench(options) => bench::run(&options),
+            Command::Tunnel(command) => tunnel::run(&client, &command),
             Command::Connection(command) => connection::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),
             Command::Doctor(format) => doctor::run(format),

@@ -26,7 +26,7 @@ pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
 }
 
 /// One IKE SA and its children, in the order and words that people know from swanctl.
-fn ike_sa(sa: &IkeSa) -> String {
+pub(super) fn ike_sa(sa: &IkeSa) -> String {
     let mut out = String::new();
     let mark = |ours: bool| if ours { "*" } else { "" };
     // Writing to a String cannot fail: the results are ignored throughout.
@@ -49,8 +49,12 @@ fn ike_sa(sa: &IkeSa) -> String {
         let _ = writeln!(out, "  {proposal}");
     }
     if let Some(age) = sa.established_secs {
-        let rekey = sa.rekey_secs.map(|secs| format!(", rekeying in {secs}s")).unwrap_or_default();
-        let _ = writeln!(out, "  established {age}s ago{rekey}");
+        let times = [
+            in_secs("rekeying", sa.rekey_secs),
+            in_secs("reauthentication", sa.reauth_secs),
+            in_secs("expires", sa.expires_secs),
+        ];
+        let _ = writeln!(out, "  established {age}s ago{}", times.concat());
     }
     if let Some(path) = &sa.path {
         out += &self::path(path);
@@ -105,8 +109,6 @@ fn child_sa(child: &ChildSa) -> String {
         child.protocol,
         child.proposal,
     );
-    let in_secs =
-        |name: &str, secs: Option<u64>| secs.map(|s| format!(", {name} in {s}s")).unwrap_or_default();
     let times = in_secs("rekeying", child.rekey_secs) + &in_secs("expires", child.expires_secs);
     let _ = writeln!(out, "    installed {}s ago{times}", child.installed_secs);
     let _ = writeln!(out, "    in  {}, {}", child.spi_in, traffic(child.inbound));
@@ -114,6 +116,10 @@ fn child_sa(child: &ChildSa) -> String {
     let _ = writeln!(out, "    local  {}", child.local_ts.join(" "));
     let _ = writeln!(out, "    remote {}", child.remote_ts.join(" "));
     out
+}
+
+fn in_secs(what: &str, secs: Option<u64>) -> String {
+    secs.map(|secs| format!(", {what} in {secs}s")).unwrap_or_default()
 }
 
 fn party(party: &Party) -> String {

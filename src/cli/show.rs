@@ -5,7 +5,7 @@ use super::{Format, runtime};
 use anyhow::{Result, bail};
 use api::{Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use esplanade::client::Client;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -79,7 +79,11 @@ pub(super) fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(header);
+    // On a terminal the columns share its width; elsewhere each is as wide as its contents.
+    table
+        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table.add_rows(rows);
     format!("{table}\n")
 }

@@ -8,7 +8,7 @@
 //! | GET `/v1/status` | | [`Status`] |
 //! | GET `/v1/sas` | | list of [`IkeSa`] |
 //! | GET `/v1/connections?tag=..&resource-group=..` | | list of [`Connection`], those of a [`ConnectionFilter`] |
-//! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate` | [`ActionRequest`] | [`ActionReply`] |
+//! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate`, `/reset` | [`ActionRequest`] | [`ActionReply`] |
 //! | GET `/v1/connections/{name}/peer-config/{vendor}` | | [`PeerConfig`], with the pre-shared key |
 //! | GET `/v1/counters` | | [`Counters`] |
 //! | GET `/v1/errors` | | list of [`DropCounter`] |
@@ -45,7 +45,8 @@ pub use sas::{
 };
 pub use system::{
     Action, ActionReply, ActionRequest, Certificate, CertificateHolder, Connection, ConnectionFilter,
-    DataplaneState, DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, Version,
+    DataplaneState, DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, TunnelState,
+    TunnelTraffic, Version,
 };
 
 /// Where the daemon listens when the document does not say.

@@ -96,6 +96,12 @@ pub struct IkeSa {
     pub established_secs: Option<u64>,
     /// Seconds until we rekey it; absent without a lifetime.
     pub rekey_secs: Option<u64>,
+    /// Seconds until both ends prove anew who they are; absent where that is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reauth_secs: Option<u64>,
+    /// Seconds until it is deleted unless rekeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_secs: Option<u64>,
     pub children: Vec<ChildSa>,
     /// What probes found of the tunnel's path; absent while the data plane is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -146,9 +146,69 @@ impl ConnectionFilter {
     }
 }
 
+/// State of a tunnel's configuration (RM-09).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelState {
+    /// The data plane has it as the document says.
+    Active,
+    /// On its way to the data plane.
+    Updating,
+    /// On its way out of the document.
+    Deleting,
+}
+
+impl TunnelState {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Updating => "updating",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// What a tunnel has carried over all its SAs, so that rekeys do not show, and what its SAs dropped.
+///
+/// Counted since the control plane started; what an SA carried is forgotten if the data plane dies with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TunnelTraffic {
+    pub in_packets: u64,
+    /// Of inner packets.
+    pub in_bytes: u64,
+    pub out_packets: u64,
+    /// Of inner packets.
+    pub out_bytes: u64,
+    /// Packets above the limits of the connection.
+    pub in_policed: u64,
+    pub out_policed: u64,
+    pub auth_failures: u64,
+    pub replays: u64,
+    /// Authentic packets outside the traffic selectors.
+    pub selector_failures: u64,
+    /// Packets that its SAs dropped for any other reason.
+    pub other_drops: u64,
+}
+
+impl TunnelTraffic {
+    /// All that was dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let Self { in_policed, out_policed, auth_failures, replays, selector_failures, other_drops, .. } =
+            self;
+        in_policed + out_policed + auth_failures + replays + selector_failures + other_drops
+    }
+}
+
 /// One tunnel of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tunnel {
+    /// Its number, as the data plane's traces have it.
+    pub id: u32,
+    /// `CONNECTION/INDEX`.
+    pub name: String,
     /// From 1.
     pub index: u8,
     /// `Primary` or `Secondary`.
@@ -158,10 +218,17 @@ pub struct Tunnel {
     pub customer_gateway: String,
     #[schema(value_type = String)]
     pub customer_gateway_ip: IpAddr,
+    pub state: TunnelState,
     pub status: NegotiationStatus,
+    /// Seconds since it carries traffic; absent while it carries none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_secs: Option<u64>,
     /// Code of the last failure, until the tunnel is up again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Absent while the data plane is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TunnelTraffic>,
 }
 
 /// What can be asked of a connection.
@@ -171,6 +238,8 @@ pub enum Action {
     Initiate,
     Rekey,
     Terminate,
+    /// Delete every SA and negotiate anew at once.
+    Reset,
 }
 
 impl Action {
@@ -181,13 +250,14 @@ impl Action {
             Self::Initiate => "initiate",
             Self::Rekey => "rekey",
             Self::Terminate => "terminate",
+            Self::Reset => "reset",
         }
     }
 
     /// The action of a path segment.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Initiate, Self::Rekey, Self::Terminate].into_iter().find(|a| a.name() == name)
+        [Self::Initiate, Self::Rekey, Self::Terminate, Self::Reset].into_iter().find(|a| a.name() == name)
     }
 }
 

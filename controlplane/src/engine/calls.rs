@@ -26,7 +26,7 @@ impl Engine {
             Call::Status(reply) => answer(reply, Ok(self.view_status(now))),
             Call::Certificates(reply) => answer(reply, Ok(self.view_certificates(now))),
             Call::Sas(reply) => answer(reply, Ok(self.view_sas(figures, now))),
-            Call::Connections(reply) => answer(reply, Ok(self.view_connections())),
+            Call::Connections(reply) => answer(reply, Ok(self.view_connections(figures, now))),
             Call::Act { connection, action, request, reply } => {
                 self.act(&connection, action, request, reply, now);
             }
@@ -99,6 +99,7 @@ impl Engine {
         let goal = match action {
             Action::Initiate => self.initiate(&keys, now),
             Action::Terminate => self.terminate(&keys, request.target, now),
+            Action::Reset => self.reset(&keys, now),
             Action::Rekey => match self.rekey(&keys, request.target, now) {
                 Ok(goal) => goal,
                 Err(problem) => return answer(reply, Err(problem)),
@@ -153,6 +154,14 @@ impl Engine {
             self.delete_orphans(key.tunnel, Duration::ZERO);
         }
         Goal::Down(keys.clone())
+    }
+
+    /// Begins anew: every SA of the tunnels is deleted, and they are negotiated without waiting for the peer's word on that.
+    fn reset(&mut self, keys: &BTreeSet<ConnectionKey>, now: Time) -> Goal {
+        let old = self.sas_of(keys).iter().flat_map(|sa| &sa.children).map(|child| child.spi).collect();
+        self.terminate(keys, Target::Ike, now);
+        self.initiate(keys, now);
+        Goal::Renewed(old, keys.clone())
     }
 
     fn rekey(&mut self, keys: &BTreeSet<ConnectionKey>, target: Target, now: Time) -> Result<Goal, Problem> {

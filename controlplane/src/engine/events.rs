@@ -114,7 +114,9 @@ impl Engine {
                 let tunnel = key.map(|key| self.tunnel_name(key)).unwrap_or_default();
                 tracing::info!(tunnel, ike_sa = ike_sa.0, ?why, "IKE SA deleted");
             }
-            ike::Event::ChildEstablished { key, spi, replaces, .. } => self.child_up(key, spi, replaces),
+            ike::Event::ChildEstablished { key, spi, replaces, .. } => {
+                self.child_up(key, spi, replaces, now);
+            }
             ike::Event::ChildDeleted { key, spi, why } => self.child_down(key, spi, why),
             ike::Event::Failed(diagnosis) => {
                 if self.diagnoses.may_tell(diagnosis.connection, now) {
@@ -141,13 +143,14 @@ impl Engine {
         }
     }
 
-    fn child_up(&mut self, key: ConnectionKey, spi: ike::Spi, replaces: Option<ike::Spi>) {
+    fn child_up(&mut self, key: ConnectionKey, spi: ike::Spi, replaces: Option<ike::Spi>, now: Time) {
         let replaces = replaces.map(|old| format!("{old:08x}"));
         tracing::info!(tunnel = self.tunnel_name(key), spi = format!("{spi:08x}"), ?replaces, "CHILD_SA up");
         self.diagnoses.recovered(key);
         let spis = self.children.entry(key.tunnel).or_default();
         let was_down = spis.is_empty();
         spis.insert(spi);
+        self.ledger.came_up(key.tunnel, now);
         if was_down {
             self.steer(key.tunnel);
         }
@@ -160,6 +163,7 @@ impl Engine {
         spis.remove(&spi);
         if spis.is_empty() {
             self.children.remove(&key.tunnel);
+            self.ledger.went_down(key.tunnel);
             self.steer(key.tunnel);
         }
     }

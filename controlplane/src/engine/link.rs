@@ -133,6 +133,11 @@ impl Link {
         self.outbox.is_empty() && self.transactions.is_empty()
     }
 
+    /// Whether the data plane has a configuration to answer.
+    pub(super) fn is_configuring(&self) -> bool {
+        self.transactions.values().any(|purpose| matches!(purpose, Purpose::Configure(_)))
+    }
+
     fn next_number(&mut self) -> u64 {
         self.last += 1;
         self.last

@@ -22,11 +22,11 @@ impl Engine {
     /// Puts `document` into force. Tunnels that it does not change keep their SAs.
     pub fn reload(&mut self, document: Loaded, now: Time) -> ConfigReport {
         let (unchanged, changed) = compare(&self.document, &document);
-        let gone: Vec<ike::ConnectionKey> = {
-            let stays: BTreeSet<u32> = document.plan.tunnels.iter().map(|t| t.id).collect();
-            let old = self.document.plan.tunnels.iter();
-            old.filter(|t| !stays.contains(&t.id)).map(convert::key).collect()
-        };
+        let stays: BTreeSet<u32> = document.plan.tunnels.iter().map(|t| t.id).collect();
+        let old = self.document.plan.tunnels.iter();
+        let gone: Vec<ike::ConnectionKey> =
+            old.filter(|t| !stays.contains(&t.id)).map(convert::key).collect();
+        self.ledger.keep(&stays);
         let control_moved = self.document.desired.control != document.desired.control;
         self.document = document;
         if control_moved {

@@ -69,6 +69,7 @@ impl Engine {
             Completion::Refused(refused) => self.refused(refused.request, refused.code, now),
             Completion::SaDeleted(deleted) => {
                 self.installed.remove(&deleted.spi);
+                self.ledger.settle(&deleted);
                 let totals = deleted.totals;
                 tracing::debug!(
                     spi = %deleted.spi,

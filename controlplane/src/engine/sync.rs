@@ -41,6 +41,7 @@ impl Engine {
         self.last_error = Some(why.to_owned());
         self.ports.clear();
         self.paths.clear();
+        self.ledger.disconnected();
         self.packets.clear();
         self.journal.clear();
         let (purposes, questions) = self.link.abandon();
@@ -83,6 +84,7 @@ impl Engine {
             let Some(key) = status.key else { continue };
             let spis = status.children.iter().map(|child| child.spi);
             self.children.entry(key.tunnel).or_default().extend(spis);
+            status.established.into_iter().for_each(|since| self.ledger.came_up(key.tunnel, since));
         }
         if self.restored > 0 {
             tracing::info!(count = self.restored, "IKE SAs restored from the journal");
@@ -149,7 +151,9 @@ impl Engine {
                 self.manager.handle_sa_reply(SaReply::Installed { request }, now);
             }
             Some(Purpose::Delete(spi)) => {
-                self.installed.remove(&spi);
+                if let Some(owner) = self.installed.remove(&spi) {
+                    self.ledger.lingers(spi, owner);
+                }
             }
             Some(Purpose::Steer | Purpose::Activate(_) | Purpose::UpdateOuter(_)) => {}
             None => tracing::warn!(txn = committed.txn.0, "answer to an unknown transaction"),

@@ -189,6 +189,56 @@ fn terminated_stays_down_until_initiated() {
 }
 
 #[test]
+fn a_reset_tunnel_is_negotiated_anew_even_if_the_peer_does_not_confirm_the_end_of_the_old_one() {
+    let (mut world, before) = World::up();
+    let now = world.now;
+    let answer = world.gateways[0].act("site", Action::Reset, Target::Child, now);
+    world.pass(3);
+    assert_eq!(done(answer).message, "established");
+    assert!(world.spis().iter().all(|spi| !before.contains(spi)));
+    let before = world.spis();
+    world.gateways[1] = Gateway::new(2, false);
+    let now = world.now;
+    let answer = world.gateways[0].act("site", Action::Reset, Target::Child, now);
+    world.gateways[1].plane = Plane::new(0x3_0000);
+    world.gateways[1].connect(now);
+    world.pass(5);
+    assert!(done(answer).done);
+    world.pass(60);
+    assert!(world.spis().iter().all(|spi| !before.contains(spi)));
+}
+
+#[test]
+fn what_a_tunnel_carried_outlives_its_sas() {
+    let (mut world, [old, _]) = World::up();
+    let page =
+        CountersWriter::create(&CountersSpec { sa_slots: 16, ..CountersSpec::default() }).expect("page");
+    let figures = CountersReader::map(&page.fd().expect("fd")).expect("mapped");
+    let spi = Spi::new(old).expect("an SPI");
+    let totals = SaTotals { in_packets: 5, replays: 1, ..SaTotals::default() };
+    let line = usize::try_from(old & 15).expect("a slot");
+    page.set_sa(line, Some((spi, &totals, world.now.0)));
+    let owner = world.gateways[0].engine.installed[&spi];
+    let carried = |world: &World| {
+        let tunnel = &world.gateways[0].engine.view_connections(Some(&figures), world.now)[0].tunnels[0];
+        let traffic = tunnel.traffic.expect("figures");
+        (traffic.in_packets, traffic.dropped(), tunnel.up_secs.is_some())
+    };
+    assert_eq!(carried(&world), (5, 1, true));
+    let now = world.now;
+    drop(world.gateways[0].act("site", Action::Rekey, Target::Child, now));
+    world.pass(1);
+    world.traffic();
+    world.pass(15);
+    assert_ne!(world.spis()[0], old);
+    assert_eq!(carried(&world), (5, 1, true), "its SA lingers");
+    page.set_sa(line, None);
+    let deleted = shm::message::SaDeleted { spi, owner, totals };
+    world.gateways[0].engine.handle_completion(deleted.into(), now);
+    assert_eq!(carried(&world), (5, 1, true), "its SA is gone");
+}
+
+#[test]
 fn traffic_brings_a_waiting_connection_up() {
     let mut world = World::new();
     world.gateways[0].connected = false;
@@ -217,7 +267,7 @@ fn a_wrong_psk_is_diagnosed_to_the_one_who_waits() {
     let reply = done(answer);
     assert!(!reply.done && reply.diagnosis.is_some_and(|d| d.connection == "site"));
     assert!(world.gateways.iter().all(|gateway| gateway.plane.installed().is_empty()));
-    let failures = world.gateways[0].engine.view_connections();
+    let failures = world.gateways[0].engine.view_connections(None, world.now);
     assert!(failures[0].tunnels[0].failure.is_some());
 }
 

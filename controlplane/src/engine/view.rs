@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use api::{
-    ChildMode, ChildSa, Connection, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
-    InterfaceCounters, InterfaceDrops, NegotiationStatus, Neighbour, Offload, Party, Port, Proposal,
-    SaCounters, Status, SteeringPath, Traffic, Tunnel, Version,
+    ChildMode, ChildSa, Counters, DataplaneState, DataplaneStatus, Diagnosis, DropCounter, IkeSa,
+    InterfaceCounters, InterfaceDrops, Neighbour, Offload, Party, Port, Proposal, SaCounters, Status,
+    SteeringPath, Traffic, Version,
 };
-use gateway::model::RoutingMode;
 use gateway::plan::TunnelPlan;
 use ike::wire::TrafficSelector;
 use ike::wire::iana::{EncrId, IntegId};
@@ -20,7 +19,6 @@ use super::diagnoses::Failure;
 use super::expiry::{Holder, InUse};
 use super::hearing::slot;
 use super::{Engine, State};
-use crate::convert;
 
 impl Engine {
     pub(super) fn view_version(&self) -> Version {
@@ -84,6 +82,7 @@ impl Engine {
         let plan = self.plan_of(sa.key);
         let name = plan.map_or_else(|| "(unnamed)".to_owned(), |plan| plan.connection.clone());
         let spi = |spi: u64| format!("{spi:016x}");
+        let left = |at: Option<Time>| at.map(|at| at.since(now).as_secs());
         let (initiator, responder) = (spi(ike_spi(sa.initiator_spi)), spi(ike_spi(sa.responder_spi)));
         let (ours, theirs) = if sa.initiator { (initiator, responder) } else { (responder, initiator) };
         IkeSa {
@@ -108,7 +107,9 @@ impl Engine {
             nat_local: sa.nat.0,
             nat_remote: sa.nat.1,
             established_secs: sa.established.map(|at| now.since(at).as_secs()),
-            rekey_secs: sa.rekey_at.map(|at| at.since(now).as_secs()),
+            rekey_secs: left(sa.rekey_at),
+            reauth_secs: left(sa.reauth_at),
+            expires_secs: left(sa.expires_at),
             children: sa.children.iter().map(|child| self.child_sa(&name, child, figures, now)).collect(),
             path: sa.key.and_then(|key| self.path(key.tunnel)),
             name,
@@ -164,51 +165,6 @@ impl Engine {
             },
             local_ts: selectors(&child.local_ts),
             remote_ts: selectors(&child.remote_ts),
-        }
-    }
-
-    pub(super) fn view_connections(&self) -> Vec<Connection> {
-        let text = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
-        let connection = |c: &gateway::model::Connection| Connection {
-            name: c.name.clone(),
-            routing_mode: match c.routing_mode {
-                RoutingMode::Destination => "destination".to_owned(),
-                RoutingMode::ProtectedDataFlows => "protected-data-flows".to_owned(),
-            },
-            local_networks: text(&c.local_networks),
-            remote_networks: text(&c.remote_networks),
-            resource_group: c.labels.resource_group.clone(),
-            tags: c.labels.tags.clone(),
-            tunnels: self
-                .document
-                .plan
-                .tunnels
-                .iter()
-                .filter(|t| t.connection == c.name)
-                .zip(&c.tunnels)
-                .map(|(plan, tunnel)| self.tunnel(plan, &tunnel.customer_gateway))
-                .collect(),
-        };
-        self.document.desired.connections.iter().map(connection).collect()
-    }
-
-    fn tunnel(&self, plan: &TunnelPlan, customer_gateway: &str) -> Tunnel {
-        let key = convert::key(plan);
-        let established =
-            || self.manager.ike_sas().any(|sa| sa.key == Some(key) && sa.state == IkeState::Established);
-        let status = match self.children.contains_key(&plan.id) {
-            true => NegotiationStatus::IpsecSaEstablished,
-            false if established() => NegotiationStatus::IpsecSaNotEstablished,
-            false => NegotiationStatus::IkeSaNotEstablished,
-        };
-        Tunnel {
-            index: plan.index,
-            role: if plan.index == 1 { "Primary" } else { "Secondary" }.to_owned(),
-            gateway_ip: plan.local,
-            customer_gateway: customer_gateway.to_owned(),
-            customer_gateway_ip: plan.remote,
-            status,
-            failure: self.diagnoses.code(key).map(|code| format!("{code:?}")),
         }
     }
 
@@ -357,7 +313,7 @@ impl Engine {
 }
 
 /// The counters of an SA.
-fn totals(figures: &CountersReader, spi: u32) -> Option<SaTotals> {
+pub(super) fn totals(figures: &CountersReader, spi: u32) -> Option<SaTotals> {
     let (found, totals) = figures.sa(slot(figures, spi)?)?;
     (found.value() == spi).then_some(totals)
 }

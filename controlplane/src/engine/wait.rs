@@ -19,6 +19,8 @@ pub(super) enum Goal {
     ChildrenGone(BTreeSet<ike::Spi>),
     /// None of these children carries traffic any more, and each tunnel has another that does.
     ChildrenReplaced(BTreeSet<ike::Spi>, BTreeSet<ConnectionKey>),
+    /// Each tunnel has a child that carries traffic and is none of these.
+    Renewed(BTreeSet<ike::Spi>, BTreeSet<ConnectionKey>),
     /// None of these IKE SAs is in use any more, and each tunnel has another that is.
     IkeReplaced(BTreeSet<IkeSaId>, BTreeSet<ConnectionKey>),
 }
@@ -56,19 +58,18 @@ impl Goal {
             |keys: &BTreeSet<ConnectionKey>, sa: &IkeSaStatus| sa.key.is_some_and(|k| keys.contains(&k));
         let children = || sas.iter().flat_map(|sa| sa.children.iter().map(move |child| (sa.key, child)));
         let carries = |state| matches!(state, ChildState::Installed | ChildState::Rekeying);
+        let has_child_beside = |key: &ConnectionKey, spis: &BTreeSet<ike::Spi>| {
+            let fresh = |child: &ike::ChildSaStatus| !spis.contains(&child.spi) && child.active;
+            children().any(|(of, child)| of == Some(*key) && fresh(child) && carries(child.state))
+        };
         match self {
-            Self::Up(keys) => keys.iter().all(|key| {
-                children().any(|(of, child)| of == Some(*key) && carries(child.state) && child.active)
-            }),
+            Self::Up(keys) => keys.iter().all(|key| has_child_beside(key, &BTreeSet::new())),
+            Self::Renewed(spis, keys) => keys.iter().all(|key| has_child_beside(key, spis)),
             Self::Down(keys) => !sas.iter().any(|sa| mine(keys, sa)),
             Self::ChildrenGone(spis) => !children().any(|(_, child)| spis.contains(&child.spi)),
             Self::ChildrenReplaced(spis, keys) => {
                 let old = children().any(|(_, child)| spis.contains(&child.spi) && carries(child.state));
-                let new = |key: &ConnectionKey| {
-                    let fresh = |child: &ike::ChildSaStatus| !spis.contains(&child.spi) && child.active;
-                    children().any(|(of, child)| of == Some(*key) && fresh(child) && carries(child.state))
-                };
-                !old && keys.iter().all(new)
+                !old && keys.iter().all(|key| has_child_beside(key, spis))
             }
             Self::IkeReplaced(ids, keys) => {
                 let used = |sa: &&IkeSaStatus| sa.state == IkeState::Established;
@@ -83,7 +84,7 @@ impl Goal {
 
     fn done(&self) -> &'static str {
         match self {
-            Self::Up(_) => "established",
+            Self::Up(_) | Self::Renewed(..) => "established",
             Self::Down(_) | Self::ChildrenGone(_) => "terminated",
             Self::ChildrenReplaced(..) | Self::IkeReplaced(..) => "rekeyed",
         }

@@ -183,6 +183,8 @@ pub struct IkeSaStatus {
     pub established: Option<Time>,
     /// When it will be rekeyed.
     pub rekey_at: Option<Time>,
+    /// When a new one with all proofs will take its place.
+    pub reauth_at: Option<Time>,
     /// When it ends.
     pub expires_at: Option<Time>,
     /// Its CHILD_SAs.

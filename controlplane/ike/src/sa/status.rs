@@ -49,6 +49,7 @@ impl IkeSa {
             suite: suite.as_ref().map(proposal),
             established: self.established().map(|sa| sa.since),
             rekey_at: core.timers.at(Timer::Rekey),
+            reauth_at: core.timers.at(Timer::Reauth),
             expires_at: core.timers.at(Timer::Expire),
             children: children.collect(),
         }
