@@ -147,7 +147,7 @@ impl ConnectionFilter {
 }
 
 /// State of a tunnel's configuration (RM-09).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TunnelState {
     /// The data plane has it as the document says.
@@ -173,7 +173,7 @@ impl TunnelState {
 /// What a tunnel has carried over all its SAs, so that rekeys do not show, and what its SAs dropped.
 ///
 /// Counted since the control plane started; what an SA carried is forgotten if the data plane dies with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct TunnelTraffic {
     pub in_packets: u64,
     /// Of inner packets.
