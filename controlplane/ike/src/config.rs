@@ -103,7 +103,7 @@ impl Default for Retransmit {
 }
 
 /// When a tunnel is negotiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Start {
     /// At once, and again whenever it is lost.
     #[default]
@@ -115,7 +115,9 @@ pub enum Start {
 }
 
 /// One tunnel of a connection: peers, proofs, algorithms, selectors, lifetimes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It serializes without secrets, for [`crate::record`]: what is read back proves nothing to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
     /// Its name in every interface.
     pub key: ConnectionKey,
@@ -162,7 +164,7 @@ pub struct Connection {
 }
 
 /// What the CHILD_SAs of a tunnel look like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildConfig {
     /// Acceptable combinations, best first. Never empty.
     pub proposals: Vec<EspProposal>,
@@ -315,7 +317,7 @@ pub struct EspProposal {
 }
 
 /// A shared secret. `Debug` shows its length only.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Psk(Secret);
 
 impl Psk {
@@ -342,21 +344,21 @@ impl fmt::Debug for Psk {
 }
 
 /// How we prove who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LocalAuth {
     /// By a shared secret.
-    Psk(Psk),
+    Psk(#[serde(skip)] Psk),
     /// By a certificate that holds our identity.
-    Certificate(Arc<Credential>),
+    Certificate(#[serde(with = "crate::record::credential")] Arc<Credential>),
 }
 
 /// How a peer must prove who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteAuth {
     /// By a shared secret.
-    Psk(Psk),
+    Psk(#[serde(skip)] Psk),
     /// By a certificate of one of these CAs that holds its identity.
-    Certificate(Arc<Trust>),
+    Certificate(#[serde(with = "crate::record::trust")] Arc<Trust>),
 }
 
 impl RemoteAuth {

@@ -5,6 +5,7 @@
 //! * [`crypto`]: key exchange, prf, the protection of messages, key material.
 //! * `sa`: one IKE SA as snapshot/restore data, with its window, timers and children.
 //! * `v2`: the exchanges, one task each.
+//! * [`record`]: negotiations as they happened, to be replayed offline.
 //! * [`manager`]: all IKE SAs of the gateway; the way in.
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod diagnosis;
 mod identity;
 pub mod manager;
 pub mod pki;
+pub mod record;
 mod sa;
 pub mod time;
 mod v2;

@@ -1,9 +1,10 @@
 //! Messages in fragments, each of which is sealed and opened by itself (RFC 7383).
 
-use super::protect::{OpenError, SkCipher, read_text};
+use super::protect::{OpenError, Plain, SkCipher};
 use super::{CryptoError, Secret};
+use crate::wire::Message;
 use crate::wire::iana::PayloadType;
-use crate::wire::{EncodeError, GENERIC_HEADER_LEN, HEADER_LEN, Header, Message, Payload, encode_chain};
+use crate::wire::{EncodeError, GENERIC_HEADER_LEN, HEADER_LEN, Header, Payload, encode_chain};
 
 /// Most fragments of a message, both ways.
 pub const MAX_FRAGMENTS: u16 = 255;
@@ -91,7 +92,7 @@ impl Assembly {
     /// A message in more fragments takes the place of the same one in fewer: its sender found that the path takes
     /// shorter ones only (RFC 7383 section 2.6). One with another name takes the place of any: nothing but the next
     /// message of a peer is waited for.
-    pub(crate) fn add(&mut self, fragment: Fragment) -> Option<Result<Message, OpenError>> {
+    pub(crate) fn add(&mut self, fragment: Fragment) -> Option<Plain> {
         let Fragment { header, first_inner, number, total, text } = fragment;
         if total > MAX_FRAGMENTS {
             return None;
@@ -115,7 +116,7 @@ impl Assembly {
             self.parts.iter().map(|part| part.as_ref().map(Secret::expose)).collect();
         let text = Secret::new(parts?.concat());
         let first_inner = std::mem::take(self).first_inner?;
-        Some(read_text(header, first_inner, text.expose()))
+        Some(Plain { header, first_inner, text })
     }
 }
 

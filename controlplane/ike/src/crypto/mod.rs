@@ -27,6 +27,7 @@ pub use fragment::MAX_FRAGMENTS;
 pub use group::Group;
 pub use integ::Integ;
 pub use prf::Prf;
+pub(crate) use protect::Plain;
 pub use protect::{OpenError, SkCipher};
 pub use schedule::{ChildKeys, EspSuite, IkeKeys, IkeSpis, IkeSuite, Nonces};
 pub use secret::Secret;

@@ -42,6 +42,27 @@ impl OpenError {
     }
 }
 
+/// What was sealed in a message: authentic and decrypted, not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plain {
+    pub(crate) header: Header,
+    pub(crate) first_inner: PayloadType,
+    /// The payloads, without padding.
+    pub(crate) text: Secret,
+}
+
+impl Plain {
+    /// The message with its payloads.
+    pub(crate) fn read(&self) -> Result<Message, OpenError> {
+        let payloads = decode_chain(self.first_inner, self.text.expose()).map_err(OpenError::Inner)?;
+        let nested = |p: &&Payload| matches!(p, Payload::Encrypted(_) | Payload::EncryptedFragment(_));
+        if let Some(payload) = payloads.iter().find(nested) {
+            return Err(OpenError::Inner(DecodeError::MisplacedPayload(payload.payload_type())));
+        }
+        Ok(Message { header: self.header, payloads })
+    }
+}
+
 /// What protects the messages of one direction of an IKE SA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkCipher {
@@ -146,12 +167,17 @@ impl SkCipher {
     /// Payloads in front of the Encrypted one are authenticated but of no meaning in IKEv2: they are
     /// dropped.
     pub fn open(&self, datagram: &[u8]) -> Result<Message, OpenError> {
+        self.open_text(datagram)?.read()
+    }
+
+    /// As [`SkCipher::open`], before the payloads are read.
+    pub(crate) fn open_text(&self, datagram: &[u8]) -> Result<Plain, OpenError> {
         let outer = Message::decode(datagram).map_err(OpenError::Outer)?;
         let sealed = outer.encrypted().ok_or(OpenError::NotEncrypted)?;
         // The Encrypted payload is the last: its body ends the datagram.
         let (aad, body) = datagram.split_at(datagram.len() - sealed.body.len());
         let text = self.decrypt(datagram, aad, body)?;
-        read_text(outer.header, sealed.first_inner, text.expose())
+        Ok(Plain { header: outer.header, first_inner: sealed.first_inner, text })
     }
 
     /// Authenticates `datagram` and decrypts `body`, its end; gives the text without padding.
@@ -178,14 +204,4 @@ impl SkCipher {
         let len = padded.len().checked_sub(usize::from(*pad_len)).ok_or(OpenError::Padding)?;
         Ok(Secret::from(&padded[..len]))
     }
-}
-
-/// The payloads that were sealed, behind the header that they came with.
-pub(super) fn read_text(header: Header, first: PayloadType, text: &[u8]) -> Result<Message, OpenError> {
-    let payloads = decode_chain(first, text).map_err(OpenError::Inner)?;
-    let nested = |p: &&Payload| matches!(p, Payload::Encrypted(_) | Payload::EncryptedFragment(_));
-    if let Some(payload) = payloads.iter().find(nested) {
-        return Err(OpenError::Inner(DecodeError::MisplacedPayload(payload.payload_type())));
-    }
-    Ok(Message { header, payloads })
 }

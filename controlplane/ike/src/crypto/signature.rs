@@ -4,6 +4,7 @@
 //! signature looks like never decides what happens next, so a run stays the same run.
 
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     self as lc, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair, UnparsedPublicKey,
     VerificationAlgorithm,
@@ -291,7 +292,7 @@ fn describe(algorithm: &AlgorithmIdentifierRef<'_>) -> String {
 }
 
 /// How an RSA key signs where the peer knows RFC 7427.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum RsaPadding {
     /// RSASSA-PSS (RFC 8247 section 3.2).
     #[default]
@@ -343,6 +344,22 @@ impl SigningKey {
             }
         };
         Some(Self { kind, pair })
+    }
+
+    /// A new key of `kind`, which belongs to nobody; `None` if the library makes none.
+    pub(crate) fn generate(kind: KeyKind) -> Option<Self> {
+        let ecdsa = |algorithm| EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).ok();
+        let pkcs8 = match kind {
+            KeyKind::Rsa => {
+                let pair = Pair::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).ok()?));
+                return Some(Self { kind, pair });
+            }
+            KeyKind::P256 => ecdsa(&lc::ECDSA_P256_SHA256_ASN1_SIGNING)?,
+            KeyKind::P384 => ecdsa(&lc::ECDSA_P384_SHA384_ASN1_SIGNING)?,
+            KeyKind::P521 => ecdsa(&lc::ECDSA_P521_SHA512_ASN1_SIGNING)?,
+            KeyKind::Ed25519 => Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).ok()?,
+        };
+        Self::from_pkcs8(kind, &Secret::from(pkcs8.as_ref()))
     }
 
     /// Whether it is the private half of `public`.

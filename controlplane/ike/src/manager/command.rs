@@ -31,7 +31,7 @@ pub struct RequestId(pub u64);
 ///
 /// On the wire the four zero bytes of RFC 3948 section 2.2 precede the payload if and only if our port is
 /// [`NAT_T_PORT`]: whoever owns the socket strips and adds them, [`Datagram::has_marker`] tells when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datagram {
     /// The outer VRF.
     pub vrf: u16,
@@ -40,6 +40,7 @@ pub struct Datagram {
     /// The peer's address and port.
     pub remote: SocketAddr,
     /// The IKE message.
+    #[serde(with = "hex::serde")]
     pub payload: Vec<u8>,
 }
 

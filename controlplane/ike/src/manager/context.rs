@@ -12,6 +12,8 @@ use super::index::Index;
 use crate::config::{Config, Connection, ConnectionKey};
 use crate::crypto::{CryptoError, Group, KeyExchange};
 use crate::diagnosis::Diagnosis;
+use crate::record::What;
+use crate::record::tape::Tape;
 use crate::sa::IkeSa;
 use crate::sa::core::Core;
 use crate::sa::established::Estate;
@@ -75,6 +77,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) ids: &'a mut Ids,
     pub(crate) out: &'a mut Outputs,
+    pub(crate) tape: &'a mut Tape,
     /// As all IKE SAs were before this input.
     pub(crate) index: &'a Index,
 }
@@ -101,7 +104,8 @@ impl<'a> Ctx<'a> {
 
     /// A random SPI for an IKE SA; not zero.
     pub(crate) fn ike_spi(&mut self) -> IkeSpi {
-        IkeSpi(self.rng.next_u64().max(1))
+        let drawn = IkeSpi(self.rng.next_u64().max(1));
+        self.tape.spi(drawn)
     }
 
     pub(crate) fn key_exchange(&mut self, group: Group) -> Result<KeyExchange, CryptoError> {
@@ -128,6 +132,7 @@ impl<'a> Ctx<'a> {
 
     pub(crate) fn transmit(&mut self, datagram: Datagram) {
         self.out.counters.sent += 1;
+        self.tape.note(|| What::Sent(datagram.clone()));
         self.out.transmits.push_back(datagram);
     }
 

@@ -4,6 +4,7 @@ use super::IkeManager;
 use super::command::Datagram;
 use super::event::Event;
 use crate::config::Config;
+use crate::record::What;
 use crate::sa::core::Path;
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
@@ -77,7 +78,10 @@ impl IkeManager {
         }
         let responded = match Message::decode(&datagram.payload) {
             Ok(request) if !self.admits(datagram, &request, now) => return,
-            Ok(request) => IkeSa::respond(datagram, &request, &mut self.context(now)),
+            Ok(request) => {
+                self.tape.attend(&Path::of(datagram), None, now);
+                IkeSa::respond(datagram, &request, &mut self.context(now))
+            }
             Err(error) => Err(Fault::Decode(error)),
         };
         match responded {
@@ -161,8 +165,10 @@ impl IkeManager {
         let header = Header { version: Version::V2, flags, ..*request };
         let message = Message { header, payloads: vec![Payload::Notify(notify)] };
         if let Ok(payload) = message.encode() {
+            let answer = Datagram { payload, ..datagram.clone() };
             self.out.counters.sent += 1;
-            self.out.transmits.push_back(Datagram { payload, ..datagram.clone() });
+            self.tape.note(|| What::Sent(answer.clone()));
+            self.out.transmits.push_back(answer);
         }
     }
 }

@@ -5,6 +5,7 @@ use super::command::{Flow, IkeSaId, SaCommand};
 use super::context::{Ctx, Effect};
 use super::event::{Event, Gone};
 use crate::config::ConnectionKey;
+use crate::record::What;
 use crate::sa::established::{Established, Estate, Origin, Status};
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
@@ -170,8 +171,8 @@ impl IkeManager {
 
     pub(super) fn context(&mut self, now: Time) -> Ctx<'_> {
         let wall = self.wall_clock(now);
-        let Self { connections, config, rng, ids, out, index, .. } = self;
-        Ctx { now, wall, config, connections, rng, ids, out, index }
+        let Self { connections, config, rng, ids, out, index, tape, .. } = self;
+        Ctx { now, wall, config, connections, rng, ids, out, index, tape }
     }
 
     /// Negotiates what a connection lacks: an IKE SA, or a CHILD_SA.
@@ -189,11 +190,13 @@ impl IkeManager {
     }
 
     /// Begins an IKE SA, whatever there is.
-    fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
+    pub(super) fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
         let Some(connection) = self.connections.get(key).filter(|c| c.remote.is_some()).cloned() else {
             return;
         };
         let first = self.of_connection(key).next().is_none();
+        self.tape.attend_connection(&connection, now);
+        self.tape.note(|| What::Begun { key, flow });
         match IkeSa::initiate(&connection, flow, first, &mut self.context(now)) {
             Ok(sa) => {
                 let id = sa.core.id;

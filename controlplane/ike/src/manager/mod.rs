@@ -10,6 +10,7 @@ pub mod event;
 pub(crate) mod hint;
 mod index;
 mod pacing;
+mod recording;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -17,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::{Config, Connection, ConnectionKey, Start};
+use crate::record::What;
+use crate::record::tape::Tape;
+use crate::sa::core::Path;
 use crate::sa::{IkeSa, Input};
 use crate::time::Time;
 use crate::v2::fault::{Fault, Stage};
@@ -74,6 +78,7 @@ pub struct IkeManager {
     /// IKE SAs whose snapshot is out of date.
     dirty: BTreeSet<IkeSaId>,
     out: Outputs,
+    tape: Tape,
 }
 
 impl IkeManager {
@@ -93,6 +98,7 @@ impl IkeManager {
             attention: Attention::default(),
             dirty: BTreeSet::new(),
             out: Outputs::default(),
+            tape: Tape::Off,
         }
     }
 
@@ -158,6 +164,8 @@ impl IkeManager {
     /// A datagram arrived.
     pub fn handle_message(&mut self, datagram: Datagram, now: Time) {
         self.out.counters.received += 1;
+        self.tape.attend(&Path::of(&datagram), None, now);
+        self.tape.note(|| What::Received(datagram.clone()));
         self.dispatch(&datagram, now);
     }
 
@@ -215,7 +223,10 @@ impl IkeManager {
         | SaReply::Installed { request }
         | SaReply::Failed { request, .. }) = reply;
         match (self.index.waiting_for(request), reply) {
-            (Some(id), _) => self.touch(id, now, |sa, cx| sa.handle(&Input::Reply(reply), cx)),
+            (Some(id), _) => self.touch(id, now, |sa, cx| {
+                cx.tape.answer(reply);
+                sa.handle(&Input::Reply(reply), cx);
+            }),
             // Nobody waits any more: the SPI goes back.
             (None, SaReply::SpiReserved { spi, .. }) => {
                 self.out.commands.push_back(SaCommand::ReleaseSpi { spi });
@@ -246,7 +257,9 @@ impl IkeManager {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        let event = self.out.events.pop_front()?;
+        self.tape.event(&event);
+        Some(event)
     }
 
     /// When `handle_timeout` wants to be called.
@@ -305,9 +318,10 @@ impl IkeManager {
     /// Lets one IKE SA act, then brings everything that depends on it up to date.
     fn touch(&mut self, id: IkeSaId, now: Time, act: impl FnOnce(&mut IkeSa, &mut Ctx<'_>)) {
         let wall = self.wall_clock(now);
-        let Self { sas, connections, config, rng, ids, out, index, .. } = self;
+        let Self { sas, connections, config, rng, ids, out, index, tape, .. } = self;
         let Some(sa) = sas.get_mut(&id) else { return };
-        act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out, index });
+        tape.attend(&sa.core.path, Some(id), now);
+        act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out, index, tape });
         self.sync(id);
         self.apply_effects(now);
     }

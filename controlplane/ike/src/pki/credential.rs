@@ -32,6 +32,17 @@ impl Credential {
         Ok(Self { chain, key, padding })
     }
 
+    /// With a key that belongs to nobody in the place of the private key.
+    ///
+    /// # Errors
+    /// What cannot be read, or a kind of key that we do not have.
+    pub(crate) fn stand_in(chain: &[Vec<u8>], padding: RsaPadding) -> Result<Self, PkiError> {
+        let chain = super::trust::read_all(chain)?;
+        let key = chain[0].public_key().and_then(|public| SigningKey::generate(public.kind));
+        let why = "its key is of no supported kind".to_owned();
+        Ok(Self { key: key.ok_or(PkiError::Certificate { index: 1, why })?, chain, padding })
+    }
+
     /// Our own certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.chain[0]

@@ -23,6 +23,8 @@ pub struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
     authorities: Vec<Certificate>,
     revoked: Vec<CertRevocationList<'static>>,
+    /// The same as they were read, in DER.
+    lists: Vec<Vec<u8>>,
     /// A certificate whose issuer has no current list is refused.
     strict: bool,
     /// Of the CAs and of everything: what makes two of these the same.
@@ -51,6 +53,7 @@ impl Trust {
         Ok(Self {
             anchors: anchors.collect::<Result<_, _>>()?,
             revoked: revoked.collect::<Result<_, _>>()?,
+            lists: revocation_lists.to_vec(),
             authorities,
             strict,
             digests,
@@ -60,6 +63,16 @@ impl Trust {
     /// The certificates of the CAs.
     pub fn authorities(&self) -> &[Certificate] {
         &self.authorities
+    }
+
+    /// The revocation lists, in DER.
+    pub(crate) fn revocation_lists(&self) -> &[Vec<u8>] {
+        &self.lists
+    }
+
+    /// Whether a certificate whose issuer has no current list is refused.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Stands for the CAs.

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use super::timer::{Timer, Timers};
 use super::window::{Sealed, Window};
 use crate::config::{Connection, ConnectionKey, NAT_T_PORT};
-use crate::crypto::{Assembly, CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Secret, SkCipher};
+use crate::crypto::{Assembly, CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Plain, Secret, SkCipher};
 use crate::manager::command::{Datagram, Encap, IkeSaId, Outer};
 use crate::manager::context::Ctx;
+use crate::record::tape::Tape;
 use crate::time::Time;
 use crate::v2::nat::Nat;
 use crate::wire::iana::ExchangeType;
@@ -262,6 +263,7 @@ impl Protection {
         payloads: &[Payload],
         cx: &mut Ctx<'_>,
     ) -> Result<Sealed, CryptoError> {
+        cx.tape.made(payloads);
         let Self { suite, outgoing, iv, .. } = self;
         let mut iv = || {
             if suite.encr.is_aead() { iv.take().to_be_bytes().to_vec() } else { cx.random(outgoing.iv_len()) }
@@ -297,18 +299,35 @@ impl Protection {
         datagram: &[u8],
         header: &Header,
         is_new: bool,
+        tape: &mut Tape,
     ) -> Result<Opened, OpenError> {
-        match self.incoming.open(datagram) {
-            Err(OpenError::NotEncrypted) if self.fragment_size.is_some() => {}
-            other => return other.map(Opened::Message),
+        if let Some(plain) = tape.replayed(header) {
+            return plain.read().map(Opened::Message);
         }
+        let plain = match self.incoming.open_text(datagram) {
+            Err(OpenError::NotEncrypted) if self.fragment_size.is_some() => {
+                match self.assemble(datagram, header, is_new)? {
+                    Ok(plain) => plain,
+                    Err(number) => return Ok(Opened::Fragment { number }),
+                }
+            }
+            other => other?,
+        };
+        tape.opened(&plain);
+        plain.read().map(Opened::Message)
+    }
+
+    /// Opens a fragment; gives the text of its message if it was the last one missing, or else its number.
+    fn assemble(
+        &mut self,
+        datagram: &[u8],
+        header: &Header,
+        is_new: bool,
+    ) -> Result<Result<Plain, u16>, OpenError> {
         let fragment = self.incoming.open_fragment(datagram)?;
         let number = fragment.number;
         let assembly = &mut self.assemblies[usize::from(header.flags.response)];
-        match is_new.then(|| assembly.add(fragment)).flatten() {
-            Some(message) => message.map(Opened::Message),
-            None => Ok(Opened::Fragment { number }),
-        }
+        Ok(is_new.then(|| assembly.add(fragment)).flatten().ok_or(number))
     }
 
     /// After a restore: leaves out the IVs that may have been used since the snapshot.

@@ -41,7 +41,7 @@ impl Established {
             true => core.window.is_awaited(id),
             false => core.window.classify(id) == Arrival::New,
         };
-        let message = match self.protection.open(&datagram.payload, header, is_new) {
+        let message = match self.protection.open(&datagram.payload, header, is_new, cx.tape) {
             Err(error) if !error.is_authentic() => {
                 cx.out.counters.unauthentic += 1;
                 if header.flags.response && is_new && hint::denies_ike_sa(datagram) {

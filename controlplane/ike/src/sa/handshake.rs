@@ -196,7 +196,7 @@ pub(super) fn auth_message(
         cx.out.counters.unexpected += 1;
         return Phase::Auth(task);
     };
-    let response = match task.protection.open(&datagram.payload, header, true) {
+    let response = match task.protection.open(&datagram.payload, header, true, cx.tape) {
         Ok(Opened::Message(response)) => response,
         Ok(Opened::Fragment { .. }) => return Phase::Auth(task),
         Err(error) if !error.is_authentic() => {
@@ -312,7 +312,7 @@ pub(super) fn half_open_message(
         return Phase::HalfOpen(half);
     }
     let is_new = core.window.classify(header.message_id) == Arrival::New;
-    let opened = match half.protection.open(&datagram.payload, header, is_new) {
+    let opened = match half.protection.open(&datagram.payload, header, is_new, cx.tape) {
         Err(error) if !error.is_authentic() => {
             cx.out.counters.unauthentic += 1;
             return Phase::HalfOpen(half);

@@ -152,7 +152,7 @@ impl AuthInitiator {
         }
         let prf = self.protection.suite.prf;
         let auth = &connection.remote_auth;
-        if let Some(certificate) = self.ingredients.check(Prover::Responder, prf, claim, auth, cx.wall)? {
+        if let Some(certificate) = self.ingredients.check(Prover::Responder, prf, claim, auth, cx)? {
             cx.event(Event::peer_certificate(connection.key, &certificate));
         }
         Ok(())

@@ -63,8 +63,7 @@ impl HalfOpen {
         let connection = self.connection(datagram, (id, auth.method), request.id_responder(), cx)?;
         let (ingredients, prf) = (&self.ingredients, self.protection.suite.prf);
         let claim = Claim { id, auth, message: request };
-        let certificate =
-            ingredients.check(Prover::Initiator, prf, claim, &connection.remote_auth, cx.wall)?;
+        let certificate = ingredients.check(Prover::Initiator, prf, claim, &connection.remote_auth, cx)?;
         if let Some(certificate) = certificate {
             cx.event(Event::peer_certificate(connection.key, &certificate));
         }

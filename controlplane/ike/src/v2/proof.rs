@@ -1,14 +1,15 @@
 //! The proof of either side in IKE_AUTH: by shared key, or by certificate (RFC 7296 section 2.15, RFC 7427).
 
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use super::collision;
 use super::fault::Fault;
 use crate::config::{Connection, LocalAuth, RemoteAuth};
 use crate::crypto::{
-    IkeKeys, Nonces, Prf, Secret, decode_hashes, encode_hashes, psk_auth, signed_octets, verify_psk_auth,
+    IkeKeys, Nonces, Prf, Secret, SignatureError, decode_hashes, encode_hashes, psk_auth, signed_octets,
+    verify_psk_auth,
 };
+use crate::manager::context::Ctx;
 use crate::pki::{Certificate, Refusal, certificate_request};
 use crate::wire::iana::{AuthMethod, CertEncoding, NotifyType, SignatureHash};
 use crate::wire::{
@@ -77,15 +78,14 @@ impl Ingredients {
         }
     }
 
-    /// Checks the peer's proof in `message`; gives the certificate it was made with. `wall` is the time since
-    /// the Unix epoch.
+    /// Checks the peer's proof in `message`; gives the certificate it was made with.
     pub(crate) fn check(
         &self,
         prover: Prover,
         prf: Prf,
         claim: Claim<'_>,
         auth: &RemoteAuth,
-        wall: Duration,
+        cx: &mut Ctx<'_>,
     ) -> Result<Option<Certificate>, Fault> {
         let octets = self.octets(prover, prf, claim.id);
         if !auth.accepts(claim.auth.method) {
@@ -94,15 +94,20 @@ impl Ingredients {
         match auth {
             RemoteAuth::Psk(psk) => {
                 let genuine = verify_psk_auth(prf, psk.secret(), &octets, &claim.auth.data);
-                genuine.then_some(None).ok_or(Fault::Psk)
+                cx.tape.proof(genuine).then_some(None).ok_or(Fault::Psk)
             }
             RemoteAuth::Certificate(trust) => {
-                let certificate = trust.check(claim.message.certs(), wall).map_err(Fault::Certificate)?;
+                let certificate = trust.check(claim.message.certs(), cx.wall).map_err(Fault::Certificate)?;
                 if !certificate.holds(claim.id) {
                     let names = certificate.identities();
                     return Err(Fault::Certificate(Refusal::Name { id: claim.id.to_string(), names }));
                 }
-                certificate.verify(claim.auth, &octets).map_err(Fault::Signature)?;
+                match certificate.verify(claim.auth, &octets) {
+                    Ok(()) => drop(cx.tape.proof(true)),
+                    // A replay signs other octets: what was found then counts.
+                    Err(SignatureError::Bad(_)) if cx.tape.proof(false) => {}
+                    Err(error) => return Err(Fault::Signature(error)),
+                }
                 Ok(Some(certificate))
             }
         }

@@ -55,7 +55,7 @@ fn gather<'a>(
     let mut complete = Vec::new();
     for datagram in datagrams {
         let fragment = cipher.open_fragment(datagram).expect("authentic");
-        complete.extend(assembly.add(fragment).map(|message| message.expect("well-formed")));
+        complete.extend(assembly.add(fragment).map(|plain| plain.read().expect("well-formed")));
     }
     complete
 }
