@@ -36,7 +36,7 @@ impl fmt::Display for ConnectionKey {
 }
 
 /// Limits and timers of the whole gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// When and how often requests are sent again.
     pub retransmit: Retransmit,
@@ -75,7 +75,7 @@ impl Default for Config {
 }
 
 /// Exponential backoff of requests (RFC 7296 section 2.4), each pause up to `jitter_percent` longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retransmit {
     /// Pause before the first repetition.
     pub first: Duration,

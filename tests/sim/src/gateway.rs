@@ -1,5 +1,6 @@
 //! One end: the manager under test between models of what surrounds it.
 
+use ike::record::{What, replay};
 use ike::{
     Config, Connection, ConnectionKey, Datagram, Event, IkeManager, IkeSaId, IkeSaStatus, JournalRecord,
     SaCommand, Start, Time,
@@ -7,7 +8,7 @@ use ike::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::DataPlane;
+use crate::{DataPlane, Invariant, Tally};
 
 /// The wall clock, since the Unix epoch.
 fn wall_clock(now: Time) -> Duration {
@@ -25,6 +26,9 @@ pub struct Gateway {
     pub events: Vec<Event>,
     /// Counts sessions between control and data plane: answers of an earlier one are lost.
     pub(crate) session: u32,
+    pub(crate) tally: Tally,
+    /// Negotiations recorded so far: each tunnel in turn.
+    recorded: usize,
     journal: BTreeMap<IkeSaId, Vec<u8>>,
     config: Config,
     connections: BTreeMap<ConnectionKey, Connection>,
@@ -43,8 +47,11 @@ impl Gateway {
         let connections = connections.into_iter().map(|c| (c.key, c)).collect();
         let data_plane = DataPlane::default();
         let (events, session, journal) = (Vec::new(), 0, BTreeMap::new());
-        let mut gateway = Self { manager, data_plane, events, session, journal, config, connections };
+        let (tally, recorded) = (Tally::default(), 0);
+        let mut gateway =
+            Self { manager, data_plane, events, session, tally, recorded, journal, config, connections };
         gateway.begin(now);
+        gateway.record(now);
         gateway
     }
 
@@ -55,7 +62,7 @@ impl Gateway {
     }
 
     /// Takes out everything the manager has to say.
-    pub(crate) fn drain(&mut self) -> Output {
+    pub(crate) fn drain(&mut self, now: Time) -> Output {
         let mut output = Output::default();
         while let Some(record) = self.manager.poll_journal() {
             match record {
@@ -70,6 +77,7 @@ impl Gateway {
         output.commands.extend(std::iter::from_fn(|| self.manager.poll_sa_command()));
         output.datagrams.extend(std::iter::from_fn(|| self.manager.poll_transmit()));
         self.events.extend(std::iter::from_fn(|| self.manager.poll_event()));
+        self.replay(now);
         output
     }
 
@@ -84,6 +92,35 @@ impl Gateway {
         }
         let known = self.manager.spis().collect();
         self.data_plane.remove_strays(&known, self.config.linger, now);
+        self.record(now);
+    }
+
+    /// Records the next negotiation of a tunnel, as long as there is nothing that began before.
+    fn record(&mut self, now: Time) {
+        let key = self.connections.keys().nth(self.recorded % self.connections.len().max(1));
+        if let (Some(key), 0) = (key, self.manager.load().ike_sas) {
+            self.manager.record(*key, now);
+        }
+    }
+
+    /// A recording that is complete comes to the same result when it is played again.
+    fn replay(&mut self, now: Time) {
+        if self.manager.recorded().is_none() {
+            return self.record(now);
+        }
+        if !self.manager.has_recorded() {
+            return;
+        }
+        let Some(recording) = self.manager.take_recording() else { return };
+        let results: Vec<What> = recording.results().cloned().collect();
+        let replayed = replay(&recording);
+        let same = recording.cut || replayed.as_ref() == Ok(&results);
+        self.tally.check(Invariant::RecordingsReplay, same, || {
+            let lines: Vec<String> = recording.entries.iter().map(ToString::to_string).collect();
+            format!("{}\nreplayed as {replayed:#?}", lines.join("\n"))
+        });
+        self.recorded += 1;
+        self.record(now);
     }
 
     /// The same, with an empty journal: what is left in the data plane is nobody's.

@@ -27,11 +27,13 @@ pub enum Invariant {
     Bounded,
     /// A timer that was handled is not due again.
     TimersAdvance,
+    /// A recorded negotiation comes to the same result when it is played again.
+    RecordingsReplay,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeysAgree,
         Self::SpisDiffer,
         Self::IvsDiffer,
@@ -44,6 +46,7 @@ impl Invariant {
         Self::Converges,
         Self::Bounded,
         Self::TimersAdvance,
+        Self::RecordingsReplay,
     ];
 
     /// As it is printed.
@@ -61,6 +64,7 @@ impl Invariant {
             Self::Converges => "one IKE SA and one child per tunnel",
             Self::Bounded => "state is bounded",
             Self::TimersAdvance => "timers advance",
+            Self::RecordingsReplay => "recordings replay to the same result",
         }
     }
 }

@@ -363,7 +363,7 @@ impl World {
 
     /// Does everything one end has to say.
     fn flush(&mut self, side: Side) {
-        let mut output = self.gateways[side.0].drain();
+        let mut output = self.gateways[side.0].drain(self.now);
         let amount = output.commands.len() + output.datagrams.len();
         let dies = self.dying.get(&side).copied().filter(|_| amount > 0);
         if let Some(done) = dies {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::config::{Connection, ConnectionKey};
 
 /// VRF, our address, and the peer's; `None`: any.
-type Place = (u16, IpAddr, Option<IpAddr>);
+pub(crate) type Place = (u16, IpAddr, Option<IpAddr>);
 
 /// All connections. Whoever sends a first message, a stranger too, costs no look at each of them.
 #[derive(Debug, Default)]
@@ -23,13 +23,13 @@ impl Connections {
     /// Adds or replaces one.
     pub(crate) fn insert(&mut self, connection: Connection) {
         self.remove(connection.key);
-        self.by_place.insert((place(&connection), connection.key));
+        self.by_place.insert((connection.place(), connection.key));
         self.by_key.insert(connection.key, connection);
     }
 
     pub(crate) fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.by_key.remove(&key) {
-            self.by_place.remove(&(place(&connection), key));
+            self.by_place.remove(&(connection.place(), key));
         }
     }
 
@@ -48,6 +48,8 @@ impl Connections {
     }
 }
 
-fn place(connection: &Connection) -> Place {
-    (connection.outer_vrf, connection.local, connection.remote)
+impl Connection {
+    pub(crate) fn place(&self) -> Place {
+        (self.outer_vrf, self.local, self.remote)
+    }
 }

@@ -104,7 +104,12 @@ impl<'a> Ctx<'a> {
 
     /// A random SPI for an IKE SA; not zero.
     pub(crate) fn ike_spi(&mut self) -> IkeSpi {
-        let drawn = IkeSpi(self.rng.next_u64().max(1));
+        IkeSpi(self.rng.next_u64().max(1))
+    }
+
+    /// The same for one that begins by IKE_SA_INIT, where a recording counts.
+    pub(crate) fn first_spi(&mut self) -> IkeSpi {
+        let drawn = self.ike_spi();
         self.tape.spi(drawn)
     }
 
@@ -141,6 +146,7 @@ impl<'a> Ctx<'a> {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
+        self.tape.event(&event);
         self.out.events.push_back(event);
     }
 

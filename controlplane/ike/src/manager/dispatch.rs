@@ -24,6 +24,7 @@ impl IkeManager {
             1 => {
                 self.out.counters.ikev1 += 1;
                 if header.responder_spi.is_zero() {
+                    self.tape.received(datagram);
                     self.tell(&Fault::OldVersion(header.version), datagram, now);
                 }
                 return;
@@ -49,7 +50,10 @@ impl IkeManager {
             })
         });
         match found {
-            Some(id) => self.touch(id, now, |sa, cx| sa.handle(&Input::Message(datagram, &header), cx)),
+            Some(id) => self.touch(id, now, |sa, cx| {
+                cx.tape.received(datagram);
+                sa.handle(&Input::Message(datagram, &header), cx);
+            }),
             None => self.outside(datagram, &header, now),
         }
     }
@@ -72,6 +76,7 @@ impl IkeManager {
             }
             return;
         }
+        self.tape.received(datagram);
         if self.index.half_open_count() >= self.config.max_half_open {
             self.out.counters.half_open_limit += 1;
             return;
@@ -79,7 +84,7 @@ impl IkeManager {
         let responded = match Message::decode(&datagram.payload) {
             Ok(request) if !self.admits(datagram, &request, now) => return,
             Ok(request) => {
-                self.tape.attend(&Path::of(datagram), None, now);
+                self.tape.attend(&Path::of(datagram), None, &self.connections, now);
                 IkeSa::respond(datagram, &request, &mut self.context(now))
             }
             Err(error) => Err(Fault::Decode(error)),
@@ -87,6 +92,7 @@ impl IkeManager {
         match responded {
             Ok(sa) => {
                 let id = sa.core.id;
+                self.tape.began(id);
                 self.sas.insert(id, sa);
                 self.sync(id);
             }
@@ -156,7 +162,7 @@ impl IkeManager {
         let cx = self.context(now);
         let key = sa_init::candidates(&Path::of(datagram), &cx).first().map(|c| c.key);
         let diagnosis = fault.diagnosis(Stage::Init, key, cx.connection(key));
-        self.out.events.push_back(Event::Failed(diagnosis));
+        self.raise(Event::Failed(diagnosis));
     }
 
     /// Answers a request with one unprotected notification (RFC 7296 section 2.21).

@@ -169,6 +169,12 @@ impl IkeManager {
         self.pacing.retry(key, now + pause);
     }
 
+    /// Tells what happened.
+    pub(super) fn raise(&mut self, event: Event) {
+        self.tape.event(&event);
+        self.out.events.push_back(event);
+    }
+
     pub(super) fn context(&mut self, now: Time) -> Ctx<'_> {
         let wall = self.wall_clock(now);
         let Self { connections, config, rng, ids, out, index, tape, .. } = self;
@@ -176,11 +182,14 @@ impl IkeManager {
     }
 
     /// Negotiates what a connection lacks: an IKE SA, or a CHILD_SA.
-    pub(super) fn bring_up(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
+    pub(crate) fn bring_up(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
         let open = |sa: &&IkeSa| sa.established().is_some_and(|sa| sa.status == Status::Open);
         let established = self.of_connection(key).find(open).map(|sa| sa.core.id);
         if let Some(id) = established {
-            return self.touch(id, now, |sa, cx| sa.ensure_child(flow, cx));
+            return self.touch(id, now, |sa, cx| {
+                cx.tape.note(|| What::Wanted { key, flow });
+                sa.ensure_child(flow, cx);
+            });
         }
         let connecting = |sa: &IkeSa| matches!(sa.phase, Phase::Init(_) | Phase::Auth(_));
         if self.of_connection(key).any(connecting) {
@@ -190,7 +199,7 @@ impl IkeManager {
     }
 
     /// Begins an IKE SA, whatever there is.
-    pub(super) fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
+    pub(crate) fn negotiate(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
         let Some(connection) = self.connections.get(key).filter(|c| c.remote.is_some()).cloned() else {
             return;
         };
@@ -200,12 +209,13 @@ impl IkeManager {
         match IkeSa::initiate(&connection, flow, first, &mut self.context(now)) {
             Ok(sa) => {
                 let id = sa.core.id;
+                self.tape.began(id);
                 self.sas.insert(id, sa);
                 self.sync(id);
             }
             Err(fault) => {
                 let diagnosis = fault.diagnosis(Stage::Init, Some(key), Some(&connection));
-                self.out.events.push_back(Event::Failed(diagnosis));
+                self.raise(Event::Failed(diagnosis));
                 self.back_off(key, now);
             }
         }

@@ -1,7 +1,7 @@
 //! All IKE SAs of the gateway.
 
 pub mod command;
-mod connections;
+pub(crate) mod connections;
 pub(crate) mod context;
 mod cookie;
 mod dispatch;
@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::{Config, Connection, ConnectionKey, Start};
-use crate::record::What;
 use crate::record::tape::Tape;
 use crate::sa::core::Path;
 use crate::sa::{IkeSa, Input};
@@ -122,6 +121,7 @@ impl IkeManager {
         if self.connections.get(key) == Some(&connection) {
             return;
         }
+        self.tape.cut(key);
         self.pacing.set_wanted(key, connection.start == Start::Immediate);
         let fingerprint = connection.fingerprint();
         let ids: Vec<_> = self.index.of_connection(key).collect();
@@ -164,8 +164,7 @@ impl IkeManager {
     /// A datagram arrived.
     pub fn handle_message(&mut self, datagram: Datagram, now: Time) {
         self.out.counters.received += 1;
-        self.tape.attend(&Path::of(&datagram), None, now);
-        self.tape.note(|| What::Received(datagram.clone()));
+        self.tape.attend(&Path::of(&datagram), None, &self.connections, now);
         self.dispatch(&datagram, now);
     }
 
@@ -198,11 +197,13 @@ impl IkeManager {
             Command::DeleteChild(spi) => self.delete_child(spi, now),
             Command::DeleteIke(id) => {
                 if let Some(key) = self.sas.get(&id).and_then(|sa| sa.core.key) {
+                    self.tape.down(key, now);
                     self.pacing.set_wanted(key, false);
                 }
                 self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
             }
             Command::Down(key) => {
+                self.tape.down(key, now);
                 self.pacing.set_wanted(key, false);
                 self.delete_all(key, now);
             }
@@ -224,7 +225,7 @@ impl IkeManager {
         | SaReply::Failed { request, .. }) = reply;
         match (self.index.waiting_for(request), reply) {
             (Some(id), _) => self.touch(id, now, |sa, cx| {
-                cx.tape.answer(reply);
+                cx.tape.answer(sa.core.key, reply);
                 sa.handle(&Input::Reply(reply), cx);
             }),
             // Nobody waits any more: the SPI goes back.
@@ -257,9 +258,7 @@ impl IkeManager {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.out.events.pop_front()?;
-        self.tape.event(&event);
-        Some(event)
+        self.out.events.pop_front()
     }
 
     /// When `handle_timeout` wants to be called.
@@ -320,7 +319,7 @@ impl IkeManager {
         let wall = self.wall_clock(now);
         let Self { sas, connections, config, rng, ids, out, index, tape, .. } = self;
         let Some(sa) = sas.get_mut(&id) else { return };
-        tape.attend(&sa.core.path, Some(id), now);
+        tape.attend(&sa.core.path, Some(id), connections, now);
         act(sa, &mut Ctx { now, wall, config, connections, rng, ids, out, index, tape });
         self.sync(id);
         self.apply_effects(now);
@@ -343,9 +342,9 @@ impl IkeManager {
             if why == Gone::Peer && !self.of_connection(key).any(others) {
                 let fault = Fault::Deleted { what: "IKE SA", after: None };
                 let diagnosis = fault.diagnosis(Stage::Auth, Some(key), self.connections.get(key));
-                self.out.events.push_back(Event::Failed(diagnosis));
+                self.raise(Event::Failed(diagnosis));
             }
-            self.out.events.push_back(Event::IkeDeleted { key: Some(key), ike_sa: id, why });
+            self.raise(Event::IkeDeleted { key: Some(key), ike_sa: id, why });
             self.out.effects.push_back(Effect::Closed(key, why));
         }
         self.index.remove(id);

@@ -1,7 +1,8 @@
 //! Recording a negotiation, and what replays it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::IkeManager;
-use super::command::{Flow, IkeSaId};
 use crate::config::{Connection, ConnectionKey};
 use crate::record::Recording;
 use crate::record::tape::{Recorder, Script, Tape};
@@ -13,12 +14,11 @@ impl IkeManager {
     pub fn record(&mut self, key: ConnectionKey, now: Time) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
         let Connection { outer_vrf, local, remote, .. } = *connection;
-        let connections = match remote {
-            Some(remote) => self.connections.between(outer_vrf, local, remote).cloned().collect(),
-            None => vec![connection.clone()],
-        };
-        let (before, wall) = (IkeSaId(self.ids.ike_sa), self.wall_clock(now));
-        let recorder = Recorder::new(connection, connections, before, wall, now);
+        // Those that a peer may use from anywhere are together.
+        let remote = remote.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let connections = self.connections.between(outer_vrf, local, remote).cloned().collect();
+        let wall = self.wall_clock(now);
+        let recorder = Recorder::new(connection, connections, &self.config, wall, now);
         self.tape = Tape::Recording(Box::new(recorder));
         true
     }
@@ -48,10 +48,5 @@ impl IkeManager {
         if let Tape::Playing(script) = &mut self.tape {
             change(script);
         }
-    }
-
-    /// Begins an IKE SA, as the recording says.
-    pub(crate) fn begin(&mut self, key: ConnectionKey, flow: Option<Flow>, now: Time) {
-        self.negotiate(key, flow, now);
     }
 }

@@ -12,7 +12,7 @@ mod timeline;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use crate::config::{Connection, ConnectionKey};
+use crate::config::{Config, Connection, ConnectionKey};
 use crate::diagnosis::Diagnosis;
 use crate::manager::command::{Datagram, Flow, Spi};
 
@@ -35,11 +35,13 @@ pub struct Recording {
     pub key: ConnectionKey,
     /// The wall clock at the beginning, since the Unix epoch: certificates are valid by it.
     pub wall_clock: Duration,
+    /// Limits and timers of the gateway.
+    pub config: Config,
     /// The connections that a peer at that address may use, the tunnel's own among them, without their secrets.
     pub connections: Vec<Connection>,
     /// In the order in which it happened.
     pub entries: Vec<Entry>,
-    /// It was too long: what followed is missing.
+    /// What followed is missing: it was too long, or the configuration changed.
     pub cut: bool,
 }
 
@@ -62,6 +64,15 @@ pub enum What {
         /// The packet that wanted it.
         flow: Option<Flow>,
     },
+    /// An IKE SA was to have a CHILD_SA.
+    Wanted {
+        /// Of this tunnel.
+        key: ConnectionKey,
+        /// The packet that wanted it.
+        flow: Option<Flow>,
+    },
+    /// Somebody wanted this tunnel taken down.
+    Down(ConnectionKey),
     /// A datagram came.
     Received(Datagram),
     /// It, or the fragments it ended, held these payloads.
@@ -70,12 +81,19 @@ pub enum What {
     Made(Sealed),
     /// A datagram went.
     Sent(Datagram),
+    /// How long we waited for an answer before we asked again.
+    Pause(Duration),
     /// We chose this SPI for an IKE SA.
     Spi(u64),
     /// The peer's AUTH payload was checked: whether it was made with the right key.
     Proof(bool),
     /// The data plane answered.
-    Answer(Answer),
+    Answer {
+        /// What was asked for this tunnel.
+        key: ConnectionKey,
+        /// What it said.
+        answer: Answer,
+    },
     /// The negotiation failed, wholly or in half.
     Failed(Diagnosis),
     /// A CHILD_SA is up.
@@ -115,9 +133,12 @@ impl What {
             Self::Received(datagram) | Self::Sent(datagram) => datagram.payload.len(),
             Self::Opened(sealed) | Self::Made(sealed) => sealed.text.len(),
             Self::Begun { .. }
+            | Self::Wanted { .. }
+            | Self::Down(_)
+            | Self::Pause(_)
             | Self::Spi(_)
             | Self::Proof(_)
-            | Self::Answer(_)
+            | Self::Answer { .. }
             | Self::Failed(_)
             | Self::Up => 0,
         }

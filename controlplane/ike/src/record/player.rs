@@ -1,13 +1,12 @@
 //! Plays a recording again: the same manager, the same inputs at the same times, no peer and no keys.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::tape::Script;
 use super::{Answer, Entry, MAX_ENTRIES, Recording, VERSION, What};
-use crate::config::{Config, Connection, Start};
+use crate::config::{Connection, ConnectionKey, Start};
 use crate::manager::IkeManager;
-use crate::manager::command::{RequestId, SaCommand, SaReply};
+use crate::manager::command::{Command, RequestId, SaCommand, SaReply};
 use crate::manager::event::Event;
 use crate::time::Time;
 use crate::wire::IkeSpi;
@@ -16,7 +15,7 @@ use crate::wire::IkeSpi;
 const MAX_CONNECTIONS: usize = 256;
 /// Longest recording.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// A negotiation that ended by time ends within this beyond its recording: its timers have other jitter now.
+/// A negotiation that ended by time may take so much longer: not every timer of a recording is known.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why something is not a recording that can be replayed.
@@ -74,20 +73,33 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     Ok(())
 }
 
+/// A command that the data plane has not answered.
+struct Asked {
+    key: ConnectionKey,
+    what: Question,
+    request: RequestId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Reserve,
+    Install,
+}
+
 struct Player {
     manager: IkeManager,
     began: Time,
     now: Time,
-    tunnel: crate::ConnectionKey,
+    tunnel: ConnectionKey,
     /// Commands to the data plane without an answer.
-    asked: VecDeque<RequestId>,
+    asked: Vec<Asked>,
     results: Vec<What>,
 }
 
 impl Player {
     fn new(recording: &Recording) -> Self {
         let began = Time::from_secs(1);
-        let mut manager = IkeManager::new(Config::default(), [0; 32], began);
+        let mut manager = IkeManager::new(recording.config.clone(), [0; 32], began);
         manager.set_wall_clock(recording.wall_clock, began);
         for connection in &recording.connections {
             // Nothing begins by itself: the recording says when.
@@ -95,10 +107,15 @@ impl Player {
         }
         let whats = || recording.entries.iter().map(|entry| &entry.what);
         let spi = |what: &What| if let What::Spi(spi) = what { Some(IkeSpi(*spi)) } else { None };
+        let pause = |what: &What| if let What::Pause(pause) = what { Some(*pause) } else { None };
         let proof = |what: &What| if let What::Proof(right) = what { Some(*right) } else { None };
-        let (spis, proofs) = (whats().filter_map(spi).collect(), whats().filter_map(proof).collect());
-        manager.play(Script { spis, proofs, text: None });
-        let (tunnel, asked) = (recording.key, VecDeque::new());
+        manager.play(Script {
+            spis: whats().filter_map(spi).collect(),
+            pauses: whats().filter_map(pause).collect(),
+            proofs: whats().filter_map(proof).collect(),
+            text: None,
+        });
+        let (tunnel, asked) = (recording.key, Vec::new());
         Self { manager, began, now: began, tunnel, asked, results: Vec::new() }
     }
 
@@ -115,7 +132,9 @@ impl Player {
     /// Does again what came from outside; what `later` says about it is at hand.
     fn play(&mut self, entry: &Entry, later: &[Entry]) {
         match &entry.what {
-            What::Begun { key, flow } => self.manager.begin(*key, *flow, self.now),
+            What::Begun { key, flow } => self.manager.negotiate(*key, *flow, self.now),
+            What::Wanted { key, flow } => self.manager.bring_up(*key, *flow, self.now),
+            What::Down(key) => self.manager.handle_command(Command::Down(*key), self.now),
             What::Received(datagram) => {
                 let next = later.iter().take_while(|entry| !entry.what.is_input());
                 let text = next.filter_map(|entry| match &entry.what {
@@ -126,14 +145,17 @@ impl Player {
                 self.manager.handle_message(datagram.clone(), self.now);
                 self.manager.script(|script| script.text = None);
             }
-            What::Answer(answer) => {
-                if let Some(request) = self.asked.pop_front() {
+            What::Answer { key, answer } => {
+                let is_meant = |asked: &Asked| asked.key == *key && answer.fits(asked.what);
+                if let Some(index) = self.asked.iter().position(is_meant) {
+                    let request = self.asked.remove(index).request;
                     self.manager.handle_sa_reply(answer.to(request), self.now);
                 }
             }
             What::Opened(_)
             | What::Made(_)
             | What::Sent(_)
+            | What::Pause(_)
             | What::Spi(_)
             | What::Proof(_)
             | What::Failed(_)
@@ -146,8 +168,13 @@ impl Player {
         while self.manager.poll_journal().is_some() {}
         while let Some(command) = self.manager.poll_sa_command() {
             match command {
-                SaCommand::ReserveSpi { request, .. } => self.asked.push_back(request),
-                SaCommand::InstallChild(install) => self.asked.push_back(install.request),
+                SaCommand::ReserveSpi { request, owner, .. } => {
+                    self.asked.push(Asked { key: owner.key, what: Question::Reserve, request });
+                }
+                SaCommand::InstallChild(install) => {
+                    let (key, request) = (install.owner.key, install.request);
+                    self.asked.push(Asked { key, what: Question::Install, request });
+                }
                 SaCommand::ReleaseSpi { .. }
                 | SaCommand::ActivateOutbound { .. }
                 | SaCommand::DeleteChild { .. }
@@ -174,7 +201,14 @@ impl Player {
 impl What {
     /// Whether it came from outside.
     fn is_input(&self) -> bool {
-        matches!(self, Self::Begun { .. } | Self::Received(_) | Self::Answer(_))
+        matches!(
+            self,
+            Self::Begun { .. }
+                | Self::Wanted { .. }
+                | Self::Down(_)
+                | Self::Received(_)
+                | Self::Answer { .. }
+        )
     }
 
     fn is_half(&self) -> bool {
@@ -183,6 +217,14 @@ impl What {
 }
 
 impl Answer {
+    fn fits(self, question: Question) -> bool {
+        match self {
+            Self::Reserved(_) => question == Question::Reserve,
+            Self::Installed => question == Question::Install,
+            Self::Failed(_) => true,
+        }
+    }
+
     fn to(self, request: RequestId) -> SaReply {
         match self {
             Self::Reserved(spi) => SaReply::SpiReserved { request, spi },

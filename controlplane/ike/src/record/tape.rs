@@ -1,13 +1,13 @@
 //! Where a negotiation meets its recording: while it happens, and when it is played again.
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::{Answer, Entry, MAX_BYTES, MAX_ENTRIES, Recording, Sealed, VERSION, What};
-use crate::config::{Connection, ConnectionKey};
+use crate::config::{Config, Connection, ConnectionKey};
 use crate::crypto::{Plain, Secret};
-use crate::manager::command::{IkeSaId, SaReply};
+use crate::manager::command::{Datagram, IkeSaId, SaReply};
+use crate::manager::connections::{Connections, Place};
 use crate::manager::event::Event;
 use crate::sa::core::Path;
 use crate::time::Time;
@@ -27,10 +27,9 @@ pub(crate) enum Tape {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     recording: Recording,
-    /// VRF and our address; the peer's, if the tunnel names it.
-    place: (u16, IpAddr, Option<IpAddr>),
-    /// IKE SAs up to this one were there before.
-    before: IkeSaId,
+    place: Place,
+    /// The IKE SAs that began since.
+    ike_sas: BTreeSet<IkeSaId>,
     started: Time,
     now: Time,
     bytes: usize,
@@ -43,6 +42,7 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(super) spis: VecDeque<IkeSpi>,
+    pub(super) pauses: VecDeque<Duration>,
     pub(super) proofs: VecDeque<bool>,
     /// The text of the datagram that is handled.
     pub(super) text: Option<Sealed>,
@@ -52,14 +52,31 @@ impl Recorder {
     pub(crate) fn new(
         connection: &Connection,
         connections: Vec<Connection>,
-        before: IkeSaId,
+        config: &Config,
         wall_clock: Duration,
         now: Time,
     ) -> Self {
-        let place = (connection.outer_vrf, connection.local, connection.remote);
+        let place = connection.place();
         let (key, entries) = (connection.key, Vec::new());
-        let recording = Recording { version: VERSION, key, wall_clock, connections, entries, cut: false };
-        Self { recording, place, before, started: now, now, bytes: 0, attends: false, over: false }
+        let recording = Recording {
+            version: VERSION,
+            key,
+            wall_clock,
+            config: config.clone(),
+            connections,
+            entries,
+            cut: false,
+        };
+        Self {
+            recording,
+            place,
+            ike_sas: BTreeSet::new(),
+            started: now,
+            now,
+            bytes: 0,
+            attends: false,
+            over: false,
+        }
     }
 
     fn push(&mut self, what: What) {
@@ -76,13 +93,18 @@ impl Recorder {
 }
 
 impl Tape {
-    /// What follows happens at `now` between these addresses, and to this IKE SA if there is one already.
-    pub(crate) fn attend(&mut self, path: &Path, ike_sa: Option<IkeSaId>, now: Time) {
+    /// What follows happens at `now` on this path, and to this IKE SA if there is one already.
+    pub(crate) fn attend(
+        &mut self,
+        path: &Path,
+        ike_sa: Option<IkeSaId>,
+        connections: &Connections,
+        now: Time,
+    ) {
         if let Self::Recording(recorder) = self {
-            let (vrf, local, remote) = recorder.place;
-            let here = (vrf, local) == (path.vrf, path.local.ip());
-            let there = remote.is_none_or(|remote| remote == path.remote.ip());
-            recorder.attends = here && there && ike_sa.is_none_or(|id| id > recorder.before);
+            let nearest = connections.between(path.vrf, path.local.ip(), path.remote.ip()).next();
+            let is_here = nearest.is_some_and(|nearest| nearest.place() == recorder.place);
+            recorder.attends = is_here && ike_sa.is_none_or(|id| recorder.ike_sas.contains(&id));
             recorder.now = now;
         }
     }
@@ -90,9 +112,18 @@ impl Tape {
     /// What follows happens at `now` to a new IKE SA of this connection.
     pub(crate) fn attend_connection(&mut self, connection: &Connection, now: Time) {
         if let Self::Recording(recorder) = self {
-            let Connection { outer_vrf, local, remote, .. } = *connection;
-            recorder.attends = recorder.place == (outer_vrf, local, remote);
+            recorder.attends = recorder.place == connection.place();
             recorder.now = now;
+        }
+    }
+
+    /// What just happened began this IKE SA.
+    pub(crate) fn began(&mut self, ike_sa: IkeSaId) {
+        if let Self::Recording(recorder) = self
+            && recorder.attends
+            && !recorder.over
+        {
+            recorder.ike_sas.insert(ike_sa);
         }
     }
 
@@ -105,19 +136,47 @@ impl Tape {
         }
     }
 
-    pub(crate) fn answer(&mut self, reply: SaReply) {
-        self.note(|| {
-            What::Answer(match reply {
-                SaReply::SpiReserved { spi, .. } => Answer::Reserved(spi),
-                SaReply::Installed { .. } => Answer::Installed,
-                SaReply::Failed { code, .. } => Answer::Failed(code),
-            })
-        });
+    pub(crate) fn received(&mut self, datagram: &Datagram) {
+        self.note(|| What::Received(datagram.clone()));
     }
 
-    /// A result ends the recording, unless the tunnel comes up in spite of it.
+    /// Somebody wants a tunnel taken down.
+    pub(crate) fn down(&mut self, key: ConnectionKey, now: Time) {
+        if let Self::Recording(recorder) = self
+            && recorder.recording.connections.iter().any(|connection| connection.key == key)
+        {
+            recorder.now = now;
+            recorder.push(What::Down(key));
+        }
+    }
+
+    /// A connection changes: what was recorded with the old one ends.
+    pub(crate) fn cut(&mut self, key: ConnectionKey) {
+        if let Self::Recording(recorder) = self
+            && recorder.recording.connections.iter().any(|connection| connection.key == key)
+            && !recorder.over
+        {
+            (recorder.over, recorder.recording.cut) = (true, true);
+        }
+    }
+
+    /// The data plane answered an IKE SA of this tunnel.
+    pub(crate) fn answer(&mut self, key: Option<ConnectionKey>, reply: SaReply) {
+        let Some(key) = key else { return };
+        let answer = match reply {
+            SaReply::SpiReserved { spi, .. } => Answer::Reserved(spi),
+            SaReply::Installed { .. } => Answer::Installed,
+            SaReply::Failed { code, .. } => Answer::Failed(code),
+        };
+        self.note(|| What::Answer { key, answer });
+    }
+
+    /// A result of the negotiation ends the recording, unless the tunnel comes up in spite of it.
     pub(crate) fn event(&mut self, event: &Event) {
         let Self::Recording(recorder) = self else { return };
+        if !recorder.attends {
+            return;
+        }
         let key = recorder.recording.key;
         match event {
             Event::Failed(diagnosis) if diagnosis.connection == Some(key) => {
@@ -138,6 +197,15 @@ impl Tape {
         self.note(|| What::Spi(drawn.0));
         match self {
             Self::Playing(script) => script.spis.pop_front().unwrap_or(drawn),
+            Self::Off | Self::Recording(_) => drawn,
+        }
+    }
+
+    /// The pause before a request is sent again: the one that was drawn, or that of the recording.
+    pub(crate) fn pause(&mut self, drawn: Duration) -> Duration {
+        self.note(|| What::Pause(drawn));
+        match self {
+            Self::Playing(script) => script.pauses.pop_front().unwrap_or(drawn),
             Self::Off | Self::Recording(_) => drawn,
         }
     }

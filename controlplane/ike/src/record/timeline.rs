@@ -18,16 +18,27 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Begun { key, .. } => write!(f, "we begin an IKE SA for tunnel {key}"),
+            Self::Wanted { key, .. } => write!(f, "tunnel {key} is to have a CHILD_SA"),
+            Self::Down(key) => write!(f, "tunnel {key} is to go down"),
             Self::Received(datagram) => write!(f, "from {}: {}", datagram.remote, Outside(datagram)),
             Self::Opened(sealed) => write!(f, "  it holds {sealed}"),
             Self::Made(sealed) => write!(f, "  we seal {sealed}"),
             Self::Sent(datagram) => write!(f, "to {}: {}", datagram.remote, Outside(datagram)),
+            Self::Pause(pause) => {
+                write!(f, "  we ask again in {:.3} s without an answer", pause.as_secs_f64())
+            }
             Self::Spi(spi) => write!(f, "  our SPI is {}", IkeSpi(*spi)),
             Self::Proof(true) => f.write_str("  the peer's proof is right"),
             Self::Proof(false) => f.write_str("  the peer's proof is wrong"),
-            Self::Answer(Answer::Reserved(spi)) => write!(f, "the data plane reserves SPI {spi:08x}"),
-            Self::Answer(Answer::Installed) => f.write_str("the data plane has installed the CHILD_SA"),
-            Self::Answer(Answer::Failed(code)) => write!(f, "the data plane refuses: error {code}"),
+            Self::Answer { answer: Answer::Reserved(spi), .. } => {
+                write!(f, "the data plane reserves SPI {spi:08x}")
+            }
+            Self::Answer { answer: Answer::Installed, .. } => {
+                f.write_str("the data plane has installed the CHILD_SA")
+            }
+            Self::Answer { answer: Answer::Failed(code), .. } => {
+                write!(f, "the data plane refuses: error {code}")
+            }
             Self::Failed(diagnosis) => write!(f, "FAILED {diagnosis}"),
             Self::Up => f.write_str("the CHILD_SA is up"),
         }

@@ -162,7 +162,7 @@ impl Core {
     /// The next repetition comes after `pause` and a little more.
     pub(crate) fn start_retransmit(&mut self, pause: std::time::Duration, cx: &mut Ctx<'_>) {
         let extra = cx.jitter(pause, cx.config.retransmit.jitter_percent.min(100));
-        self.timers.set(Timer::Retransmit, cx.now + pause + extra);
+        self.timers.set(Timer::Retransmit, cx.now + cx.tape.pause(pause + extra));
     }
 
     /// The request in flight needs no more repetitions.

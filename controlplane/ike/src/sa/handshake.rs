@@ -32,7 +32,7 @@ impl IkeSa {
         let remote = connection.peer().ok_or(Fault::Internal("the peer's address is not known"))?;
         let local = std::net::SocketAddr::new(connection.local, crate::config::IKE_PORT);
         let path = Path { vrf: connection.outer_vrf, local, remote, nat: crate::v2::nat::Nat::default() };
-        let spis = IkeSpis { initiator: cx.ike_spi(), responder: IkeSpi::ZERO };
+        let spis = IkeSpis { initiator: cx.first_spi(), responder: IkeSpi::ZERO };
         let mut core = Core::new(cx.ike_sa_id(), true, spis, path, cx.now);
         core.belongs_to(connection);
         let task = SaInit::new(connection, flow, initial_contact, cx)?;

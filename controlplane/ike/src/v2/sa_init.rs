@@ -247,7 +247,7 @@ pub(crate) fn answer(
     }
     let exchange = cx.key_exchange(suite.group)?;
     let shared = exchange.agree(&ke.data)?;
-    let spis = IkeSpis { initiator: request.header.initiator_spi, responder: cx.ike_spi() };
+    let spis = IkeSpis { initiator: request.header.initiator_spi, responder: cx.first_spi() };
     let nonces = Nonces { initiator: nonce.clone(), responder: cx.nonce() };
     let keys = IkeKeys::derive(&suite, &shared, &nonces, spis);
 

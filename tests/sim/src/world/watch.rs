@@ -78,7 +78,10 @@ impl World {
     pub fn tally(&self) -> Tally {
         let mut all = self.tally;
         all.add(&self.audit.tally);
-        self.gateways.iter().for_each(|gateway| all.add(&gateway.data_plane.tally));
+        for gateway in &self.gateways {
+            all.add(&gateway.data_plane.tally);
+            all.add(&gateway.tally);
+        }
         all
     }
 }
