@@ -7,6 +7,7 @@ mod ike_targets;
 mod packet_targets;
 mod peer_target;
 mod reassembly_target;
+mod recording_target;
 pub mod seeds;
 mod session_ends;
 mod session_target;
@@ -16,6 +17,7 @@ pub use ike_targets::{ike_message, ike_open, ike_payload, ike_sealed_payloads};
 pub use packet_targets::{packet_decapsulated, packet_frame};
 pub use peer_target::{endless_children, endless_ike_sas, ike_peer};
 pub use reassembly_target::reassembly;
+pub use recording_target::ike_recording;
 pub use session_target::ike_session;
 
 /// A message of any of the contract's rings.
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("ike_revocations", ike_revocations),
     ("ike_session", ike_session),
     ("ike_peer", ike_peer),
+    ("ike_recording", ike_recording),
     ("shm_messages", shm_messages),
     ("shm_handshake", shm_handshake),
     ("packet_frame", packet_frame),

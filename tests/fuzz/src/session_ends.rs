@@ -12,6 +12,8 @@ use ike::{
 
 /// What both ends know.
 pub(crate) const PSK: &[u8] = b"known to both";
+/// The tunnel.
+pub(crate) const KEY: ConnectionKey = ConnectionKey { connection: 1, tunnel: 1 };
 /// When everything begins.
 pub(crate) const START: Time = Time::from_secs(1000);
 
@@ -131,11 +133,10 @@ fn connection(side: u8, psk: &[u8], start: Start, fragment_size: Option<u16>) ->
         replay_window: 64,
         ..ChildConfig::new(esp, [side, 3 - side].map(network))
     };
-    let key = ConnectionKey { connection: 1, tunnel: 1 };
     Connection {
         ike_lifetime: Some(Duration::from_secs(900)),
         fragment_size,
         start,
-        ..Connection::by_psk(key, "fuzzed", [local, remote], Psk::new(psk), ike, child)
+        ..Connection::by_psk(KEY, "fuzzed", [local, remote], Psk::new(psk), ike, child)
     }
 }

@@ -118,7 +118,7 @@ impl Session {
     }
 
     fn command(&mut self, side: usize, arg: u8) {
-        let key = ike::ConnectionKey { connection: 1, tunnel: 1 };
+        let key = super::session_ends::KEY;
         let end = &mut self.ends[side];
         let spi = end.spis.get(usize::from(arg >> 4)).copied().unwrap_or_default();
         let ike_sa = end.manager.ike_sas().nth(usize::from(arg >> 4)).map_or(IkeSaId(0), |sa| sa.id);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tape::Script;
 use super::{Answer, Entry, MAX_ENTRIES, Recording, VERSION, What};
-use crate::config::{Connection, ConnectionKey, Start};
+use crate::config::{Config, Connection, ConnectionKey, Start};
 use crate::manager::IkeManager;
 use crate::manager::command::{Command, RequestId, SaCommand, SaReply};
 use crate::manager::event::Event;
@@ -17,6 +17,11 @@ const MAX_CONNECTIONS: usize = 256;
 const LONGEST: Duration = Duration::from_secs(3600);
 /// A negotiation that ended by time may take so much longer: not every timer of a recording is known.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longest time in a configuration: no clock of a gateway comes near it.
+const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// Timers that a recording may set off.
+const MAX_TIMERS: usize = 20_000;
 
 /// Why something is not a recording that can be replayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +44,12 @@ pub fn replay(recording: &Recording) -> Result<Vec<What>, ReplayError> {
     check(recording)?;
     let mut player = Player::new(recording);
     for (index, entry) in recording.entries.iter().enumerate() {
-        player.pass_until(player.began + entry.at);
+        player.pass_until(player.began + entry.at)?;
         player.play(entry, &recording.entries[index + 1..]);
     }
     let ended = player.now;
     if player.results.is_empty() && recording.results().next().is_some() {
-        player.pass_until(ended + PATIENCE);
+        player.pass_until(ended + PATIENCE)?;
     }
     Ok(player.results)
 }
@@ -53,6 +58,17 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     let Recording { version, key, connections, entries, .. } = recording;
     if *version != VERSION {
         return Err(ReplayError::Version(*version));
+    }
+    let Config { retransmit, half_open_timeout, retry, linger, install_timeout, .. } = &recording.config;
+    let times = [half_open_timeout, &retry.0, &retry.1, linger, install_timeout, &retransmit.first];
+    let of_connections = connections.iter().flat_map(|c| {
+        [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout].into_iter().flatten()
+    });
+    if times.into_iter().copied().chain(of_connections).any(|time| time > LONGEST_TIME)
+        || retransmit.max > LONGEST_TIME
+        || recording.wall_clock > 100 * LONGEST_TIME
+    {
+        return Err(ReplayError::Malformed("a time of its configuration is out of range"));
     }
     let is_whole = |c: &Connection| {
         !c.ike_proposals.is_empty()
@@ -90,6 +106,8 @@ struct Player {
     manager: IkeManager,
     began: Time,
     now: Time,
+    /// How often one was due.
+    timers: usize,
     tunnel: ConnectionKey,
     /// Commands to the data plane without an answer.
     asked: Vec<Asked>,
@@ -116,17 +134,22 @@ impl Player {
             text: None,
         });
         let (tunnel, asked) = (recording.key, Vec::new());
-        Self { manager, began, now: began, tunnel, asked, results: Vec::new() }
+        Self { manager, began, now: began, timers: 0, tunnel, asked, results: Vec::new() }
     }
 
     /// Lets time pass.
-    fn pass_until(&mut self, then: Time) {
+    fn pass_until(&mut self, then: Time) -> Result<(), ReplayError> {
         while let Some(due) = self.manager.poll_timeout().filter(|due| *due <= then) {
+            self.timers += 1;
+            if self.timers > MAX_TIMERS {
+                return Err(ReplayError::Malformed("its timers never end"));
+            }
             self.now = self.now.max(due);
             self.manager.handle_timeout(self.now);
             self.drain();
         }
         self.now = then;
+        Ok(())
     }
 
     /// Does again what came from outside; what `later` says about it is at hand.

@@ -25,6 +25,8 @@ pub fn all() -> Vec<Seed> {
         super::session_target::seeds().into_iter().map(|(name, bytes)| named("ike_session", name, bytes)),
     );
     seeds.extend(super::peer_target::seeds().into_iter().map(|(name, bytes)| named("ike_peer", name, bytes)));
+    let recordings = super::recording_target::seeds().into_iter();
+    seeds.extend(recordings.map(|(name, bytes)| named("ike_recording", name, bytes)));
     seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
     seeds
 }
