@@ -61,9 +61,9 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     }
     let Config { retransmit, half_open_timeout, retry, linger, install_timeout, .. } = &recording.config;
     let times = [half_open_timeout, &retry.0, &retry.1, linger, install_timeout, &retransmit.first];
-    let of_connections = connections.iter().flat_map(|c| {
-        [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout].into_iter().flatten()
-    });
+    let of_connections = connections
+        .iter()
+        .flat_map(|c| [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout].into_iter().flatten());
     if times.into_iter().copied().chain(of_connections).any(|time| time > LONGEST_TIME)
         || retransmit.max > LONGEST_TIME
         || recording.wall_clock > 100 * LONGEST_TIME
