@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use api::server::{Call, Calls};
+use api::server::{Call, Calls, Limits, Server};
 use shm::session::ControlEnd;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,7 +33,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 pub async fn run(document: Loaded) -> Result<()> {
     let listener = listen(&document.desired.control.socket)?;
     let (calls, queue) = Calls::new(CALLS);
-    let server = tokio::spawn(axum::serve(listener, api::server::router(calls)).into_future());
+    let server = Server::new(calls, Limits::default());
+    tokio::spawn(Arc::clone(&server).serve_unix(listener));
     let mut seed = [0; 32];
     fill_random(&mut seed)?;
     let socket = document.desired.control.socket.clone();
@@ -40,7 +42,9 @@ pub async fn run(document: Loaded) -> Result<()> {
     notify("READY=1");
     daemon.serve().await;
     notify("STOPPING=1");
-    server.abort();
+    // Who still waits for an answer hears that none will come.
+    drop(daemon);
+    server.stop().await;
     // A successor may own the path already; it then binds anew.
     drop(std::fs::remove_file(socket));
     Ok(())

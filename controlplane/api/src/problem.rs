@@ -1,5 +1,7 @@
 //! Errors on the wire: RFC 9457.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +23,9 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// Seconds after which the request may be made again; also in `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_secs: Option<u32>,
 }
 
 impl Problem {
@@ -34,6 +39,7 @@ impl Problem {
             detail: detail.into(),
             code: code.into(),
             fix: None,
+            retry_after_secs: None,
         }
     }
 
@@ -42,6 +48,20 @@ impl Problem {
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
+    }
+
+    /// Adds when to ask again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_secs = Some(u32::try_from(secs).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// 400: the request is not one.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", "The request cannot be read", detail)
     }
 
     /// 404: there is no such resource or path.

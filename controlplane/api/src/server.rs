@@ -1,6 +1,11 @@
 //! The routes of the daemon. They hold no state: each request becomes a [`Call`] to whoever does.
 
+mod client;
+mod guard;
+mod limits;
+mod patient;
 mod routes;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -10,13 +15,17 @@ use std::time::Duration;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use utoipa_axum::routes;
 
+use self::guard::Guard;
+pub use self::limits::Limits;
 use self::routes::Routes;
+pub use self::serve::Server;
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
@@ -24,8 +33,6 @@ use crate::{
     ShutdownRequest, Status, Version, path,
 };
 
-/// Largest request body, in bytes: a document of some thousand connections.
-const MAX_BODY: usize = 4 << 20;
 /// How long a call may take beyond the wait it asks for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait a client may ask for, in seconds.
@@ -93,19 +100,21 @@ fn slow() -> Problem {
     Problem::new(504, "NoAnswer", "No answer in time", "the data plane did not answer in time")
 }
 
-/// All routes.
-pub fn router(calls: Calls) -> Router {
-    let (router, _) = routes().finish();
+/// All routes, behind what every request has to pass.
+fn router(calls: Calls, limits: Limits) -> Router {
+    let (router, _) = routes(limits).finish();
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        // Bodies are bounded where they are read, in `guard::admit`.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Guard::new(limits), guard::guard))
         .with_state(calls)
 }
 
 /// Each route has its place here, and by that in the document.
-fn routes() -> Routes {
-    Routes::new()
+fn routes(limits: Limits) -> Routes {
+    Routes::new(limits)
         .add(routes!(version))
         .add(routes!(status))
         .add(routes!(sas))
@@ -130,7 +139,7 @@ fn routes() -> Routes {
 pub fn document() -> &'static str {
     static DOCUMENT: OnceLock<String> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
-        let (_, document) = routes().finish();
+        let (_, document) = routes(Limits::default()).finish();
         // Its maps have strings as keys: there is nothing that JSON could not say.
         document.to_pretty_json().unwrap_or_default() + "\n"
     })
@@ -139,9 +148,13 @@ pub fn document() -> &'static str {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry = self.retry_after_secs;
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(secs) = retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
         response
     }
 }

@@ -1,12 +1,14 @@
 //! The routes and their description in OpenAPI: one is not to be had without the other.
 
 use axum::Router;
+use axum::middleware::from_fn;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::Calls;
+use super::guard::admit;
+use super::{Calls, Limits};
 use crate::Problem;
 
 /// What the document says of the whole.
@@ -31,15 +33,18 @@ struct Frame;
 const PROBLEM: &str = "Problem";
 
 /// Collects routes: each comes with its description.
-pub(super) struct Routes(OpenApiRouter<Calls>);
+pub(super) struct Routes {
+    limits: Limits,
+    router: OpenApiRouter<Calls>,
+}
 
 impl Routes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let mut frame = Frame::openapi();
         if let Some(components) = &mut frame.components {
             components.responses.insert(PROBLEM.to_owned(), RefOr::T(problem()));
         }
-        Self(OpenApiRouter::with_openapi(frame))
+        Self { limits, router: OpenApiRouter::with_openapi(frame) }
     }
 
     /// Adds what `routes!` made of handlers that share a path.
@@ -56,11 +61,13 @@ impl Routes {
             let refused = RefOr::Ref(Ref::from_response_name(PROBLEM));
             operation.responses.responses.insert("default".to_owned(), refused);
         }
-        Self(self.0.routes((schemas, paths, handlers)))
+        let limits = self.limits;
+        let handlers = handlers.route_layer(from_fn(move |request, next| admit(limits, request, next)));
+        Self { limits, router: self.router.routes((schemas, paths, handlers)) }
     }
 
     pub(super) fn finish(self) -> (Router<Calls>, OpenApi) {
-        self.0.split_for_parts()
+        self.router.split_for_parts()
     }
 }
 

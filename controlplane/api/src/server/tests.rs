@@ -1,57 +1,83 @@
+mod hostile;
+
+use std::sync::Arc;
+
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-/// Serves the routes with an engine that knows its version only.
-fn serve() -> (std::path::PathBuf, tokio::task::JoinHandle<()>) {
-    let file = format!("esplanade-api-{}-{:p}.sock", std::process::id(), &0);
-    let path = std::env::temp_dir().join(file);
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).expect("a socket");
-    let (calls, mut queue) = Calls::new(4);
-    tokio::spawn(async move {
-        while let Some(call) = queue.recv().await {
-            if let Call::Version(reply) = call {
-                let version = Version { version: "1".into(), contract: 2, dataplane: None };
-                let _ = reply.send(Ok(version));
-            }
-        }
-    });
-    let server = async move { axum::serve(listener, router(calls)).await.expect("serving") };
-    (path, tokio::spawn(server))
+/// A server with an engine that knows its version only, on a socket of its own.
+struct Served {
+    folder: tempfile::TempDir,
+    server: Arc<Server>,
 }
 
-async fn exchange(path: &std::path::Path, request: &str) -> String {
-    let mut stream = UnixStream::connect(path).await.expect("connected");
-    stream.write_all(request.as_bytes()).await.expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("read");
-    answer
+impl Served {
+    fn start(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = UnixListener::bind(folder.path().join("api.sock")).expect("a socket");
+        let (calls, mut queue) = Calls::new(4);
+        tokio::spawn(async move {
+            while let Some(call) = queue.recv().await {
+                if let Call::Version(reply) = call {
+                    let version = Version { version: "1".into(), contract: 2, dataplane: None };
+                    let _ = reply.send(Ok(version));
+                }
+            }
+        });
+        let server = Server::new(calls, limits);
+        tokio::spawn(Arc::clone(&server).serve_unix(listener));
+        Self { folder, server }
+    }
+
+    async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.folder.path().join("api.sock")).await.expect("connected")
+    }
+
+    /// What comes back for these bytes until the server closes.
+    async fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // The answer may come, and the connection end, before all is written.
+        let _ = stream.write_all(request).await;
+        rest(&mut stream).await
+    }
+
+    /// The answer to a request without a body.
+    async fn ask(&self, line: &str) -> String {
+        let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        self.exchange(request.as_bytes()).await
+    }
+}
+
+async fn rest(stream: &mut UnixStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).expect("text")
+}
+
+/// A request with a body.
+fn post(path: &str, kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let header = format!("host: x\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}");
+    format!("POST {path} HTTP/1.1\r\n{header}\r\n\r\n{body}").into_bytes()
 }
 
 #[tokio::test]
 async fn answers_and_problems() {
-    let (path, server) = serve();
-    let ask = |line: &str| format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    let version = exchange(&path, &ask("GET /v1/version")).await;
+    let served = Served::start(Limits::default());
+    let version = served.ask("GET /v1/version").await;
     assert!(version.contains("200 OK") && version.contains(r#"{"version":"1","contract":2}"#), "{version}");
-    let unknown = exchange(&path, &ask("GET /v2")).await;
+    assert!(version.contains("cache-control: no-store"), "{version}");
+    let unknown = served.ask("GET /v2").await;
     assert!(unknown.contains("404") && unknown.contains("application/problem+json"), "{unknown}");
-    let method = exchange(&path, &ask("POST /v1/version")).await;
+    let method = served.ask("POST /v1/version").await;
     assert!(method.contains("405") && method.contains("MethodNotAllowed"), "{method}");
-    let action = exchange(&path, &ask("POST /v1/connections/a/frobnicate")).await;
+    let action = served.ask("POST /v1/connections/a/frobnicate").await;
     assert!(action.contains("no action frobnicate"), "{action}");
-    let dropped = exchange(&path, &ask("GET /v1/status")).await;
+    let dropped = served.ask("GET /v1/status").await;
     assert!(dropped.contains("503") && dropped.contains("Stopping"), "{dropped}");
-    let body = "{\"text\": 5}";
-    let bad = format!(
-        "POST /v1/config/check HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    assert!(exchange(&path, &bad).await.contains("BadRequest"));
-    server.abort();
-    let _ = std::fs::remove_file(path);
+    let bad = served.exchange(&post("/v1/config/check", "application/json", "{\"text\": 5}")).await;
+    assert!(bad.contains("422") && bad.contains("BadRequest"), "{bad}");
 }
 
 /// The checked-in document, for those who have no daemon at hand.

@@ -1,0 +1,170 @@
+//! What a request has to pass before its handler sees it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
+
+use super::client::{Client, Source};
+use super::limits::{Buckets, Limits};
+use crate::Problem;
+
+/// Longest segment of a path, decoded, in bytes.
+const MAX_SEGMENT: usize = 255;
+
+/// What is known across requests.
+#[derive(Debug)]
+pub(super) struct Guard {
+    limits: Limits,
+    requests: Buckets<Source>,
+}
+
+impl Guard {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        let requests = Buckets::new(limits.requests_per_sec, limits.burst);
+        Arc::new(Self { limits, requests })
+    }
+
+    fn admits(&self, request: &Request) -> Result<(), Problem> {
+        let Some(client) = request.extensions().get::<Client>() else { return Err(unknown_client()) };
+        let wait = self.requests.take(client.source(), Instant::now());
+        wait.map_err(|wait| {
+            let detail = format!("a client may make {} requests a second", self.limits.requests_per_sec);
+            Problem::new(429, "TooManyRequests", "Too many requests", detail).retry_after(wait)
+        })?;
+        check_target(request.uri(), &self.limits)?;
+        check_header(request.headers(), &self.limits)
+    }
+}
+
+/// The outermost layer: nothing reaches a route without it, and every answer passes it.
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut response = match guard.admits(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A request that came by no connection of ours.
+fn unknown_client() -> Problem {
+    Problem::new(500, "Internal", "Internal error", "the connection has no client")
+}
+
+/// One way to write each path: what could be read as another one is refused.
+fn check_target(target: &Uri, limits: &Limits) -> Result<(), Problem> {
+    let (path, query) = (target.path(), target.query().unwrap_or_default());
+    if path.len() + query.len() > limits.target {
+        let detail = format!("path and query may have {} bytes", limits.target);
+        return Err(Problem::new(414, "UriTooLong", "The path is too long", detail));
+    }
+    let plain = path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain));
+    if !plain {
+        let detail =
+            "a segment is empty, too long, a dot segment, not UTF-8, or has a slash or control in it";
+        return Err(Problem::new(400, "BadPath", "The path cannot be read", detail));
+    }
+    Ok(())
+}
+
+fn is_plain(segment: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(segment);
+    let Ok(text) = decoded.decode_utf8() else { return false };
+    let escapes = segment.matches('%').count();
+    // What is no escape stays as it is, and then less than two bytes for each `%` have gone.
+    let well_formed = segment.len() - text.len() == 2 * escapes;
+    let strange = |c: char| c.is_control() || c == '/' || c == '\\';
+    well_formed
+        && !text.is_empty()
+        && text.len() <= MAX_SEGMENT
+        && text != "."
+        && text != ".."
+        && !text.contains(strange)
+}
+
+fn check_header(header: &HeaderMap, limits: &Limits) -> Result<(), Problem> {
+    let bytes: usize = header.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if header.len() > limits.fields || bytes > limits.header {
+        let detail =
+            format!("a request may have {} header fields and {} bytes of them", limits.fields, limits.header);
+        return Err(Problem::new(431, "HeaderTooLarge", "The header is too large", detail));
+    }
+    Ok(())
+}
+
+/// The innermost layer, around each handler: its body is there, is JSON, and is no larger than it may be.
+pub(super) async fn admit(limits: Limits, request: Request, next: Next) -> Response {
+    match with_body(limits, request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn with_body(limits: Limits, request: Request) -> Result<Request, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let too_large = || {
+        let detail = format!("a body may have {} bytes", limits.body);
+        Problem::new(413, "BodyTooLarge", "The body is too large", detail)
+    };
+    let announced =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limits.body as u64) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(limits.body_time, to_bytes(body, limits.body)).await;
+    let read = read.map_err(|_| {
+        let detail = format!("the body did not come within {} s", limits.body_time.as_secs());
+        Problem::new(408, "RequestTimeout", "The request is too slow", detail)
+    })?;
+    let bytes = read.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        if source.is_some_and(|source| source.is::<LengthLimitError>()) {
+            too_large()
+        } else {
+            Problem::bad_request("the body ends early or is framed wrongly")
+        }
+    })?;
+    if bytes.is_empty() {
+        // Nothing is of no kind.
+        parts.headers.remove(header::CONTENT_TYPE);
+    } else if !is_json(&parts.headers) {
+        let detail = "the body is not announced as application/json";
+        let problem = Problem::new(415, "UnsupportedMediaType", "The body is of another kind", detail);
+        return Err(problem.fix("send it with `content-type: application/json`"));
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_written_in_one_way() {
+        let takes = |path: &str| check_target(&path.parse().expect("a target"), &Limits::default()).is_ok();
+        assert!(takes("/v1/connections?tag=a%2Fb") && takes("/v1/connections/caf%C3%A9/initiate"));
+        assert!(takes("/v1/connections/50%25/initiate"));
+        for path in ["//v1/version", "/v1//version", "/v1/version/", "/v1/./version", "/v1/../v1/version"] {
+            assert!(!takes(path), "{path}");
+        }
+        for segment in ["%2e%2e", "%2E", "a%2fb", "a%5cb", "%00", "a%0a", "%ff", "%", "%zz", "%c3%28"] {
+            assert!(!takes(&format!("/v1/connections/{segment}/initiate")), "{segment}");
+        }
+        assert!(!takes(&format!("/v1/{}", "a".repeat(256))) && takes(&format!("/v1/{}", "a".repeat(255))));
+        assert!(!takes("*") && !takes(&format!("/v1/version?{}", "a".repeat(4096))));
+    }
+}
