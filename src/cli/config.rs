@@ -21,6 +21,11 @@ pub(super) enum Command {
     /// Example:  esplanade config diff /etc/esplanade/esplanade.toml
     #[command(verbatim_doc_comment)]
     Diff(Diff),
+    /// Print the JSON Schema of the configuration, for editors and generators
+    ///
+    /// Example:  esplanade config schema >esplanade.schema.json
+    #[command(verbatim_doc_comment)]
+    Schema,
     /// Put the control plane's file into force, as SIGHUP does, and print what came of it
     ///
     /// Example:  esplanade config reload
@@ -32,6 +37,7 @@ pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
     match command {
         Command::Check(options) => check::run(options),
         Command::Diff(options) => diff(client, options),
+        Command::Schema => schema(),
         Command::Reload(format) => reload(client, *format),
     }
 }
@@ -58,6 +64,11 @@ fn diff(client: &Client, options: &Diff) -> Result<ExitCode> {
         problems(&diff.problems) + &if diff.valid { changes(&diff.changes) } else { String::new() }
     })?;
     Ok(if diff.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn schema() -> Result<ExitCode> {
+    println!("{}", serde_json::to_string_pretty(&gateway::schema())?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Exit code 0 when the document is in force, 1 when the one before stayed.

@@ -18,7 +18,7 @@ pub enum Severity {
 /// One name per kind of problem: stable, for people to search and for programs to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Code {
-    /// The text is not TOML.
+    /// The text is neither TOML nor JSON.
     Syntax,
     UnknownKey,
     DuplicateKey,
@@ -205,12 +205,29 @@ impl<'a> Problem<'a> {
 pub(crate) struct Sink<'a> {
     text: &'a str,
     file: &'a str,
+    /// Where secrets stand: their lines are not repeated.
+    secrets: Vec<Range<usize>>,
     found: Vec<(usize, Diagnostic)>,
+    /// The names of the keys that each table was asked for, by its path.
+    #[cfg(test)]
+    pub(crate) asked: std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>>,
 }
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(text: &'a str, file: &'a str) -> Self {
-        Self { text, file, found: Vec::new() }
+        Self {
+            text,
+            file,
+            secrets: Vec::new(),
+            found: Vec::new(),
+            #[cfg(test)]
+            asked: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// Lines with these bytes are not shown.
+    pub(crate) fn hide(&mut self, secrets: Vec<Range<usize>>) {
+        self.secrets = secrets;
     }
 
     pub(crate) fn error(&mut self, problem: Problem<'_>) {
@@ -257,7 +274,10 @@ impl<'a> Sink<'a> {
         let content = self.text[line_start..].lines().next().unwrap_or_default();
         let end = self.boundary(span.end).clamp(start, line_start + content.len().max(start - line_start));
         let width = self.text[start..end].chars().count().max(1);
-        let excerpt = (!content.is_empty() && !holds_secret(content)).then(|| (content.to_owned(), width));
+        let line_end = line_start + content.len();
+        let secret = self.secrets.iter().any(|secret| secret.start <= line_end && line_start < secret.end);
+        let hidden = content.is_empty() || secret || holds_secret(content);
+        let excerpt = (!hidden).then(|| (content.to_owned(), width));
         (line, column, excerpt)
     }
 
@@ -267,12 +287,12 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// Whether a line assigns a `psk` and so must not be repeated.
+/// Whether a line of a text that could not be read assigns a `psk` and so must not be repeated.
 fn holds_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     lower.match_indices("psk").any(|(at, _)| {
         let after = lower[at + 3..].trim_start_matches(['"', '\'']).trim_start();
-        after.starts_with('=')
+        after.starts_with(['=', ':'])
     }) || lower.contains("pre-shared-key")
         || lower.contains("pre_shared_key")
 }
@@ -297,6 +317,7 @@ mod tests {
     fn a_line_with_a_secret_is_not_repeated() {
         assert!(holds_secret("psk = \"x\""));
         assert!(holds_secret("tunnel = { \"psk\"=\"x\" }"));
+        assert!(holds_secret("{ \"psk\" : \"x\" }"));
         assert!(!holds_secret("psk-file = \"/etc/x\""));
     }
 

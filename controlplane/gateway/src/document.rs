@@ -1,11 +1,9 @@
-//! Reading the text: TOML with positions, into resources that know where each of their fields stands.
+//! Reading the text: TOML or JSON with positions, into resources that know where each of their fields stands.
 //!
 //! A field that is missing or wrong is reported and replaced by a placeholder, so that reading goes on; the
 //! placeholders never leave the crate because a report with errors has no desired state.
 
 use std::collections::BTreeMap;
-
-use toml::de::DeTable;
 
 use crate::diagnostic::{At, Code, Problem, Sink};
 use crate::model::{
@@ -19,6 +17,7 @@ mod customer;
 mod labels;
 mod network;
 mod reader;
+pub(crate) mod secrets;
 mod suite;
 mod value;
 
@@ -81,13 +80,13 @@ const LATER: &[&str] = &[
 
 /// Reads `text`; problems go to `sink`.
 pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Document {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let at = At { path: String::new(), span: error.span().unwrap_or(0..0) };
-        sink.error(
-            Problem::new(Code::Syntax, &at, error.message()).fix("the document is TOML 1.0: see toml.io"),
-        );
+    let (root, mistakes) = doctree::parse(text);
+    let format = if doctree::is_json(text) { "JSON (RFC 8259)" } else { "TOML 1.1: see toml.io" };
+    for doctree::Mistake { span, message } in mistakes {
+        let at = At { path: String::new(), span };
+        sink.error(Problem::new(Code::Syntax, &at, message).fix(format!("the document is {format}")));
     }
+    sink.hide(secrets::spans(root.get_ref()));
     let mut reader = Reader::new(root.get_ref(), At { path: String::new(), span: 0..0 });
     let control::Both { control, ports } = control::read(&mut reader, sink);
     let document = Document {

@@ -16,11 +16,14 @@ pub mod model;
 pub mod peer;
 pub mod plan;
 pub mod psk;
+pub mod redact;
+mod schema;
 mod validate;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use model::Desired;
 pub use plan::{Plan, plan};
+pub use schema::schema;
 
 /// Reads and validates one document.
 ///

@@ -41,7 +41,7 @@ impl Mistakes {
             line: 0,
             field: "file".to_owned(),
             value: error.to_string(),
-            allowed: "a readable TOML file".to_owned(),
+            allowed: "a readable file".to_owned(),
         }])
     }
 }
@@ -60,13 +60,11 @@ pub(super) fn with_table<T>(
 ) -> Result<T, Mistakes> {
     let empty = DeTable::new();
     let mut source = Source { file, text, empty: &empty, mistakes: Vec::new() };
-    let document = match DeTable::parse(text) {
-        Ok(document) => document,
-        Err(error) => {
-            source.report(error.span().unwrap_or(0..0), "syntax".to_owned(), error.message());
-            return Err(Mistakes(source.mistakes));
-        }
-    };
+    let (document, mistakes) = doctree::parse(text);
+    if let Some(doctree::Mistake { span, message }) = mistakes.into_iter().next() {
+        source.report(span, "syntax".to_owned(), &message);
+        return Err(Mistakes(source.mistakes));
+    }
     let (table, span) = match document.get_ref().get(name) {
         None => (&empty, 0..0),
         Some(entry) => match entry.get_ref().as_table() {

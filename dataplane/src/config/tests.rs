@@ -88,3 +88,10 @@ fn devices_are_pci_addresses_or_vdevs() {
         assert!(!is_device(bad), "{bad}");
     }
 }
+
+#[test]
+fn a_document_in_json_is_read_alike() {
+    let toml = include_str!("../../../docs/examples/two-sites.toml");
+    let json = include_str!("../../../docs/examples/two-sites.json");
+    assert_eq!(format!("{:?}", parse(json).expect("valid")), format!("{:?}", parse(toml).expect("valid")));
+}

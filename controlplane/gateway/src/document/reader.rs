@@ -30,6 +30,8 @@ impl<'a> Reader<'a> {
     /// The value of a key, which may be written in several ways; the first is its name.
     pub(super) fn take(&mut self, names: &[&'static str], sink: &mut Sink<'_>) -> Option<Value<'a>> {
         self.known.extend(names);
+        #[cfg(test)]
+        sink.asked.entry(self.at.path.clone()).or_default().insert(names[0]);
         let mut found: Option<Value<'a>> = None;
         for (key, value) in self.table {
             if !names.contains(&normal(key.get_ref()).as_str()) {
@@ -146,7 +148,7 @@ pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 
 /// Lower case, with `-` for `_`.
-fn normal(key: &str) -> String {
+pub(super) fn normal(key: &str) -> String {
     key.to_ascii_lowercase().replace('_', "-")
 }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod ipv6;
+mod json;
 mod tunnel;
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
