@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod human;
+mod manual;
 mod runtime;
 #[cfg(test)]
 mod samples;
@@ -70,6 +71,7 @@ enum Command {
     /// Examples:
     ///   sudo esplanade demo --peer strongswan --seconds 10
     ///   sudo esplanade demo --scenario control-restart --json
+    ///   sudo esplanade demo --scenario two-hundred --json
     #[command(verbatim_doc_comment)]
     Demo(demo::Options),
     /// Run both daemons in the foreground from one file; Ctrl-C stops them
@@ -163,6 +165,19 @@ enum Command {
     /// Example:  esplanade doctor --json
     #[command(verbatim_doc_comment)]
     Doctor(Format),
+    /// Print the completion script of a shell
+    ///
+    /// Examples:
+    ///   esplanade completion bash >/etc/bash_completion.d/esplanade
+    ///   esplanade completion zsh >/usr/share/zsh/site-functions/_esplanade
+    ///   esplanade completion fish >~/.config/fish/completions/esplanade.fish
+    #[command(verbatim_doc_comment)]
+    Completion(manual::Completion),
+    /// Write the manual pages, one for each command
+    ///
+    /// Example:  esplanade man --into /usr/local/share/man/man1
+    #[command(verbatim_doc_comment)]
+    Man(manual::Man),
     /// Print the versions of this program and of DPDK
     ///
     /// Example:  esplanade version --json
@@ -191,6 +206,8 @@ impl Cli {
             Command::Connection(command) => connection::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),
             Command::Doctor(format) => doctor::run(format),
+            Command::Completion(options) => Ok(manual::completion(&options)),
+            Command::Man(options) => manual::man(&options),
             Command::Version(format) => version::run(format),
         }
     }

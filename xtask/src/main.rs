@@ -12,6 +12,7 @@ mod debian13;
 mod deps;
 mod fuzz;
 mod guest;
+mod man;
 mod run;
 mod sim;
 mod suite;
@@ -35,6 +36,7 @@ enum Task {
     ///   cargo xtask demo --seconds 10 --json
     ///   cargo xtask demo --peer strongswan
     ///   cargo xtask demo --scenario control-restart --json
+    ///   cargo xtask demo --scenario two-hundred --json
     #[command(verbatim_doc_comment, disable_help_flag = true)]
     Demo {
         /// Arguments of `esplanade demo`
@@ -84,6 +86,8 @@ enum Task {
     Deps,
     /// Build the programs in release mode, the benchmark too
     Build,
+    /// Write the manual pages of the `esplanade` command
+    Man,
     /// Build and test the DPDK crates against DPDK 24.11 in a Debian 13 root (needs root; about two minutes)
     Debian13,
     /// Run every fuzz target for a while, from its committed corpus
@@ -130,6 +134,7 @@ fn execute(task: Task) -> anyhow::Result<bool> {
             build::release()?;
             bench::build().map(|_| true)
         }
+        Task::Man => man::write(),
         Task::Debian13 => debian13::check(),
         Task::FuzzSmoke { seconds } => fuzz::smoke(seconds),
         Task::Loc => checks::lines_of_code().map(|()| true),
