@@ -4,18 +4,18 @@ use super::hosts;
 use super::traffic::MARKER;
 use super::{Lab, Namespace, Process};
 use anyhow::{Context, Result, anyhow};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Both ends' port.
-const ECHO: u16 = 7;
+pub(super) const ECHO: u16 = 7;
 /// What is late by more than this is not made up for: it would come in a burst.
-const LATENESS: Duration = Duration::from_millis(5);
+pub(super) const LATENESS: Duration = Duration::from_millis(5);
 /// How long the last of them may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// What a socket has unless the machine is told to give more, bytes.
 const BUFFER: u32 = 212_992;
 /// Of so many lost ones it is told when they were sent.
@@ -79,7 +79,7 @@ impl Datagrams {
                 hosts::enter(&place)?;
                 let socket = UdpSocket::bind(ends[0]).context("a UDP socket")?;
                 socket.set_nonblocking(true)?;
-                Ok(Run::new(socket, ends[1]).until(&told, Duration::from_secs(1) / per_second.max(1)))
+                Ok(Run::new(socket, ends[1].into()).until(&told, Duration::from_secs(1) / per_second.max(1)))
             })
             .context("a thread for datagrams")?;
         Ok(Self { stop, sender: Some(sender) })
@@ -102,9 +102,10 @@ impl Drop for Datagrams {
     }
 }
 
-struct Run {
+/// One stream, and which of its datagrams are missing.
+pub(super) struct Run {
     socket: UdpSocket,
-    to: SocketAddrV4,
+    to: SocketAddr,
     /// By number, when it was sent, since 1970; none once it came back.
     missing: Vec<Option<Duration>>,
     last: Instant,
@@ -112,7 +113,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(socket: UdpSocket, to: SocketAddrV4) -> Self {
+    pub(super) fn new(socket: UdpSocket, to: SocketAddr) -> Self {
         Self { socket, to, missing: Vec::new(), last: Instant::now(), silence: Duration::ZERO }
     }
 
@@ -128,17 +129,25 @@ impl Run {
             self.receive();
             std::thread::sleep(interval.min(Duration::from_millis(1)));
         }
-        let silence = self.silence.max(self.last.elapsed());
+        self.silence = self.silence.max(self.last.elapsed());
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end && self.lost() > 0 {
             self.receive();
             std::thread::sleep(Duration::from_millis(1));
         }
-        let lost_at = self.missing.iter().flatten().take(MAX_EXAMPLES).copied().collect();
-        Delivered { sent: self.missing.len(), lost: self.lost(), silence, lost_at }
+        self.delivered()
     }
 
-    fn send(&mut self) {
+    pub(super) fn delivered(&self) -> Delivered {
+        let lost_at = self.missing.iter().flatten().take(MAX_EXAMPLES).copied().collect();
+        Delivered { sent: self.missing.len(), lost: self.lost(), silence: self.silence, lost_at }
+    }
+
+    pub(super) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    pub(super) fn send(&mut self) {
         let mut payload = [0; SIZE];
         payload[..8].copy_from_slice(&(self.missing.len() as u64).to_be_bytes());
         payload[8..8 + MARKER.len()].copy_from_slice(&MARKER);
@@ -147,7 +156,7 @@ impl Run {
         self.missing.push(SystemTime::now().duration_since(UNIX_EPOCH).ok());
     }
 
-    fn receive(&mut self) {
+    pub(super) fn receive(&mut self) {
         let mut payload = [0; SIZE];
         while let Ok(SIZE) = self.socket.recv(&mut payload) {
             let number = payload.first_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
@@ -158,7 +167,7 @@ impl Run {
         }
     }
 
-    fn lost(&self) -> usize {
+    pub(super) fn lost(&self) -> usize {
         self.missing.iter().flatten().count()
     }
 }

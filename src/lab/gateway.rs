@@ -119,14 +119,20 @@ impl Gateway {
     /// # Errors
     /// If `from` is not there.
     pub fn reconfigure(&self, from: &str, to: &str) -> Result<()> {
-        let file = self.folder.join("esplanade.toml");
-        let config = std::fs::read_to_string(&file)?;
-        if !config.contains(from) {
-            bail!("no {from:?} in {}", file.display());
-        }
-        std::fs::write(&file, config.replace(from, to))?;
+        self.rewrite(|config| config.contains(from).then(|| config.replace(from, to)))?;
         self.control.send(rustix::process::Signal::HUP);
         Ok(())
+    }
+
+    /// Writes a new configuration in place of the old, which stays in force until it is reloaded.
+    ///
+    /// # Errors
+    /// If `edit` finds nothing to change.
+    pub fn rewrite(&self, edit: impl FnOnce(&str) -> Option<String>) -> Result<()> {
+        let file = self.folder.join("esplanade.toml");
+        let config = std::fs::read_to_string(&file)?;
+        let Some(edited) = edit(&config) else { bail!("nothing to change in {}", file.display()) };
+        Ok(std::fs::write(&file, edited)?)
     }
 
     /// The API of this gateway.

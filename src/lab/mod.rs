@@ -6,6 +6,7 @@
 mod capture;
 mod datagrams;
 mod exchanges;
+mod fleet;
 mod flood;
 mod gateway;
 mod guest;
@@ -14,12 +15,14 @@ mod libreswan;
 mod process;
 mod restarts;
 mod site;
+mod streams;
 mod strongswan;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
 pub use datagrams::{Datagrams, Delivered, echo};
 pub use exchanges::Exchanges;
+pub use fleet::{Fleet, FleetTunnel, MAX_FLEET};
 pub use flood::Flood;
 pub use gateway::{Devices, Gateway, GatewayOptions, programs};
 pub use guest::{Daemon, Guest, GuestOptions};
@@ -27,6 +30,7 @@ pub use hosts::{Namespace, Wire};
 pub use process::Process;
 pub use restarts::{KillReport, kill_control};
 pub use site::{Peer, Site, SiteOptions};
+pub use streams::{Echoes, Streams};
 pub use strongswan::{StrongSwan, SwanOptions, UNWANTED_PLUGINS};
 pub use traffic::{Ping, Tcp};
 

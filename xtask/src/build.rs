@@ -20,6 +20,9 @@ pub(crate) fn demo(args: &[String]) -> Result<bool> {
     let peer = args.iter().skip_while(|a| *a != "--peer").nth(1).map(String::as_str);
     let peer = peer.or_else(|| args.iter().find_map(|a| a.strip_prefix("--peer=")));
     let mut sets = vec![deps::BUILD, deps::RUN];
+    if args.iter().any(|arg| arg.ends_with("two-hundred")) {
+        sets.push(deps::STRONGSWAN);
+    }
     match peer {
         Some("strongswan") => sets.push(deps::STRONGSWAN),
         Some("linux") => sets.extend([deps::STRONGSWAN, deps::GUEST]),

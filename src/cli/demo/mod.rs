@@ -2,6 +2,7 @@
 
 mod control_restart;
 mod tunnel;
+mod two_hundred;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -23,6 +24,9 @@ pub(super) struct Options {
     /// How the gateway's ports reach the machine's network
     #[arg(long, value_enum, default_value = "tap")]
     device: Device,
+    /// Tunnels of the two-hundred scenario
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    tunnels: u16,
     /// Print one JSON object at the end, and no progress
     #[arg(long)]
     json: bool,
@@ -34,6 +38,8 @@ enum Scenario {
     Tunnel,
     /// The control plane is killed 20 times under traffic, most often in the middle of an exchange
     ControlRestart,
+    /// 200 tunnels to several strongSwans under traffic, of which one is edited
+    TwoHundred,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -57,6 +63,7 @@ enum Device {
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let sound = match options.scenario {
         Scenario::Tunnel => tunnel::run(options)?,
+        Scenario::TwoHundred => two_hundred::run(options)?,
         Scenario::ControlRestart => control_restart::run(options)?,
     };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
