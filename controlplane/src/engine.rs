@@ -24,6 +24,7 @@ use crate::document::Loaded;
 use crate::engine::diagnoses::Diagnoses;
 use crate::engine::expiry::Expiry;
 use crate::engine::link::Link;
+use crate::engine::record::Recording;
 use crate::engine::tunnels::Ledger;
 use crate::engine::wait::Waiter;
 use crate::udp;
@@ -38,6 +39,7 @@ mod link;
 mod paths;
 mod peer_config;
 pub mod reconcile;
+mod record;
 mod reload;
 mod sas;
 mod sync;
@@ -99,6 +101,7 @@ pub struct Engine {
     diagnoses: Diagnoses,
     expiry: Expiry,
     waiters: Vec<Waiter>,
+    recording: Option<Recording>,
     /// The first session brings the connections and the journal.
     begun: bool,
     restored: usize,
@@ -134,6 +137,7 @@ impl Engine {
             diagnoses: Diagnoses::default(),
             expiry,
             waiters: Vec::new(),
+            recording: None,
             begun: false,
             restored: 0,
             adopted: 0,
@@ -188,9 +192,17 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Time> {
         let ike = (self.state == State::Ready).then(|| self.manager.poll_timeout()).flatten();
         let waiting = self.waiters.iter().map(Waiter::deadline);
+        let recording = self.recording.as_ref().map(Recording::deadline);
         let untold = self.diagnoses.poll_timeout();
         let look = self.next_look();
-        waiting.chain(ike).chain(self.retry_at).chain(self.leaving).chain(untold).chain(look).min()
+        waiting
+            .chain(recording)
+            .chain(ike)
+            .chain(self.retry_at)
+            .chain(self.leaving)
+            .chain(untold)
+            .chain(look)
+            .min()
     }
 
     /// The next record for the journal.
@@ -238,6 +250,7 @@ impl Engine {
             self.handle_ike_event(event, now);
         }
         self.resolve_waiters(now);
+        self.end_recording(now);
     }
 
     /// Queues a record, and remembers the newest snapshot of each IKE SA.

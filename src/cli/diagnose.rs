@@ -3,23 +3,38 @@
 use super::exit::NotFound;
 use super::{Exit, Format, show};
 use anyhow::Result;
-use api::{Connection, Diagnosis, NegotiationStatus, Tunnel};
+use api::{Connection, Diagnosis, NegotiationStatus, RecordRequest, Tunnel};
 use clap::Args;
 use esplanade::client::Client;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+mod recording;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The connection
-    #[arg(value_name = "CONNECTION")]
-    name: String,
+    #[arg(value_name = "CONNECTION", required_unless_present = "replay")]
+    name: Option<String>,
     /// Only this tunnel of it, 1 or 2
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     tunnel: Option<u8>,
     /// Older failures, too, not only why the tunnel is down now
     #[arg(long)]
     all: bool,
+    /// Negotiate the tunnel now and write what happens to a new file, without secrets
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    record: Option<PathBuf>,
+    /// Seconds to wait for the result of a recorded negotiation
+    #[arg(long, value_name = "SECONDS", default_value_t = 50, requires = "record", value_parser = clap::value_parser!(u64).range(1..=50))]
+    wait: u64,
+    /// Record what the peer begins, and begin nothing
+    #[arg(long, requires = "record")]
+    passive: bool,
+    /// Play a recorded negotiation again, here and offline, and tell what comes of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "record", "all", "tunnel"])]
+    replay: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -33,17 +48,31 @@ struct Verdict {
 }
 
 pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
+    match (&options.name, &options.record, &options.replay) {
+        (_, _, Some(file)) => recording::replay(file, options.format),
+        (Some(name), Some(file), None) => {
+            let request =
+                RecordRequest { tunnel: options.tunnel, wait_secs: options.wait, passive: options.passive };
+            recording::record(client, name, request, file, options.format)
+        }
+        (Some(name), None, None) => tell(client, name, options),
+        (None, _, None) => anyhow::bail!("name a connection, or a recording with --replay"),
+    }
+}
+
+/// Why it is down now, or was before.
+fn tell(client: &Client, name: &str, options: &Options) -> Result<ExitCode> {
     let connections: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
     let known: Vec<&str> = connections.iter().map(|connection| &connection.name[..]).collect();
     let known = known.join(", ");
-    let Some(connection) = connections.into_iter().find(|connection| connection.name == options.name) else {
-        let what = format!("there is no connection {:?}; there are: {known}", options.name);
+    let Some(connection) = connections.into_iter().find(|connection| connection.name == name) else {
+        let what = format!("there is no connection {name:?}; there are: {known}");
         return Err(NotFound(what).into());
     };
     let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
     let verdicts = verdicts(connection, &failures, options);
     if verdicts.is_empty() {
-        let what = format!("{:?} has no tunnel {}", options.name, options.tunnel.unwrap_or_default());
+        let what = format!("{name:?} has no tunnel {}", options.tunnel.unwrap_or_default());
         return Err(NotFound(what).into());
     }
     let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));

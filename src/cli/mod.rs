@@ -100,6 +100,8 @@ enum Command {
     /// Examples:
     ///   esplanade diagnose hq
     ///   esplanade diagnose hq --all --json
+    ///   esplanade diagnose hq --tunnel 1 --record hq.json
+    ///   esplanade diagnose --replay hq.json
     #[command(verbatim_doc_comment)]
     Diagnose(diagnose::Options),
     /// Ask the data plane what becomes of a packet, and why; it answers without the control plane, too

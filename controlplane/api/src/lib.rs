@@ -9,6 +9,7 @@
 //! | GET `/v1/sas` | | list of [`IkeSa`] |
 //! | GET `/v1/connections?tag=..&resource-group=..` | | list of [`Connection`], those of a [`ConnectionFilter`] |
 //! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate`, `/reset` | [`ActionRequest`] | [`ActionReply`] |
+//! | POST `/v1/connections/{name}/record` | [`RecordRequest`] | [`Recorded`] |
 //! | GET `/v1/connections/{name}/peer-config/{vendor}` | | [`PeerConfig`], with the pre-shared key |
 //! | GET `/v1/counters` | | [`Counters`] |
 //! | GET `/v1/errors` | | list of [`DropCounter`] |
@@ -45,8 +46,8 @@ pub use sas::{
 };
 pub use system::{
     Action, ActionReply, ActionRequest, Certificate, CertificateHolder, Connection, ConnectionFilter,
-    DataplaneState, DataplaneStatus, NegotiationStatus, ShutdownRequest, Status, Target, Tunnel, TunnelState,
-    TunnelTraffic, Version,
+    DataplaneState, DataplaneStatus, NegotiationStatus, RecordRequest, Recorded, ShutdownRequest, Status,
+    Target, Tunnel, TunnelState, TunnelTraffic, Version,
 };
 
 /// Where the daemon listens when the document does not say.
@@ -74,6 +75,12 @@ pub mod path {
     #[must_use]
     pub fn peer_config(connection: &str, vendor: &str) -> String {
         format!("{CONNECTIONS}/{connection}/peer-config/{vendor}")
+    }
+
+    /// Path of the recording of a negotiation.
+    #[must_use]
+    pub fn record(connection: &str) -> String {
+        format!("{CONNECTIONS}/{connection}/record")
     }
 
     /// Path of an action on a connection.

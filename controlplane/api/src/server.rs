@@ -30,7 +30,7 @@ pub use self::serve::Server;
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
     ConnectionFilter, Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem,
-    ShutdownRequest, Status, Version, path,
+    RecordRequest, Recorded, ShutdownRequest, Status, Version, path,
 };
 
 /// How long a call may take beyond the wait it asks for.
@@ -55,6 +55,7 @@ pub enum Call {
     Neighbours(Reply<Vec<Neighbour>>),
     Diagnoses(Reply<Vec<Diagnosis>>),
     Certificates(Reply<Vec<Certificate>>),
+    Record { connection: String, request: RecordRequest, reply: Reply<Recorded> },
     PeerConfig { connection: String, vendor: String, reply: Reply<PeerConfig> },
     CheckConfig(ConfigText, Reply<ConfigReport>),
     DiffConfig(ConfigText, Reply<ConfigDiff>),
@@ -120,6 +121,7 @@ fn routes(limits: Limits) -> Routes {
         .add(routes!(sas))
         .add(routes!(connections))
         .add(routes!(act))
+        .add(routes!(record))
         .add(routes!(peer_config))
         .add(routes!(counters))
         .add(routes!(errors))
@@ -239,6 +241,26 @@ async fn act(
     let patience = PATIENCE + Duration::from_secs(request.wait_secs);
     let call = |reply| Call::Act { connection, action, request, reply };
     calls.ask_within(patience, call).await.map(Json)
+}
+
+/// Records the next negotiation of a tunnel that is down, and begins it
+#[utoipa::path(
+    post,
+    path = "/v1/connections/{name}/record",
+    tag = "connections",
+    params(("name" = String, Path, description = "Name of the connection")),
+    request_body = Option<RecordRequest>,
+    responses((status = 200, body = Recorded)),
+)]
+async fn record(
+    State(calls): State<Calls>,
+    Path(connection): Path<String>,
+    request: Result<Json<Option<RecordRequest>>, JsonRejection>,
+) -> Answer<Recorded> {
+    let mut request = body(request)?;
+    request.wait_secs = request.wait_secs.min(MAX_WAIT);
+    let patience = PATIENCE + Duration::from_secs(request.wait_secs);
+    calls.ask_within(patience, |reply| Call::Record { connection, request, reply }).await.map(Json)
 }
 
 /// What the peer must be configured with, its pre-shared key included

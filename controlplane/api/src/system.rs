@@ -294,6 +294,31 @@ pub struct ActionReply {
     pub diagnosis: Option<crate::Diagnosis>,
 }
 
+/// Body of a recording; all fields have defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordRequest {
+    /// The tunnel, from 1; may be absent where the connection has one.
+    pub tunnel: Option<u8>,
+    /// How long to wait for a result, seconds; what was recorded until then is the answer.
+    pub wait_secs: u64,
+    /// Begin nothing: the peer does.
+    pub passive: bool,
+}
+
+/// A negotiation as it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Recorded {
+    /// It came to a result within the wait.
+    pub done: bool,
+    pub message: String,
+    /// Why it failed, where it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<crate::Diagnosis>,
+    /// The recording for `esplanade diagnose --replay`, as JSON; no secret is in it.
+    pub recording: String,
+}
+
 /// Body of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

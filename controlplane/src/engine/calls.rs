@@ -38,6 +38,7 @@ impl Engine {
                 let all = self.diagnoses.iter().map(|failure| self.view_diagnosis(failure, now)).collect();
                 answer(reply, Ok(all));
             }
+            Call::Record { connection, request, reply } => self.record(&connection, request, reply, now),
             Call::PeerConfig { connection, vendor, reply } => {
                 answer(reply, self.view_peer_config(&connection, &vendor));
             }
@@ -62,7 +63,7 @@ impl Engine {
         figures.map(view).ok_or_else(|| self.away())
     }
 
-    fn away(&self) -> Problem {
+    pub(super) fn away(&self) -> Problem {
         let why = self.last_error.clone();
         Problem::dataplane_away(why.unwrap_or_else(|| "no session yet".to_owned()))
     }
@@ -116,7 +117,11 @@ impl Engine {
     }
 
     /// The tunnels an action is for.
-    fn targets(&self, connection: &str, tunnel: Option<u8>) -> Result<BTreeSet<ConnectionKey>, Problem> {
+    pub(super) fn targets(
+        &self,
+        connection: &str,
+        tunnel: Option<u8>,
+    ) -> Result<BTreeSet<ConnectionKey>, Problem> {
         let plans = || self.document.plan.tunnels.iter().filter(|t| t.connection == connection);
         if plans().next().is_none() {
             return Err(Problem::not_found(format!("there is no connection {connection}")));

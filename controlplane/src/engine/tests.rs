@@ -2,7 +2,7 @@
 
 use super::*;
 use api::server::Call;
-use api::{Action, ActionReply, ActionRequest, Target};
+use api::{Action, ActionReply, ActionRequest, RecordRequest, Recorded, Target};
 use ike::Time;
 use shm::counters::{CountersReader, CountersSpec, CountersWriter};
 use shm::message::{Acquire, Change, Event, RejectCode, SaTotals};
@@ -251,6 +251,35 @@ fn traffic_brings_a_waiting_connection_up() {
     world.gateways[1].engine.handle_event(event, world.now);
     world.pass(2);
     world.spis();
+}
+
+#[test]
+fn a_negotiation_is_recorded_for_one_client_at_a_time_and_replays() {
+    let (mut world, _) = World::up();
+    let record = |world: &mut World| {
+        let (reply, answer) = oneshot::channel();
+        let request = RecordRequest { wait_secs: 30, ..RecordRequest::default() };
+        let call = Call::Record { connection: "site".into(), request, reply };
+        let now = world.now;
+        world.gateways[0].engine.handle_call(call, None, now);
+        answer
+    };
+    let refused = |answer: &mut oneshot::Receiver<Result<Recorded, api::Problem>>| match answer.try_recv() {
+        Ok(Err(problem)) => problem.code.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&mut record(&mut world)), "TunnelUp");
+    let now = world.now;
+    drop(world.gateways[0].act("site", Action::Terminate, Target::Ike, now));
+    world.pass(2);
+    let mut first = record(&mut world);
+    assert_eq!(refused(&mut record(&mut world)), "AlreadyRecording");
+    world.pass(2);
+    let recorded = first.try_recv().expect("an answer").expect("recorded");
+    assert_eq!((recorded.done, recorded.message.as_str()), (true, "established"));
+    assert!(!recorded.recording.contains("sesame"));
+    let recording: ike::record::Recording = serde_json::from_str(&recorded.recording).expect("a recording");
+    assert_eq!(ike::record::replay(&recording), Ok(vec![ike::record::What::Up]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::Scenario;
 use crate::scenarios::certificates::Pki;
 use crate::scenarios::strongswan::DEFAULT;
 use crate::scene::{Initiator, Scene, With};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use api::Diagnosis;
 use esplanade::lab::{Lab, Peer, SiteOptions, SwanOptions};
 use std::time::Duration;
@@ -279,11 +279,23 @@ fn attempt(
     let Peer::StrongSwan(swan, _) = &scene.peer else { bail!("the peer is not strongSwan") };
     swan.reconfigure(options)?;
     let before = scene.site.gateway.diagnoses()?;
+    let recording = scene.lab.folder().join("recording.json");
+    drop(std::fs::remove_file(&recording));
+    let file = recording.to_string_lossy();
+    let record = ["diagnose", "site", "--wait", "6", "--record", &file];
     // That it fails is the point.
     let failed = match initiator {
-        Initiator::Us => scene.site.gateway.command(&["initiate", "site", "--wait", "5"]).is_err(),
-        Initiator::Peer => swan.swanctl(&["--initiate", "--child", "net", "--timeout", "3"]).is_err(),
+        Initiator::Us => scene.site.gateway.command(&record).is_err(),
+        Initiator::Peer => std::thread::scope(|scope| {
+            let passive = [&record[..], &["--passive"]].concat();
+            let recorder = scope.spawn(move || scene.site.gateway.command(&passive).is_err());
+            let begun = || Ok(recording.exists().then_some(()));
+            scene.lab.wait_for("the recording to begin", Duration::from_secs(5), begun)?;
+            let _ = swan.swanctl(&["--initiate", "--child", "net", "--timeout", "3"]);
+            recorder.join().map_err(|_| anyhow::anyhow!("the recorder panicked"))
+        })?,
     };
+    let replayed = if then == Then::Initiate { replay(scene, &file, said) } else { Ok(()) };
     if then != Then::Initiate {
         ensure!(!failed, "the tunnel does not come up");
     }
@@ -300,7 +312,21 @@ fn attempt(
         let peer_has_none = swan.swanctl(&["--list-sas"])?.trim().is_empty();
         Ok((peer_has_none && scene.site.gateway.sas()?.is_empty()).then_some(()))
     })?;
-    found
+    found.and(replayed)
+}
+
+/// What was recorded comes to the same result offline, and names the mismatch.
+fn replay(scene: &Scene<'_>, file: &str, said: Said) -> Result<()> {
+    let shown = scene.site.gateway.command(&["diagnose", "--replay", file, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.context("the replay")?)?;
+    let codes: Vec<&str> = shown["replayed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|what| what["Failed"]["code"].as_str())
+        .collect();
+    ensure!(codes.contains(&said.code), "replayed as {codes:?}: {shown:#}");
+    Ok(())
 }
 
 /// Waits for the diagnosis; each has a mend for either side.
