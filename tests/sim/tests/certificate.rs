@@ -152,6 +152,32 @@ fn revoked() {
 }
 
 #[test]
+fn a_peer_that_is_revoked_while_it_is_up_is_cut_off_and_does_not_come_back() {
+    for rekeyed in [false, true] {
+        let certificates = Certificates::default();
+        let scenario = certificates.scenario();
+        let key = scenario.connections[1].key;
+        let mut world = assert_up(scenario, Link::GOOD, 1);
+        if rekeyed {
+            let ike_sa = world.gateway(Side::B).ike_sas()[0].id;
+            world.command(Side::B, ike::Command::RekeyIke(ike_sa));
+            world.settle(MINUTE);
+        }
+        let revoked = certificates.issuing.issue(&Certificates::request("a"));
+        let lists = [certificates.issuing.revoke(&[&revoked], EPOCH)];
+        let authorities = std::slice::from_ref(&certificates.root.certificate);
+        let trust = RemoteAuth::Certificate(Arc::new(Trust::new(authorities, &lists, false).expect("a CA")));
+        world.reconfigure(Side::B, key, |connection| connection.remote_auth = trust);
+        world.run_for(MINUTE);
+        for side in Side::BOTH {
+            assert!(world.gateway(side).data_plane.live().is_empty(), "{}", world.report());
+        }
+        let revoked = |event: &Event| matches!(event, Event::Failed(d) if d.code == Code::CertificateRevoked);
+        assert!(world.count_events(Side::B, revoked) > 1, "at once, and each time it comes again");
+    }
+}
+
+#[test]
 fn not_for_ike() {
     let signs_nothing = |request: &mut Request| request.signs = Some(false);
     let a = refused(Side::A, |pki, b| b.local_auth = issued(&pki.issuing, signs_nothing));

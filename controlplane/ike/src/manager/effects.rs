@@ -5,12 +5,13 @@ use super::command::{Flow, IkeSaId, SaCommand};
 use super::context::{Ctx, Effect};
 use super::event::{Event, Gone};
 use crate::config::ConnectionKey;
+use crate::pki::Refusal;
 use crate::record::What;
 use crate::sa::established::{Established, Estate, Origin, Status};
 use crate::sa::{IkeSa, Phase};
 use crate::time::Time;
 use crate::v2::collision;
-use crate::v2::fault::Stage;
+use crate::v2::fault::{Fault, Stage};
 use crate::v2::informational::DeleteReason;
 use std::time::Duration;
 
@@ -141,6 +142,23 @@ impl IkeManager {
         let all: Vec<_> = self.of_connection(key).filter(established).map(|sa| sa.core.id).collect();
         for id in &all[..all.len().saturating_sub(MAX_ESTABLISHED)] {
             self.touch(*id, now, |sa, cx| sa.drop_silently(Gone::Replaced, cx));
+        }
+    }
+
+    /// IKE SAs whose peer proved itself by a certificate that is revoked now do not go on.
+    pub(super) fn end_revoked(&mut self, key: ConnectionKey, now: Time) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Some(trust) = connection.remote_auth.trust() else { return };
+        let is_revoked = |sa: &&IkeSa| sa.established().is_some_and(|sa| trust.has_revoked(&sa.origin.shown));
+        let doomed: Vec<_> = self.of_connection(key).filter(is_revoked).map(|sa| sa.core.id).collect();
+        let told = self.of_connection(key).find(is_revoked).and_then(IkeSa::established).map(|sa| {
+            let subject = sa.remote_id.to_string();
+            let fault = Fault::Certificate(Refusal::Revoked { subject });
+            fault.diagnosis(Stage::Auth, Some(key), Some(connection))
+        });
+        told.into_iter().for_each(|diagnosis| self.raise(Event::Failed(diagnosis)));
+        for id in doomed {
+            self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
         }
     }
 

@@ -128,6 +128,7 @@ impl IkeManager {
         ids.into_iter().for_each(|id| self.touch(id, now, |sa, cx| sa.retime(&connection, cx)));
         self.connections.insert(connection);
         self.delete_where(key, now, |sa| sa.core.fingerprint != fingerprint);
+        self.end_revoked(key, now);
         self.pacing.retry(key, now);
     }
 
@@ -157,6 +158,7 @@ impl IkeManager {
         if let Some(connection) = sa_key.and_then(|key| self.connections.get(key)) {
             let (key, fingerprint) = (connection.key, connection.fingerprint());
             self.delete_where(key, now, |sa| sa.core.id == id && sa.core.fingerprint != fingerprint);
+            self.end_revoked(key, now);
         }
         Ok(())
     }

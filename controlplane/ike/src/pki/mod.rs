@@ -15,7 +15,7 @@ pub use credential::Credential;
 pub use name::{DistinguishedName, NameError};
 pub use refusal::Refusal;
 pub use trust::Trust;
-pub(crate) use trust::certificate_request;
+pub(crate) use trust::{Shown, certificate_request};
 
 /// Longest certificate that is read, bytes.
 pub const MAX_CERTIFICATE_LEN: usize = 16 << 10;

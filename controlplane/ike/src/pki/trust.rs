@@ -1,6 +1,7 @@
 //! Whom we trust: CAs and revocation lists, and the check of a peer's chain against them.
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -107,6 +108,15 @@ impl Trust {
         Ok(own.clone())
     }
 
+    /// Whether a revocation list names one of these.
+    pub(crate) fn has_revoked(&self, shown: &[Shown]) -> bool {
+        let names = |shown: &Shown| {
+            let of_issuer = self.revoked.iter().filter(|list| list.issuer() == shown.issuer);
+            of_issuer.map(|list| list.find_serial(&shown.serial)).any(|found| matches!(found, Ok(Some(_))))
+        };
+        shown.iter().any(names)
+    }
+
     fn path(
         &self,
         own: &Certificate,
@@ -181,6 +191,24 @@ pub(crate) fn certificate_request<'a>(trusts: impl Iterator<Item = &'a Trust>) -
     let authorities: Vec<u8> = hashes.into_iter().take(MAX_HASHES).flatten().collect();
     let encoding = CertEncoding::X509_SIGNATURE;
     (!authorities.is_empty()).then_some(CertReqPayload { encoding, authorities })
+}
+
+/// What a revocation list names a certificate by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    issuer: Vec<u8>,
+    serial: Vec<u8>,
+}
+
+impl Shown {
+    /// Those of a message whose path was checked.
+    pub(crate) fn all<'a>(payloads: impl Iterator<Item = &'a CertPayload>) -> Vec<Self> {
+        let shown = |certificate: &Certificate| {
+            let parsed = EndEntityCert::try_from(certificate.as_webpki()).ok()?;
+            Some(Self { issuer: parsed.issuer().to_vec(), serial: parsed.serial().to_vec() })
+        };
+        readable(payloads).unwrap_or_default().iter().filter_map(shown).collect()
+    }
 }
 
 /// The X.509 certificates of a message, the peer's own first; what else CERT payloads carry is passed over.

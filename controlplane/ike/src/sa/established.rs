@@ -13,6 +13,7 @@ use crate::config::Connection;
 use crate::manager::command::{IkeSaId, RequestId, SaCommand, Spi};
 use crate::manager::context::{Ctx, Effect};
 use crate::manager::event::{Event, Gone};
+use crate::pki::Shown;
 use crate::time::Time;
 use crate::v2::Task;
 use crate::v2::child_initiator::ChildExchange;
@@ -62,6 +63,8 @@ pub(crate) struct Origin {
     pub(crate) initiator: bool,
     pub(crate) lowest_nonce: Nonce,
     pub(crate) since: Time,
+    /// The certificates that the peer proved itself with.
+    pub(crate) shown: Vec<Shown>,
 }
 
 /// An IKE SA in use.

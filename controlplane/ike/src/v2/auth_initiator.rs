@@ -117,7 +117,8 @@ impl AuthInitiator {
         self.verify(Claim { id, auth, message: response }, connection, cx)?;
         let child = self.first_child(response, connection)?;
         let lowest_nonce = self.ingredients.lowest_nonce();
-        let origin = Origin { initiator: true, lowest_nonce, since: cx.now };
+        let shown = proof::shown(response, &connection.remote_auth);
+        let origin = Origin { initiator: true, lowest_nonce, since: cx.now, shown };
         let local_id = connection.local_id_payload();
         let sa = Established::new(self.protection, (local_id, id.clone()), origin, cx.now);
         Ok(Authenticated { sa, child })

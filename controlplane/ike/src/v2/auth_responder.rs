@@ -73,7 +73,8 @@ impl HalfOpen {
         proof.extend(proof::certificates(&connection.local_auth));
         proof.push(Payload::Auth(auth));
         let lowest_nonce = ingredients.lowest_nonce();
-        let origin = Origin { initiator: false, lowest_nonce, since: cx.now };
+        let shown = proof::shown(request, &connection.remote_auth);
+        let origin = Origin { initiator: false, lowest_nonce, since: cx.now, shown };
         let sa = Established::new(self.protection.clone(), (local_id, id.clone()), origin, cx.now);
         Ok(Welcome { connection, sa, proof, nonces: ingredients.nonces.clone(), ignored: self.ignored })
     }

@@ -10,7 +10,7 @@ use crate::crypto::{
     verify_psk_auth,
 };
 use crate::manager::context::Ctx;
-use crate::pki::{Certificate, Refusal, certificate_request};
+use crate::pki::{Certificate, Refusal, Shown, certificate_request};
 use crate::wire::iana::{AuthMethod, CertEncoding, NotifyType, SignatureHash};
 use crate::wire::{
     AuthPayload, CertPayload, CertReqPayload, IdPayload, Message, Nonce, NotifyPayload, Payload,
@@ -121,6 +121,11 @@ pub(crate) struct Claim<'a> {
     pub(crate) auth: &'a AuthPayload,
     /// With its certificates.
     pub(crate) message: &'a Message,
+}
+
+/// The certificates of a peer that has proved itself with them.
+pub(crate) fn shown(message: &Message, auth: &RemoteAuth) -> Vec<Shown> {
+    auth.trust().map(|_| Shown::all(message.certs())).unwrap_or_default()
 }
 
 /// Our certificates as payloads, our own first; none with a shared key.
