@@ -277,12 +277,12 @@ impl Engine {
 
     /// The name people know a tunnel by.
     fn tunnel_name(&self, key: ConnectionKey) -> String {
-        let plan = self.document.plan.tunnels.iter().find(|t| t.id == key.tunnel);
+        let plan = self.document.plan.tunnel(key.tunnel);
         plan.map_or_else(|| key.to_string(), gateway::plan::TunnelPlan::name)
     }
 
     /// The key of a tunnel's number.
     fn tunnel_key(&self, tunnel: u32) -> Option<ConnectionKey> {
-        self.document.plan.tunnels.iter().find(|t| t.id == tunnel).map(crate::convert::key)
+        self.document.plan.tunnel(tunnel).map(crate::convert::key)
     }
 }

@@ -204,6 +204,8 @@ impl<'a> Problem<'a> {
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     file: &'a str,
     /// Where secrets stand: their lines are not repeated.
     secrets: Vec<Range<usize>>,
@@ -215,8 +217,10 @@ pub(crate) struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(text: &'a str, file: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self {
             text,
+            lines: std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect(),
             file,
             secrets: Vec::new(),
             found: Vec::new(),
@@ -267,9 +271,8 @@ impl<'a> Sink<'a> {
     /// Line and column from 1, and the excerpt unless the line holds a secret.
     fn locate(&self, span: &Range<usize>) -> (usize, usize, Option<(String, usize)>) {
         let start = self.boundary(span.start);
-        let before = &self.text[..start];
-        let line = before.matches('\n').count() + 1;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.lines.partition_point(|line| *line <= start);
+        let line_start = self.lines[line - 1];
         let column = self.text[line_start..start].chars().count() + 1;
         let content = self.text[line_start..].lines().next().unwrap_or_default();
         let end = self.boundary(span.end).clamp(start, line_start + content.len().max(start - line_start));

@@ -7,6 +7,7 @@
 //! the sorted keys. Interfaces are numbered from 1 in the order of the document because the data plane indexes
 //! small tables by them; [`InterfaceIds`] keeps the numbers over a reload.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -27,8 +28,18 @@ pub use id::InterfaceIds;
 pub struct Plan {
     pub dataplane: DataplanePlan,
     pub tunnels: Vec<TunnelPlan>,
+    /// The place of each number in `tunnels`.
+    by_id: BTreeMap<u32, usize>,
     /// To pass to the next [`plan`].
     pub interface_ids: InterfaceIds,
+}
+
+impl Plan {
+    /// The tunnel of this number.
+    #[must_use]
+    pub fn tunnel(&self, id: u32) -> Option<&TunnelPlan> {
+        self.tunnels.get(*self.by_id.get(&id)?)
+    }
 }
 
 /// Configuration objects of the data plane, in an order in which each refers only to earlier ones.

@@ -107,9 +107,12 @@ fn compare(old: &Loaded, new: &Loaded) -> (Vec<String>, Vec<String>) {
 type Parts<'a> = (&'a gateway::model::Connection, Vec<(&'a TunnelPlan, Option<&'a TunnelAuth>)>);
 
 fn by_connection(document: &Loaded) -> BTreeMap<&str, Parts<'_>> {
-    let parts = |connection: &'_ gateway::model::Connection| {
-        let tunnels = document.plan.tunnels.iter().filter(|tunnel| tunnel.connection == connection.name);
-        tunnels.map(|tunnel| (tunnel, document.auth.get(&tunnel.id))).collect()
+    let mut tunnels: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for tunnel in &document.plan.tunnels {
+        tunnels.entry(&tunnel.connection).or_default().push((tunnel, document.auth.get(&tunnel.id)));
+    }
+    let mut parts = |connection: &'_ gateway::model::Connection| {
+        tunnels.remove(connection.name.as_str()).unwrap_or_default()
     };
     let connections = document.desired.connections.iter();
     connections.map(|connection| (connection.name.as_str(), (connection, parts(connection)))).collect()

@@ -74,8 +74,7 @@ impl Engine {
     }
 
     fn plan_of(&self, key: Option<ConnectionKey>) -> Option<&TunnelPlan> {
-        let key = key?;
-        self.document.plan.tunnels.iter().find(|t| t.id == key.tunnel)
+        self.document.plan.tunnel(key?.tunnel)
     }
 
     fn ike_sa(&self, sa: &IkeSaStatus, figures: Option<&CountersReader>, now: Time) -> IkeSa {
@@ -228,8 +227,7 @@ impl Engine {
     }
 
     fn sa_counters(&self, spi: Spi, totals: &SaTotals) -> SaCounters {
-        let tunnel = self.installed.get(&spi).map(|owner| owner.tunnel.0);
-        let plan = self.document.plan.tunnels.iter().find(|t| Some(t.id) == tunnel);
+        let plan = self.installed.get(&spi).and_then(|owner| self.document.plan.tunnel(owner.tunnel.0));
         SaCounters {
             spi: spi.to_string(),
             connection: plan.map(|t| t.connection.clone()).unwrap_or_default(),

@@ -15,22 +15,27 @@ use crate::model::{Connection, Desired, HostAddress, Role, Route, RoutingMode, V
 /// of two overlapping flows is tried first.
 const FLOW_PRIORITY: u32 = 1_000;
 
+/// The connections of a document.
+type ByName<'a> = BTreeMap<&'a str, &'a Connection>;
+
 pub(super) fn build(desired: &Desired, previous: &InterfaceIds) -> Plan {
     let names = Names::new(desired, previous);
+    let connections = desired.connections.iter().map(|c| (c.name.as_str(), c)).collect();
     let tunnels: Vec<TunnelPlan> =
         desired.connections.iter().flat_map(|c| tunnels(desired, c, &names)).collect();
     let dataplane = DataplanePlan {
         interfaces: interfaces(desired, &names),
         addresses: addresses(desired, &names),
         host_addresses: host_addresses(desired),
-        tunnels: tunnels.iter().filter_map(|t| dataplane_tunnel(desired, t)).collect(),
+        tunnels: tunnels.iter().filter_map(|t| dataplane_tunnel(&connections, t)).collect(),
         policers: policers(desired, &names),
-        next_hops: next_hops(desired, &names),
+        next_hops: next_hops(&connections, &names),
         routes: routes(desired, &names),
         policy_routes: desired.connections.iter().flat_map(|c| policy_routes(c, &names)).collect(),
         policies: desired.policies.clone(),
     };
-    Plan { dataplane, tunnels, interface_ids: names.interfaces }
+    let by_id = tunnels.iter().enumerate().map(|(place, tunnel)| (tunnel.id, place)).collect();
+    Plan { dataplane, tunnels, by_id, interface_ids: names.interfaces }
 }
 
 /// Where a next hop leads, as the key of its number.
@@ -143,10 +148,11 @@ fn connected(desired: &Desired) -> BTreeSet<(Vrf, IpNet)> {
     all.filter(|(_, net)| net.prefix_len() < net.max_prefix_len()).collect()
 }
 
-fn next_hops(desired: &Desired, names: &Names<'_>) -> Vec<NextHopPlan> {
+fn next_hops(connections: &ByName<'_>, names: &Names<'_>) -> Vec<NextHopPlan> {
     let tunnels = |name: &str| {
-        let count = desired.connections.iter().find(|c| c.name == name).map_or(0, |c| c.tunnels.len());
-        (1..=count).map(|index| names.tunnel(name, index)).collect()
+        (1..=connections.get(name).map_or(0, |c| c.tunnels.len()))
+            .map(|index| names.tunnel(name, index))
+            .collect()
     };
     let kind = |hop: &Hop<'_>| match *hop {
         Hop::Connection(name) => NextHopKind::Tunnels(tunnels(name)),
@@ -222,8 +228,8 @@ fn policy_routes(connection: &Connection, names: &Names<'_>) -> Vec<PolicyRouteP
     connection.flows().map(plan).collect()
 }
 
-fn dataplane_tunnel(desired: &Desired, tunnel: &TunnelPlan) -> Option<DataplaneTunnel> {
-    let connection = desired.connections.iter().find(|c| c.name == tunnel.connection)?;
+fn dataplane_tunnel(connections: &ByName<'_>, tunnel: &TunnelPlan) -> Option<DataplaneTunnel> {
+    let connection = connections.get(tunnel.connection.as_str())?;
     let position = usize::from(tunnel.index.checked_sub(1)?);
     Some(DataplaneTunnel {
         id: tunnel.id,
