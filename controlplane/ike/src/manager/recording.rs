@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::IkeManager;
 use crate::config::{Connection, ConnectionKey};
-use crate::record::Recording;
 use crate::record::tape::{Recorder, Script, Tape};
+use crate::record::{MAX_CONNECTIONS, Recording};
 use crate::time::Time;
 
 impl IkeManager {
@@ -16,7 +16,8 @@ impl IkeManager {
         let Connection { outer_vrf, local, remote, .. } = *connection;
         // Those that a peer may use from anywhere are together.
         let remote = remote.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let connections = self.connections.between(outer_vrf, local, remote).cloned().collect();
+        let others = self.connections.between(outer_vrf, local, remote).filter(|other| other.key != key);
+        let connections = std::iter::once(connection).chain(others).take(MAX_CONNECTIONS).cloned().collect();
         let wall = self.wall_clock(now);
         let recorder = Recorder::new(connection, connections, &self.config, wall, now);
         self.tape = Tape::Recording(Box::new(recorder));

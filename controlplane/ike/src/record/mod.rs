@@ -21,6 +21,8 @@ pub(crate) use public::{credential, trust};
 
 /// Changes whenever the meaning of a recording does.
 pub const VERSION: u32 = 1;
+/// Most connections of a recording: of very many for peers at any address, the others are left out.
+pub const MAX_CONNECTIONS: usize = 256;
 /// Most entries of a recording.
 pub const MAX_ENTRIES: usize = 4096;
 /// Bytes of datagrams and texts in a recording at most.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tape::Script;
-use super::{Answer, Entry, MAX_ENTRIES, Recording, VERSION, What};
+use super::{Answer, Entry, MAX_CONNECTIONS, MAX_ENTRIES, Recording, VERSION, What};
 use crate::config::{Config, Connection, ConnectionKey, Start};
 use crate::manager::IkeManager;
 use crate::manager::command::{Command, RequestId, SaCommand, SaReply};
@@ -11,8 +11,6 @@ use crate::manager::event::Event;
 use crate::time::Time;
 use crate::wire::IkeSpi;
 
-/// Connections of a recording at most.
-const MAX_CONNECTIONS: usize = 256;
 /// Longest recording.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// A negotiation that ended by time may take so much longer: not every timer of a recording is known.
@@ -59,15 +57,7 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     if *version != VERSION {
         return Err(ReplayError::Version(*version));
     }
-    let Config { retransmit, half_open_timeout, retry, linger, install_timeout, .. } = &recording.config;
-    let times = [half_open_timeout, &retry.0, &retry.1, linger, install_timeout, &retransmit.first];
-    let of_connections = connections
-        .iter()
-        .flat_map(|c| [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout].into_iter().flatten());
-    if times.into_iter().copied().chain(of_connections).any(|time| time > LONGEST_TIME)
-        || retransmit.max > LONGEST_TIME
-        || recording.wall_clock > 100 * LONGEST_TIME
-    {
+    if longest_time(recording) > LONGEST_TIME {
         return Err(ReplayError::Malformed("a time of its configuration is out of range"));
     }
     let is_whole = |c: &Connection| {
@@ -87,6 +77,25 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
         return Err(ReplayError::Malformed("its times are out of order"));
     }
     Ok(())
+}
+
+/// Of those that are counted with.
+fn longest_time(recording: &Recording) -> Duration {
+    let Recording { wall_clock, connections, config, .. } = recording;
+    let Config { retransmit, half_open_timeout, retry, linger, install_timeout, .. } = config;
+    let of_gateway = [
+        *wall_clock / 100,
+        *half_open_timeout,
+        retry.0,
+        retry.1,
+        *linger,
+        *install_timeout,
+        retransmit.first,
+        retransmit.max,
+    ];
+    let of_connections =
+        connections.iter().flat_map(|c| [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout]);
+    of_connections.flatten().chain(of_gateway).max().unwrap_or_default()
 }
 
 /// A command that the data plane has not answered.
