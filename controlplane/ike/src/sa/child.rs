@@ -12,6 +12,7 @@ use crate::manager::event::{ChildSaStatus, ChildState};
 use crate::time::Time;
 use crate::v2::collision;
 use crate::v2::fault::Fault;
+use crate::v2::narrow::covers;
 use crate::wire::{Nonce, TrafficSelector};
 
 /// A replaced CHILD_SA whose peer does not delete it is deleted by us after this.
@@ -110,7 +111,7 @@ pub(crate) struct Installer<'a> {
     pub(crate) prf: crypto::Prf,
     pub(crate) sk_d: &'a Secret,
     pub(crate) generation: u32,
-    /// Nothing else can be sent on.
+    /// Nothing else carries its packets meanwhile.
     pub(crate) first: bool,
     /// Its IKE SA is about to be deleted.
     pub(crate) leaving: bool,
@@ -276,6 +277,13 @@ impl ChildSa {
         let selectors = |c: &Self| (c.local_ts.clone(), c.remote_ts.clone());
         let in_place = if new.replaces.is_some() { !self.is_deleting() } else { self.is_usable() };
         in_place && self.replaces == new.replaces && selectors(self) == selectors(new)
+    }
+
+    /// Whether packets go through it until the peer has the new one: that replaces it, or has no packets of its own.
+    pub(crate) fn stands_in_for(&self, new: &Agreed) -> bool {
+        let same_packets =
+            || covers(&self.local_ts, &new.local_ts) && covers(&self.remote_ts, &new.remote_ts);
+        self.active && self.is_usable() && (new.replaces == Some(self.spi) || same_packets())
     }
 
     /// Whether our delete of it is on its way.

@@ -283,7 +283,7 @@ impl Established {
         let connection = cx.connection(core.key).ok_or(Fault::Internal("connection is gone"))?;
         let installer = Installer {
             core,
-            first: !self.children.iter().any(|child| child.active && child.is_usable())
+            first: !self.children.iter().any(|child| child.stands_in_for(&agreed))
                 && !cx.is_carried_elsewhere(core),
             leaving: self.is_leaving(),
             prf: self.protection.suite.prf,

@@ -32,7 +32,12 @@ pub(crate) fn is_narrowed(offered: &[TrafficSelector], chosen: &TsPayload) -> bo
     !chosen.selectors.is_empty()
         && chosen.unknown.is_empty()
         && chosen.selectors.len() <= MAX_SELECTORS
-        && chosen.selectors.iter().all(|theirs| offered.iter().any(|mine| mine.contains(theirs)))
+        && covers(offered, &chosen.selectors)
+}
+
+/// Whether each of `some` lies within one of `all`.
+pub(crate) fn covers(all: &[TrafficSelector], some: &[TrafficSelector]) -> bool {
+    some.iter().all(|one| all.iter().any(|other| other.contains(one)))
 }
 
 /// Both sides' selectors of an offer, led by the packet that triggered it, if any and if it is one of ours.
@@ -109,5 +114,12 @@ mod tests {
         let offered = [ts("10.1.0.0/24")];
         assert!(!is_narrowed(&offered, &TsPayload::new(vec![ts("10.0.0.0/8")])));
         assert!(!is_narrowed(&offered, &TsPayload::new(vec![])));
+    }
+
+    #[test]
+    fn one_network_covers_those_within_it_only() {
+        let all = [ts("10.1.0.0/24"), ts("10.2.0.0/16")];
+        assert!(covers(&all, &[ts("10.2.9.0/24"), ts("10.1.0.7/32")]));
+        assert!(!covers(&all, &[ts("10.2.9.0/24"), ts("10.3.0.0/24")]));
     }
 }
