@@ -25,7 +25,8 @@ pub(super) enum Command {
     ///
     /// Examples:
     ///   esplanade connection peer-config hq --vendor strongswan
-    ///   esplanade connection peer-config hq --vendor strongswan --into ./hq-peer
+    ///   esplanade connection peer-config hq --vendor libreswan --into ./hq-peer
+    ///   esplanade connection peer-config hq --vendor linux >vpn-hq
     #[command(verbatim_doc_comment)]
     PeerConfig(PeerOptions),
 }
@@ -46,7 +47,7 @@ pub(super) struct ListOptions {
 pub(super) struct PeerOptions {
     /// Connection
     name: String,
-    /// The peer's software: strongswan; generic: a table of all parameters; json: the same for programs
+    /// The peer's software: strongswan, libreswan; linux: a script for the kernel and strongSwan; generic: a table of all parameters; json: the same for programs
     #[arg(long, value_parser = vendor, default_value = "generic", value_name = "NAME")]
     vendor: Vendor,
     /// Write the files, mode 0600, into this folder, which must not have them yet

@@ -32,9 +32,11 @@ impl Daemon {
         }
     }
 
-    fn start(self) -> &'static str {
+    /// Brings it up; with a configuration of its own, as its package would.
+    fn start(self, own: bool) -> &'static str {
         match self {
             Self::StrongSwan | Self::StrongSwan6 => START,
+            Self::Libreswan if own => libreswan::START_AS_IS,
             Self::Libreswan => libreswan::START,
         }
     }
@@ -59,6 +61,10 @@ pub struct GuestOptions {
     pub daemon: Daemon,
     /// Run this shell script at start instead of the daemon.
     pub script: Option<String>,
+    /// Files by their paths in the guest; what its daemon is configured with, in place of `swan`, unless there are none.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// What runs once the daemon is there.
+    pub more: String,
     /// It has IPv6 addresses too: 2001:db8::2/64 outside, 2001:db8:2::1/64 behind it.
     pub dual_stack: bool,
 }
@@ -218,13 +224,19 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
         own.join("etc/strongswan.conf"),
         charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, &options.swan.charon_lines, ""),
     )?;
+    for (path, contents) in &options.files {
+        let path = own.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().unwrap_or(&own))?;
+        std::fs::write(path, contents)?;
+    }
     match options.daemon {
+        _ if !options.files.is_empty() => {}
         Daemon::StrongSwan | Daemon::StrongSwan6 => options.swan.write(&own.join("etc/swanctl"))?,
         Daemon::Libreswan => libreswan::write(&options.swan, &own.join("etc"))?,
     }
     let addresses = if options.dual_stack { DUAL_STACK } else { "" };
-    let start = options.script.as_deref().unwrap_or(options.daemon.start());
-    std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}"))?;
+    let start = options.script.as_deref().unwrap_or(options.daemon.start(!options.files.is_empty()));
+    std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}{}", options.more))?;
     run("chmod", &["+x", &own.join("peer/start").to_string_lossy()])?;
 
     let archive = folder.join("own.cpio");

@@ -17,6 +17,14 @@ for i in $(seq 100); do grep -q 'added IKEv2' /run/pluto.log && break; sleep 0.1
 iperf3 -s -D
 ";
 
+/// Brings pluto up with what lies in `/etc`, as the package's service does, on a machine with an uplink.
+pub(super) const START_AS_IS: &str = "ip route add default via 192.0.2.1
+mkdir -p /run/pluto /var/lib/ipsec/nss
+ipsec initnss
+iperf3 -s -D
+/usr/libexec/ipsec/pluto --config /etc/ipsec.conf --logfile /run/pluto.log
+";
+
 /// Writes the files of `/etc`; proposals are in libreswan's words, the files are those of `ipsec.d`.
 pub(super) fn write(options: &SwanOptions, etc: &Path) -> Result<()> {
     std::fs::create_dir_all(etc.join("ipsec.d"))?;

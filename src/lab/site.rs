@@ -31,6 +31,8 @@ pub struct SiteOptions {
     pub mtu: u16,
     /// Its outside address that the tunnel starts from.
     pub own: String,
+    /// A second tunnel of the connection starts from 192.0.2.SIDE+10.
+    pub two_tunnels: bool,
     /// All have an IPv6 address too: 2001:db8::SIDE/64 outside, 2001:db8:SIDE::1/64 inside, 2001:db8:SIDE::2/64 the host.
     pub dual_stack: bool,
     /// More lines of the connection's table.
@@ -61,6 +63,7 @@ impl SiteOptions {
             immediately: true,
             peer: format!("192.0.2.{}", 3 - side),
             own: format!("192.0.2.{side}"),
+            two_tunnels: false,
             dual_stack: false,
             mtu: 1500,
             connection_lines: String::new(),
@@ -74,13 +77,12 @@ impl SiteOptions {
     fn config(&self) -> String {
         let Self {
             side,
-            proof_lines,
             peer,
             own,
+            two_tunnels,
             dual_stack,
             mtu,
             connection_lines,
-            tunnel_lines,
             more,
             local_networks,
             remote_networks,
@@ -89,7 +91,12 @@ impl SiteOptions {
         } = self;
         let v6 = |address: String| if *dual_stack { format!(", \"{address}\"") } else { String::new() };
         let (outside6, inside6) = (v6(format!("2001:db8::{side}/64")), v6(format!("2001:db8:{side}::1/64")));
-        let ([ike_enc, ike_auth, ike_group], [esp_enc, esp_auth, pfs]) = (&self.ike, &self.ipsec);
+        let second = side + 10;
+        let (also_here, also_from) = match two_tunnels {
+            true => (format!(", \"192.0.2.{second}/24\""), format!(", \"192.0.2.{second}\"")),
+            false => (String::new(), String::new()),
+        };
+        let tunnels = self.tunnel().repeat(1 + usize::from(*two_tunnels));
         format!(
             r#"
 [[interface]]
@@ -97,7 +104,7 @@ name = "outside"
 port = "out"
 role = "outside"
 mtu = {mtu}
-addresses = ["192.0.2.{side}/24"{outside6}]
+addresses = ["192.0.2.{side}/24"{also_here}{outside6}]
 
 [[interface]]
 name = "inside"
@@ -108,7 +115,7 @@ addresses = ["10.{side}.0.1/24"{inside6}]
 
 [vpn-gateway]
 name = "gw"
-addresses = ["{own}"]
+addresses = ["{own}"{also_from}]
 
 [[customer-gateway]]
 name = "peer"
@@ -122,13 +129,23 @@ remote-networks = {remote_networks}
 effective-immediately = {immediately}
 {connection_lines}
 
+{tunnels}
+{more}
+"#
+        )
+    }
+
+    fn tunnel(&self) -> String {
+        let Self { proof_lines, tunnel_lines, .. } = self;
+        let ([ike_enc, ike_auth, ike_group], [esp_enc, esp_auth, pfs]) = (&self.ike, &self.ipsec);
+        format!(
+            r#"
 [[connection.tunnel]]
 customer-gateway = "peer"
 {proof_lines}
 ike = {{ encryption = "{ike_enc}", authentication = "{ike_auth}", dh-group = "{ike_group}" }}
 ipsec = {{ encryption = "{esp_enc}", authentication = "{esp_auth}", pfs = "{pfs}" }}
 {tunnel_lines}
-{more}
 "#
         )
     }

@@ -13,12 +13,14 @@ use crate::plan::TunnelPlan;
 
 /// Adds a line; writing to a `String` cannot fail.
 macro_rules! line {
-    ($text:expr, $($arguments:tt)*) => {
+    ($text:expr, $($arguments:tt)*) => {{
         let _ = writeln!($text, $($arguments)*);
-    };
+    }};
 }
 
 mod generic;
+mod libreswan;
+mod linux;
 mod strongswan;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,9 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
     StrongSwan,
+    Libreswan,
+    /// The kernel's interfaces and routes, with strongSwan for the keys.
+    Linux,
     /// A table of every parameter, for whatever has a form to fill in.
     Generic,
     /// The same for programs.
@@ -35,13 +40,15 @@ pub enum Vendor {
 
 impl Vendor {
     /// In the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::StrongSwan, Self::Generic, Self::Json];
+    pub const ALL: [Self; 5] = [Self::StrongSwan, Self::Libreswan, Self::Linux, Self::Generic, Self::Json];
 
     /// As it is written in commands and paths.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::StrongSwan => "strongswan",
+            Self::Libreswan => "libreswan",
+            Self::Linux => "linux",
             Self::Generic => "generic",
             Self::Json => "json",
         }
@@ -99,6 +106,28 @@ impl<'a> PeerTunnel<'a> {
         format!("{}-{}", self.connection(), self.plan.index)
     }
 
+    /// Its XFRM interface on Linux; the tunnel's number is the interface's too.
+    fn device(&self) -> String {
+        format!("esp{:x}", self.plan.id)
+    }
+
+    /// Packets of the peer's replay window, which Linux takes up to 4,096 long.
+    fn replay_window(&self) -> u16 {
+        self.plan.ipsec.replay_window.min(4096)
+    }
+
+    /// A value of this tunnel that the peer's software does not have; `field` is a key of `[[connection.tunnel]]` or
+    /// of the connection.
+    fn unsupported(
+        &self,
+        vendor: Vendor,
+        field: &'static str,
+        value: impl Into<String>,
+        fix: &'static str,
+    ) -> Unsupported {
+        Unsupported { tunnel: self.plan.name(), vendor, field, value: value.into(), fix }
+    }
+
     /// Whether the peer proves itself with a certificate.
     fn peer_has_certificate(&self) -> bool {
         matches!(self.plan.auth.remote, RemoteAuth::Certificate(_))
@@ -114,6 +143,19 @@ impl<'a> PeerTunnel<'a> {
         let everything = |networks: &[ipnet::IpNet]| networks.iter().any(|net| net.prefix_len() == 0);
         everything(&self.plan.local_networks) && everything(&self.plan.remote_networks)
     }
+}
+
+/// The document asks for something that the peer's software cannot do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{tunnel}: {} has no {field} = {value}", .vendor.name())]
+pub struct Unsupported {
+    pub tunnel: String,
+    pub vendor: Vendor,
+    /// As it is called in the document.
+    pub field: &'static str,
+    pub value: String,
+    /// What to change in the document.
+    pub fix: &'static str,
 }
 
 /// A file for the peer.
@@ -140,13 +182,17 @@ pub struct PeerConfig {
 }
 
 /// The configuration of the peer of these tunnels, all of one connection.
-#[must_use]
-pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
-    match vendor {
+///
+/// # Errors
+/// The first value that the peer's software does not have.
+pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> Result<PeerConfig, Unsupported> {
+    Ok(match vendor {
         Vendor::StrongSwan => strongswan::render(tunnels),
+        Vendor::Libreswan => libreswan::render(tunnels)?,
+        Vendor::Linux => linux::render(tunnels),
         Vendor::Generic => generic::table(tunnels),
         Vendor::Json => generic::json(tunnels),
-    }
+    })
 }
 
 /// Networks in a list.

@@ -20,7 +20,10 @@ impl Engine {
         if tunnels.is_empty() {
             return Err(Problem::not_found(format!("there is no connection {connection}")));
         }
-        let config = peer::render(vendor, &tunnels);
+        let config = peer::render(vendor, &tunnels).map_err(|unsupported| {
+            let title = "The peer's software cannot do this";
+            Problem::new(422, "UnsupportedByVendor", title, unsupported.to_string()).fix(unsupported.fix)
+        })?;
         tracing::info!(
             connection,
             vendor = vendor.name(),

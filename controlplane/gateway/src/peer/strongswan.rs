@@ -15,9 +15,17 @@ const PRIORITY: u32 = 1_000;
 pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
     let name = tunnels.first().map(PeerTunnel::connection).unwrap_or_default();
     let path = format!("/etc/swanctl/conf.d/{name}.conf");
-    let mut text = Zeroizing::new(format!(
-        "# Put this into {path} (mode 0600), then: swanctl --load-all\n\nconnections {{\n"
-    ));
+    let mut text =
+        Zeroizing::new(format!("# Put this into {path} (mode 0600), then: swanctl --load-all\n\n"));
+    text.push_str(&swanctl(tunnels));
+    let mut config = PeerConfig { files: vec![PeerFile { path, text }], notes: notes(tunnels) };
+    config.files.extend(interfaces(&name, tunnels));
+    config
+}
+
+/// Connections and secrets.
+pub(super) fn swanctl(tunnels: &[PeerTunnel<'_>]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new("connections {\n".to_owned());
     tunnels.iter().for_each(|tunnel| connection(tunnel, &mut text));
     text.push_str("}\n");
     let secrets = tunnels.iter().filter(|tunnel| tunnel.secret.is_some());
@@ -26,9 +34,7 @@ pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
         secrets.for_each(|tunnel| secret(tunnel, &mut text));
         text.push_str("}\n");
     }
-    let mut config = PeerConfig { files: vec![PeerFile { path, text }], notes: notes(tunnels) };
-    config.files.extend(interfaces(&name, tunnels));
-    config
+    text
 }
 
 fn connection(tunnel: &PeerTunnel<'_>, text: &mut String) {
@@ -70,7 +76,7 @@ fn child(tunnel: &PeerTunnel<'_>, text: &mut String) {
     let (rekey, over) = lifetimes(plan.ipsec.lifetime);
     line!(text, "        rekey_time = {rekey}s");
     line!(text, "        life_time = {}s", rekey + over);
-    line!(text, "        replay_window = {}", plan.ipsec.replay_window);
+    line!(text, "        replay_window = {}", tunnel.replay_window());
     if tunnel.is_routed() {
         line!(text, "        if_id_in = {}\n        if_id_out = {0}", plan.id);
     } else {
@@ -171,7 +177,7 @@ fn interfaces(name: &str, tunnels: &[PeerTunnel<'_>]) -> Option<PeerFile> {
     );
     let routed = tunnels.iter().filter(|tunnel| tunnel.is_routed());
     for tunnel in routed.clone() {
-        let (id, device) = (tunnel.plan.id, format!("esp{:x}", tunnel.plan.id));
+        let (id, device) = (tunnel.plan.id, tunnel.device());
         line!(text, "ip link add {device} type xfrm if_id {id}");
         line!(text, "ip link set {device} mtu 1400 up");
         if let Some((theirs, prefix, _)) = tunnel.inner {
@@ -184,6 +190,18 @@ fn interfaces(name: &str, tunnels: &[PeerTunnel<'_>]) -> Option<PeerFile> {
 }
 
 fn notes(tunnels: &[PeerTunnel<'_>]) -> Vec<String> {
+    let mut notes = certificates(tunnels);
+    for tunnel in tunnels.iter().filter(|tunnel| tunnel.is_routed()) {
+        let name = tunnel.name();
+        notes.push(format!(
+            "{name}: the script makes its interface; which networks are routed into it is for you to add"
+        ));
+    }
+    notes
+}
+
+/// Where those belong that only the peer's owner has.
+pub(super) fn certificates(tunnels: &[PeerTunnel<'_>]) -> Vec<String> {
     let mut notes = Vec::new();
     for tunnel in tunnels {
         let name = tunnel.name();
@@ -192,11 +210,6 @@ fn notes(tunnels: &[PeerTunnel<'_>]) -> Vec<String> {
         }
         if tunnel.we_have_certificate() {
             notes.push(format!("{name}: put the CA of our certificate into /etc/swanctl/x509ca"));
-        }
-        if tunnel.is_routed() {
-            notes.push(format!(
-                "{name}: the script makes its interface; which networks are routed into it is for you to add"
-            ));
         }
     }
     notes

@@ -1,6 +1,7 @@
 //! What is written for peers; that real ones take it is tested with them (`peer-config/` scenarios).
 
 use super::*;
+use crate::algorithm::Encryption;
 use crate::plan::{InterfaceIds, plan};
 
 const DOCUMENT: &str = r#"
@@ -40,6 +41,10 @@ const FLOWS: &str = "routing-mode = 'protected-data-flows'\nlocal-networks = ['1
 
 /// The files for a vendor of the connection above.
 fn files(vendor: Vendor, flows: &str, tunnel: &str) -> PeerConfig {
+    rendered(vendor, flows, tunnel).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn rendered(vendor: Vendor, flows: &str, tunnel: &str) -> Result<PeerConfig, Unsupported> {
     let text = DOCUMENT.replace("FLOWS", flows).replace("TUNNEL", tunnel);
     let report = crate::check(&text, "test");
     let desired = report.desired.unwrap_or_else(|| panic!("{:#?}", report.errors));
@@ -50,6 +55,10 @@ fn files(vendor: Vendor, flows: &str, tunnel: &str) -> PeerConfig {
     };
     render(vendor, &PeerTunnel::of(&desired, &planned.tunnels, "hq.branch", secret))
 }
+
+/// What libreswan and Cisco have, too.
+const CURRENT: &str = "ike = { encryption = 'aes256', authentication = 'sha256', dh-group = 'group14', lifetime = 28800 }\n\
+                       ipsec = { encryption = 'aes256gcm16', pfs = 'group19', lifetime = 3600 }";
 
 fn text(vendor: Vendor, flows: &str, tunnel: &str) -> String {
     files(vendor, flows, tunnel).files.iter().map(|file| &**file.text as &str).collect()
@@ -122,4 +131,73 @@ fn the_table_and_json_tell_the_same() {
 fn secrets_do_not_print() {
     let config = files(Vendor::StrongSwan, FLOWS, "");
     assert!(!format!("{config:?}").contains("plain.key"));
+}
+
+#[test]
+fn libreswan_gets_a_connection_per_tunnel_and_their_secrets() {
+    let config = files(Vendor::Libreswan, FLOWS, CURRENT);
+    let [conf, secrets] = &config.files[..] else { panic!("{config:?}") };
+    assert_eq!(conf.path, "/etc/ipsec.d/hq-branch.conf");
+    let (id, first) = interface_and_connection(&conf.text, "hq-branch-1");
+    let expected = include_str!("expected/libreswan.conf").replace("IF_ID", &id);
+    assert_eq!(first, expected);
+    assert_eq!(
+        *secrets.text,
+        "@#c0ffee @gw.example : PSK \"it#s{a}\\key\"\n198.51.100.7 192.0.2.9 : PSK \"plain.key\"\n"
+    );
+}
+
+/// One `conn` and the number of its interface.
+fn interface_and_connection(text: &str, name: &str) -> (String, String) {
+    let start = text.find(&format!("conn {name}\n")).unwrap_or_else(|| panic!("{text}"));
+    let conn = text[start..].split_inclusive("\n\n").next().expect("one");
+    let id = conn.lines().find_map(|line| line.trim().strip_prefix("ipsec-interface="));
+    (id.unwrap_or_default().to_owned(), conn.to_owned())
+}
+
+#[test]
+fn libreswan_is_asked_for_nothing_it_lacks() {
+    let refused = |tunnel: &str, flows: &str| {
+        let unsupported = rendered(Vendor::Libreswan, flows, tunnel).expect_err("refused");
+        (unsupported.field, unsupported.to_string())
+    };
+    let (field, message) = refused("", FLOWS);
+    assert_eq!((field, &*message), ("ike.dh-group", "hq.branch/1: libreswan has no ike.dh-group = group2"));
+    let des = CURRENT.replace("aes256gcm16", "des");
+    assert_eq!(refused(&des, FLOWS).0, "ipsec.encryption");
+    let both = "local-networks = ['10.1.0.0/16', '2001:db8:1::/48']\nremote-networks = ['10.2.0.0/16', '2001:db8:2::/48']";
+    assert_eq!(refused(CURRENT, both).0, "local-networks");
+}
+
+#[test]
+fn libreswan_has_a_name_for_every_other_algorithm() {
+    for cipher in Encryption::ALL.into_iter().filter(|cipher| *cipher != Encryption::Des) {
+        let tunnel = CURRENT.replace("aes256gcm16", cipher.name());
+        let text = text(Vendor::Libreswan, FLOWS, &tunnel);
+        assert_eq!(text.matches("    esp=").count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn linux_gets_one_script_with_policies_for_networks() {
+    let config = files(Vendor::Linux, FLOWS, "");
+    let [script] = &config.files[..] else { panic!("{config:?}") };
+    assert_eq!(script.path, "/usr/local/sbin/vpn-hq-branch");
+    for line in
+        ["        priority = 2000", "    secret = \"plain.key\"", "delete table inet vpn-hq-branch", "END"]
+    {
+        assert!(script.text.lines().any(|l| l == line), "{line}\n{}", *script.text);
+    }
+    assert!(!script.text.contains("ip link"), "{}", *script.text);
+}
+
+#[test]
+fn linux_gets_interfaces_where_routes_choose() {
+    let script = text(Vendor::Linux, "", "");
+    assert_eq!(script.matches("ip link add esp").count(), 2);
+    assert_eq!(script.matches("if_id_in = ").count(), 2);
+    assert!(
+        script.contains("    ip route replace \"$network\" dev esp") && script.contains(" metric 200\n"),
+        "{script}"
+    );
 }

@@ -4,7 +4,8 @@ use crate::Scenario;
 use crate::scenarios::strongswan::{DEFAULT, GCM_ECP256, Suite};
 use crate::scene::Scene;
 use anyhow::Result;
-use esplanade::lab::{Capture, GuestOptions, Lab, Peer, Site, SiteOptions, SwanOptions};
+use api::PeerConfig;
+use esplanade::lab::{Capture, Daemon, GuestOptions, Lab, Peer, Site, SiteOptions, SwanOptions};
 use std::time::Duration;
 
 /// Everything in it that a configuration file could take for something else.
@@ -27,6 +28,21 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("strongswan", DEFAULT, On::Namespace, false),
         scenario("strongswan", GCM_ECP256, On::Namespace, true).chosen(),
         scenario("strongswan-linux", GCM_ECP256, On::Kernel, true),
+        Scenario::new("peer-config/libreswan/gcm128-ecp256", |lab| {
+            on_linux(lab, &options(GCM_ECP256, true), "libreswan", Daemon::Libreswan)
+        }),
+        Scenario::new("peer-config/libreswan/two-networks", |lab| {
+            // The one that is pinged gets the second CHILD_SA.
+            let networks = r#"["10.3.0.0/24", "10.2.0.0/24"]"#.to_owned();
+            let site = SiteOptions { remote_networks: networks, ..options(GCM_ECP256, false) };
+            on_linux(lab, &site, "libreswan", Daemon::Libreswan)
+        }),
+        Scenario::new("peer-config/linux/gcm128-ecp256", |lab| {
+            on_linux(lab, &options(GCM_ECP256, true), "linux", Daemon::StrongSwan)
+        }),
+        Scenario::new("peer-config/linux/two-tunnels", |lab| {
+            on_linux(lab, &two_tunnels(), "linux", Daemon::StrongSwan)
+        }),
     ]
 }
 
@@ -39,6 +55,33 @@ fn options(suite: Suite, awkward: bool) -> SiteOptions {
         );
     }
     site
+}
+
+fn two_tunnels() -> SiteOptions {
+    SiteOptions { two_tunnels: true, ..options(GCM_ECP256, false) }
+}
+
+/// A guest that has nothing but what we wrote for it, in the places that we named.
+fn on_linux(lab: &Lab, options: &SiteOptions, vendor: &str, daemon: Daemon) -> Result<String> {
+    let wan = lab.wan()?;
+    let capture = Capture::start(lab, &wan, "br0", "outside")?;
+    let site = Site::start(lab, &wan, options)?;
+    let config = ["connection", "peer-config", "site", "--json", "--vendor", vendor];
+    let config: PeerConfig = serde_json::from_str(&site.gateway.command(&config)?)?;
+    let files: Vec<_> = config.files.into_iter().map(|file| (file.path, file.text.into_bytes())).collect();
+    // A script runs twice: the second time it finds all in place.
+    let scripts = files.iter().filter(|(path, _)| path.contains("/sbin/"));
+    let more = scripts.map(|(path, _)| format!("sh {path} && sh {path}\n")).collect();
+    let peer = Peer::linux(lab, &wan, &GuestOptions { daemon, files, more, ..GuestOptions::default() })?;
+    let scene = Scene { lab, site, peer, capture, wan };
+    scene.explain(scene.site.gateway.wait_established(lab, Duration::from_secs(60)))?;
+    // Its routes come some seconds later.
+    let answered = || Ok((scene.try_ping(1)?.received == 1).then_some(()));
+    scene.explain(lab.wait_for("the first answer", Duration::from_secs(20), answered))?;
+    scene.ping(20)?;
+    let note = scene.site.gateway.suite()?;
+    scene.finish()?;
+    Ok(note)
 }
 
 /// The peer, which has nothing but what we wrote for it, brings the tunnel up by itself.
