@@ -70,6 +70,14 @@ impl Client {
         self.call(Method::POST, path, serde_json::to_vec(body)?.into())
     }
 
+    /// `DELETE path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.call(Method::DELETE, path, Bytes::new())
+    }
+
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (status, answer) = runtime.block_on(async {
@@ -79,7 +87,8 @@ impl Client {
         if !status.is_success() {
             return Err(refusal(path, status, &answer).into());
         }
-        serde_json::from_slice(&answer).with_context(|| format!("{path}: an answer of another version?"))
+        let answer = if answer.is_empty() { &b"null"[..] } else { &answer };
+        serde_json::from_slice(answer).with_context(|| format!("{path}: an answer of another version?"))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(hyper::StatusCode, Bytes)> {

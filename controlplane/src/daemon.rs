@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use api::server::{Call, Calls, Limits, Server};
+use api::server::{Access, Call, Calls, Limits, Server};
 use shm::session::ControlEnd;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,7 +33,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 pub async fn run(document: Loaded) -> Result<()> {
     let listener = listen(&document.desired.control.socket)?;
     let (calls, queue) = Calls::new(CALLS);
-    let server = Server::new(calls, Limits::default());
+    let server = Server::new(calls, Limits::default(), access(&document.desired.control.api)?)
+        .context("the API cannot be served")?;
     tokio::spawn(Arc::clone(&server).serve_unix(listener));
     let mut seed = [0; 32];
     fill_random(&mut seed)?;
@@ -48,6 +49,18 @@ pub async fn run(document: Loaded) -> Result<()> {
     // A successor may own the path already; it then binds anew.
     drop(std::fs::remove_file(socket));
     Ok(())
+}
+
+/// Who may use the API. What it keeps is kept where the document says, or else where the service manager does.
+fn access(api: &gateway::model::Api) -> Result<Access> {
+    let given = || Some(Path::new(&std::env::var_os("STATE_DIRECTORY")?).join("api"));
+    let state = api.state.clone().or_else(given);
+    if let Some(folder) = &state {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let gateway::model::Api { viewers, operators, admins, .. } = api.clone();
+    Ok(Access { viewers, operators, admins, state })
 }
 
 /// The API's socket, mode 0660 in a folder of mode 0750.

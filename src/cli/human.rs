@@ -1,5 +1,11 @@
 //! Figures as people read them.
 
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// A time in its two largest units: `45s`, `12m 5s`, `3h 20m`, `9d 4h`.
 pub(super) fn duration(secs: u64) -> String {
     let two = |large: u64, of: u64, [first, second]: [&str; 2]| {

@@ -18,6 +18,7 @@ mod runtime;
 mod samples;
 mod sas;
 mod show;
+mod token;
 mod trace;
 mod tunnel;
 mod up;
@@ -151,6 +152,9 @@ enum Command {
     /// Connections and their peers
     #[command(subcommand)]
     Connection(connection::Command),
+    /// Bearer tokens: who may use the API beside the users of this machine
+    #[command(subcommand)]
+    Token(token::Command),
     /// Measure cycles per packet and packet rates of the data plane on this machine
     ///
     /// Examples:
@@ -206,6 +210,7 @@ impl Cli {
             Command::Bench(options) => bench::run(&options),
             Command::Tunnel(command) => tunnel::run(&client, &command),
             Command::Connection(command) => connection::run(&client, &command),
+            Command::Token(command) => token::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),
             Command::Doctor(format) => doctor::run(format),
             Command::Completion(options) => Ok(manual::completion(&options)),

@@ -1,9 +1,11 @@
 //! `esplanade show counters|ports|errors|neighbours|diagnoses|certificates|status|runtime`.
 
 use super::explain::Dataplane;
-use super::{Format, runtime};
+use super::{Format, human, runtime};
 use anyhow::{Result, bail};
-use api::{Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status};
+use api::{
+    AuditRecord, Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status,
+};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use esplanade::client::Client;
@@ -41,6 +43,8 @@ enum What {
     Diagnoses,
     /// Certificates in use, the one that ends first ahead
     Certificates,
+    /// Who changed something, read a secret, or was refused, by the API; the newest first
+    Audit,
     /// The two processes
     Status,
     /// Workers: packets per burst, cycles per packet and stage, idle share, the longest rounds
@@ -65,6 +69,7 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
         What::Certificates => {
             format.print(&client.get(api::path::CERTIFICATES)?, |list: &Vec<Certificate>| certificates(list))
         }
+        What::Audit => format.print(&client.get(api::path::AUDIT)?, |list: &Vec<AuditRecord>| audit(list)),
         What::Status => format.print(&client.get(api::path::STATUS)?, status),
         What::Errors => {
             let mut reasons: Vec<DropCounter> = client.get(api::path::ERRORS)?;
@@ -72,6 +77,23 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
             format.print(&reasons, |reasons| errors(reasons))
         }
     }
+}
+
+fn audit(records: &[AuditRecord]) -> String {
+    let now = human::now();
+    let rows = records.iter().map(|record| {
+        let AuditRecord { time, who, from, method, path, status, untold } = record;
+        let untold = if *untold > 0 { format!(", {untold} refusals before") } else { String::new() };
+        let what = format!("{method} {}", path.escape_debug());
+        [
+            human::duration(now.saturating_sub(*time)),
+            who.clone(),
+            from.clone(),
+            what,
+            format!("{status}{untold}"),
+        ]
+    });
+    table(["ago", "who", "from", "what", "status"], rows)
 }
 
 pub(super) fn table<const N: usize>(

@@ -20,9 +20,13 @@
 //! | POST `/v1/config/diff` | [`ConfigText`] | [`ConfigDiff`] |
 //! | POST `/v1/config/reload` | | [`ConfigReport`] |
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
+//! | GET, POST `/v1/tokens` | [`TokenRequest`] | list of [`Token`], [`TokenCreated`] |
+//! | DELETE `/v1/tokens/{id}` | | 204 |
+//! | GET `/v1/audit?limit=..` | | list of [`AuditRecord`] |
 //! | GET `/v1/openapi.json` | | all of this in OpenAPI 3.1: `docs/openapi.json` |
 #![forbid(unsafe_code)]
 
+mod access;
 mod config;
 mod figures;
 mod problem;
@@ -31,6 +35,7 @@ mod sas;
 pub mod server;
 mod system;
 
+pub use access::{AuditQuery, AuditRecord, Role, Token, TokenCreated, TokenRequest};
 pub use config::{
     ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact, PeerConfig,
     PeerFile, Severity,
@@ -69,6 +74,8 @@ pub mod path {
     pub const CONFIG_DIFF: &str = "/v1/config/diff";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";
     pub const OPENAPI: &str = "/v1/openapi.json";
+    pub const TOKENS: &str = "/v1/tokens";
+    pub const AUDIT: &str = "/v1/audit";
     pub const SHUTDOWN: &str = "/v1/shutdown";
 
     /// Path of the configuration of a connection's peer.
@@ -81,6 +88,12 @@ pub mod path {
     #[must_use]
     pub fn record(connection: &str) -> String {
         format!("{CONNECTIONS}/{connection}/record")
+    }
+
+    /// Path of a token.
+    #[must_use]
+    pub fn token(id: &str) -> String {
+        format!("{TOKENS}/{id}")
     }
 
     /// Path of an action on a connection.

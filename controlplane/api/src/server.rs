@@ -1,15 +1,18 @@
 //! The routes of the daemon. They hold no state: each request becomes a [`Call`] to whoever does.
 
+mod audit;
 mod client;
 mod guard;
 mod limits;
+mod manage;
 mod patient;
 mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -17,11 +20,12 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use utoipa_axum::routes;
 
+pub use self::client::Access;
 use self::guard::Guard;
 pub use self::limits::Limits;
 use self::routes::Routes;
@@ -30,7 +34,7 @@ pub use self::serve::Server;
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
     ConnectionFilter, Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem,
-    RecordRequest, Recorded, ShutdownRequest, Status, Version, path,
+    RecordRequest, Recorded, Role, ShutdownRequest, Status, Version, path,
 };
 
 /// How long a call may take beyond the wait it asks for.
@@ -102,38 +106,42 @@ fn slow() -> Problem {
 }
 
 /// All routes, behind what every request has to pass.
-fn router(calls: Calls, limits: Limits) -> Router {
-    let (router, _) = routes(limits).finish();
+fn router(calls: Calls, guard: Arc<Guard>) -> Router {
+    let (router, _) = routes(guard.limits).finish();
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         // Bodies are bounded where they are read, in `guard::admit`.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(Guard::new(limits), guard::guard))
+        .layer(Extension(Arc::clone(&guard)))
+        .layer(from_fn_with_state(guard, guard::guard))
         .with_state(calls)
 }
 
-/// Each route has its place here, and by that in the document.
+/// Each route has its place here, with the role that it needs, and by that in the document.
 fn routes(limits: Limits) -> Routes {
     Routes::new(limits)
-        .add(routes!(version))
-        .add(routes!(status))
-        .add(routes!(sas))
-        .add(routes!(connections))
-        .add(routes!(act))
-        .add(routes!(record))
-        .add(routes!(peer_config))
-        .add(routes!(counters))
-        .add(routes!(errors))
-        .add(routes!(ports))
-        .add(routes!(neighbours))
-        .add(routes!(diagnoses))
-        .add(routes!(certificates))
-        .add(routes!(check_config))
-        .add(routes!(diff_config))
-        .add(routes!(reload_config))
-        .add(routes!(shutdown))
-        .add(routes!(openapi))
+        .add(Role::Viewer, routes!(version))
+        .add(Role::Viewer, routes!(status))
+        .add(Role::Viewer, routes!(sas))
+        .add(Role::Viewer, routes!(connections))
+        .add(Role::Operator, routes!(act))
+        .add(Role::Operator, routes!(record))
+        .add(Role::Admin, routes!(peer_config))
+        .add(Role::Viewer, routes!(counters))
+        .add(Role::Viewer, routes!(errors))
+        .add(Role::Viewer, routes!(ports))
+        .add(Role::Viewer, routes!(neighbours))
+        .add(Role::Viewer, routes!(diagnoses))
+        .add(Role::Viewer, routes!(certificates))
+        .add(Role::Viewer, routes!(check_config))
+        .add(Role::Operator, routes!(diff_config))
+        .add(Role::Admin, routes!(reload_config))
+        .add(Role::Admin, routes!(shutdown))
+        .add(Role::Viewer, routes!(openapi))
+        .add(Role::Admin, routes!(manage::tokens, manage::create_token))
+        .add(Role::Admin, routes!(manage::revoke_token))
+        .add(Role::Admin, routes!(manage::audit))
 }
 
 /// The API in OpenAPI 3.1, as JSON.
@@ -154,6 +162,9 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(secs) = retry {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }

@@ -39,6 +39,19 @@ pub struct Control {
     pub log: String,
     /// Keep IKE SAs in the data plane's journal memory, so that they survive this process.
     pub journal: bool,
+    pub api: Api,
+}
+
+/// Who may use the API, beside root and the daemon's own user, who may everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Api {
+    /// Where tokens and the audit log are kept.
+    pub state: Option<PathBuf>,
+    /// Groups of this machine whose members have the role.
+    pub viewers: Vec<String>,
+    pub operators: Vec<String>,
+    pub admins: Vec<String>,
 }
 
 /// A VRF number; 0 is the default VRF.

@@ -15,6 +15,7 @@ pub fn schema() -> Value {
         &[],
         [
             ("control", control()),
+            ("api", api()),
             ("dataplane", dataplane()),
             ("interface", one_or_many(&interface())),
             ("route", one_or_many(&route())),
@@ -38,6 +39,19 @@ fn control() -> Value {
             ("socket", text("path of the API's Unix socket")),
             ("log", text("filter such as info or ike=debug")),
             ("journal", flag("keep IKE SAs over a restart of the control plane")),
+        ],
+    )
+}
+
+fn api() -> Value {
+    let groups = |role| one_or_many(&text(role));
+    object(
+        &[],
+        [
+            ("state", text("folder for tokens and the audit log")),
+            ("viewers", groups("groups of this machine that may read state and figures")),
+            ("operators", groups("groups of this machine that may act on tunnels, too")),
+            ("admins", groups("groups of this machine that may everything")),
         ],
     )
 }

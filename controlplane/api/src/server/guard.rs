@@ -1,5 +1,6 @@
 //! What a request has to pass before its handler sees it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,53 +11,106 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 
-use super::client::{Client, Source};
+use super::audit::Audit;
+use super::client::{Access, Client, Identity, Source};
 use super::limits::{Buckets, Limits};
-use crate::Problem;
+use super::manage;
+use super::tokens::Tokens;
+use crate::{AuditRecord, Problem, Role};
 
 /// Longest segment of a path, decoded, in bytes.
 const MAX_SEGMENT: usize = 255;
+/// Characters of a path that the audit log keeps.
+const MAX_AUDITED: usize = 256;
 
 /// What is known across requests.
 #[derive(Debug)]
 pub(super) struct Guard {
-    limits: Limits,
+    pub(super) limits: Limits,
+    pub(super) tokens: Tokens,
+    pub(super) audit: Audit,
+    access: Access,
     requests: Buckets<Source>,
 }
 
 impl Guard {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    /// Reads the tokens and begins the audit log.
+    pub(super) fn new(limits: Limits, access: Access) -> io::Result<Arc<Self>> {
         let requests = Buckets::new(limits.requests_per_sec, limits.burst);
-        Arc::new(Self { limits, requests })
+        let tokens = Tokens::load(access.state.as_deref())?;
+        let audit = Audit::start(access.state.as_deref())?;
+        Ok(Arc::new(Self { limits, tokens, audit, access, requests }))
     }
 
-    fn admits(&self, request: &Request) -> Result<(), Problem> {
-        let Some(client) = request.extensions().get::<Client>() else { return Err(unknown_client()) };
-        let wait = self.requests.take(client.source(), Instant::now());
-        wait.map_err(|wait| {
+    /// Who asks. A token counts before what the kernel says, so that whoever may much can ask for less.
+    fn identify(&self, client: Client, header: &HeaderMap) -> Result<Identity, Problem> {
+        if let Some(shown) = header.get(header::AUTHORIZATION) {
+            let token = shown.to_str().ok().and_then(|shown| shown.split_once(' '));
+            let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let known = token.and_then(|(_, token)| self.tokens.check(token.trim(), manage::now()));
+            let known = known.ok_or_else(|| unproven("the token is unknown, revoked or expired"));
+            return known.map(|(id, role)| Identity { source: Source::Token(id), role });
+        }
+        let Client::Local { uid, gid, .. } = client;
+        let role = self.access.role(uid, gid).ok_or_else(|| {
+            let detail = format!("user {uid} is in no group that may use the API");
+            forbidden(detail).fix("name one of its groups in viewers, operators or admins of [api]")
+        })?;
+        Ok(Identity { source: Source::User(uid), role })
+    }
+
+    fn admits(&self, client: Client, request: &Request) -> Result<Identity, Problem> {
+        let identity = self.identify(client, request.headers());
+        let source = identity.as_ref().map_or_else(|_| client.source(), |identity| identity.source);
+        self.requests.take(source, Instant::now()).map_err(|wait| {
             let detail = format!("a client may make {} requests a second", self.limits.requests_per_sec);
             Problem::new(429, "TooManyRequests", "Too many requests", detail).retry_after(wait)
         })?;
         check_target(request.uri(), &self.limits)?;
-        check_header(request.headers(), &self.limits)
+        check_header(request.headers(), &self.limits)?;
+        identity
     }
 }
 
 /// The outermost layer: nothing reaches a route without it, and every answer passes it.
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.admits(&request) {
-        Ok(()) => next.run(request).await,
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let Some(client) = request.extensions().get::<Client>().copied() else {
+        return Problem::new(500, "Internal", "Internal error", "the connection has no client")
+            .into_response();
+    };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let admitted = guard.admits(client, &request);
+    let source = admitted.as_ref().map_or_else(|_| client.source(), |identity| identity.source);
+    let mut response = match admitted {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
+    let status = response.status();
+    let refused = matches!(status.as_u16(), 400 | 401 | 403 | 414 | 429 | 431);
+    let secret = response.extensions().get::<Role>() == Some(&Role::Admin);
+    if refused || secret || !method.is_safe() {
+        let path = path.chars().take(MAX_AUDITED).collect();
+        let (who, from, method) = (source.to_string(), client.to_string(), method.to_string());
+        let record =
+            AuditRecord { time: manage::now(), who, from, method, path, status: status.as_u16(), untold: 0 };
+        guard.audit.add(record, refused).await;
+    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// A request that came by no connection of ours.
-fn unknown_client() -> Problem {
-    Problem::new(500, "Internal", "Internal error", "the connection has no client")
+fn unproven(detail: &str) -> Problem {
+    let problem = Problem::new(401, "Unauthorized", "Who asks is not known", detail);
+    problem.fix("send `Authorization: Bearer TOKEN` with a token that `esplanade token create` made")
+}
+
+fn forbidden(detail: String) -> Problem {
+    Problem::new(403, "Forbidden", "Not allowed", detail)
 }
 
 /// One way to write each path: what could be read as another one is refused.
@@ -100,12 +154,21 @@ fn check_header(header: &HeaderMap, limits: &Limits) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The innermost layer, around each handler: its body is there, is JSON, and is no larger than it may be.
-pub(super) async fn admit(limits: Limits, request: Request, next: Next) -> Response {
-    match with_body(limits, request).await {
-        Ok(request) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
+/// The innermost layer, around each handler: who asks has the role, and the body is there, is JSON, and is no larger
+/// than it may be.
+pub(super) async fn admit(limits: Limits, needed: Role, request: Request, next: Next) -> Response {
+    let has = request.extensions().get::<Identity>().map(|identity| identity.role);
+    let mut response = if has >= Some(needed) {
+        match with_body(limits, request).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        }
+    } else {
+        let has = has.map_or("none", Role::name);
+        forbidden(format!("this needs the role {}, and yours is {has}", needed.name())).into_response()
+    };
+    response.extensions_mut().insert(needed);
+    response
 }
 
 async fn with_body(limits: Limits, request: Request) -> Result<Request, Problem> {

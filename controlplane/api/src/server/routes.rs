@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema as _};
@@ -9,14 +10,14 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::guard::admit;
 use super::{Calls, Limits};
-use crate::Problem;
+use crate::{Problem, Role};
 
 /// What the document says of the whole.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Esplanade",
-        description = "An IPsec VPN gateway. Errors are `application/problem+json` (RFC 9457).",
+        description = "An IPsec VPN gateway. Errors are `application/problem+json` (RFC 9457). On the Unix socket the kernel says who asks; everywhere a bearer token does. `x-required-role` is the least role that may.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(Problem)),
@@ -24,11 +25,14 @@ use crate::Problem;
         (name = "connections", description = "Connections, their tunnels and SAs"),
         (name = "configuration", description = "Documents: checked, compared, put into force"),
         (name = "figures", description = "Counters and tables of the data plane"),
+        (name = "access", description = "Tokens, and who did what"),
         (name = "service", description = "The processes themselves")
     )
 )]
 struct Frame;
 
+/// Where the document says which role an operation needs.
+pub(super) const ROLE: &str = "x-required-role";
 /// The name of the answer that all errors share.
 const PROBLEM: &str = "Problem";
 
@@ -47,8 +51,8 @@ impl Routes {
         Self { limits, router: OpenApiRouter::with_openapi(frame) }
     }
 
-    /// Adds what `routes!` made of handlers that share a path.
-    pub(super) fn add(self, (schemas, mut paths, handlers): UtoipaMethodRouter<Calls>) -> Self {
+    /// Adds what `routes!` made of handlers that share a path, and the role that whoever asks them must have.
+    pub(super) fn add(self, role: Role, (schemas, mut paths, handlers): UtoipaMethodRouter<Calls>) -> Self {
         for operation in paths.paths.values_mut().flat_map(operations) {
             let summary = operation.summary.clone().unwrap_or_default();
             for answer in operation.responses.responses.values_mut() {
@@ -58,11 +62,12 @@ impl Routes {
                     answer.description.clone_from(&summary);
                 }
             }
+            operation.extensions = Some(Extensions::builder().add(ROLE, role.name()).build());
             let refused = RefOr::Ref(Ref::from_response_name(PROBLEM));
             operation.responses.responses.insert("default".to_owned(), refused);
         }
         let limits = self.limits;
-        let handlers = handlers.route_layer(from_fn(move |request, next| admit(limits, request, next)));
+        let handlers = handlers.route_layer(from_fn(move |request, next| admit(limits, role, request, next)));
         Self { limits, router: self.router.routes((schemas, paths, handlers)) }
     }
 

@@ -15,7 +15,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tower_service::Service as _;
 
-use super::client::Client;
+use super::client::{Access, Client};
+use super::guard::Guard;
 use super::limits::{Full, Limits, Seat, Seats};
 use super::patient::Patient;
 use super::{Calls, router};
@@ -39,9 +40,12 @@ pub struct Server {
 
 impl Server {
     /// A server whose calls go to `calls`.
-    #[must_use]
-    pub fn new(calls: Calls, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { router: router(calls, limits), limits, stopping: watch::Sender::new(false) })
+    ///
+    /// # Errors
+    /// If the state folder of `access` cannot be used.
+    pub fn new(calls: Calls, limits: Limits, access: Access) -> io::Result<Arc<Self>> {
+        let router = router(calls, Guard::new(limits, access)?);
+        Ok(Arc::new(Self { router, limits, stopping: watch::Sender::new(false) }))
     }
 
     /// Takes connections of a Unix socket until the server stops.
@@ -74,8 +78,9 @@ impl Server {
     fn welcome(self: &Arc<Self>, stream: UnixStream, seats: &Arc<Seats<u32>>) {
         // Without credentials it hung up already.
         let Ok(credentials) = stream.peer_cred() else { return };
-        let client = Client { uid: credentials.uid() };
-        match seats.take(client.uid) {
+        let (uid, gid, pid) = (credentials.uid(), credentials.gid(), credentials.pid());
+        let client = Client::Local { uid, gid, pid };
+        match seats.take(uid) {
             Ok(seat) => {
                 let server = Arc::clone(self);
                 tokio::spawn(async move { server.converse(stream, client, seat).await });

@@ -1,4 +1,5 @@
 mod hostile;
+mod roles;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ struct Served {
 impl Served {
     fn start(limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let access = Access { state: Some(folder.path().to_owned()), ..Access::default() };
         let listener = UnixListener::bind(folder.path().join("api.sock")).expect("a socket");
         let (calls, mut queue) = Calls::new(4);
         tokio::spawn(async move {
@@ -25,7 +27,7 @@ impl Served {
                 }
             }
         });
-        let server = Server::new(calls, limits);
+        let server = Server::new(calls, limits, access).expect("a server");
         tokio::spawn(Arc::clone(&server).serve_unix(listener));
         Self { folder, server }
     }
@@ -111,6 +113,8 @@ fn every_operation_is_described() {
                     .as_object()
                     .is_some_and(|all| all.values().all(|one| one["description"] != ""))
             );
+            let role = operation["x-required-role"].as_str().unwrap_or_default();
+            assert!(["viewer", "operator", "admin"].contains(&role), "{of}: no role");
             assert!(names.insert(operation["operationId"].to_string()), "{of}: its name is another's");
             assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{of}");
         }

@@ -1,11 +1,11 @@
-//! `[control]`, and what control needs of `[dataplane]`: its socket and the names of its ports.
+//! `[control]`, `[api]`, and what control needs of `[dataplane]`: its socket and the names of its ports.
 
 use std::path::PathBuf;
 
-use super::reader::Reader;
+use super::reader::{Reader, one_or_many};
 use super::value::Value;
 use crate::diagnostic::Sink;
-use crate::model::Control;
+use crate::model::{Api, Control};
 
 const SOCKET: &str = "/run/esplanade/control.sock";
 const DATAPLANE_SOCKET: &str = "/run/esplanade/dataplane.sock";
@@ -24,6 +24,7 @@ pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Both {
         dataplane_socket: PathBuf::from(DATAPLANE_SOCKET),
         log: "info".to_owned(),
         journal: true,
+        api: Api::default(),
     };
     let mut ports = None;
     // The rest of [dataplane] is the data plane's to check.
@@ -34,6 +35,7 @@ pub(super) fn read(root: &mut Reader<'_>, sink: &mut Sink<'_>) -> Both {
         ports = dataplane.take(&["port"], sink).map(|v| port_names(&v, sink));
     }
     section(root, &mut control, sink);
+    api(root, &mut control.api, sink);
     Both { control, ports }
 }
 
@@ -59,4 +61,16 @@ fn section(root: &mut Reader<'_>, control: &mut Control, sink: &mut Sink<'_>) {
         control.journal = journal;
     }
     table.finish(&["tls", "tokens", "store", "metrics", "cluster"], sink);
+}
+
+fn api(root: &mut Reader<'_>, api: &mut Api, sink: &mut Sink<'_>) {
+    let Some(mut table) = root.table("api", sink) else { return };
+    api.state = table.take(&["state"], sink).and_then(|v| v.path(sink));
+    for (role, groups) in
+        [("viewers", &mut api.viewers), ("operators", &mut api.operators), ("admins", &mut api.admins)]
+    {
+        let written = table.take(&[role], sink).map(one_or_many).unwrap_or_default();
+        *groups = written.iter().filter_map(|group| group.reference(sink)).collect();
+    }
+    table.finish(&["listen", "certificate", "key"], sink);
 }

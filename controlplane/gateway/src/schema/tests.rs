@@ -9,7 +9,7 @@ const PUBLISHED: &str = "../../docs/configuration.schema.json";
 
 /// Has every table there is.
 const EVERY_TABLE: &str = r#"{
-    "control": {}, "interface": {}, "route": {}, "policy": {}, "host-address": {}, "vpn-gateway": {},
+    "control": {}, "api": {}, "interface": {}, "route": {}, "policy": {}, "host-address": {}, "vpn-gateway": {},
     "customer-gateway": {},
     "connection": {
         "policer": {},
