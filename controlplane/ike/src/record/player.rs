@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// A negotiation that ended by time may take so much longer: not every timer of a recording is known.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Shortest time in a configuration: with less, time would stand still.
+const SHORTEST_TIME: Duration = Duration::from_millis(1);
 /// Longest time in a configuration: no clock of a gateway comes near it.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// Timers that a recording may set off.
@@ -57,7 +59,7 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     if *version != VERSION {
         return Err(ReplayError::Version(*version));
     }
-    if longest_time(recording) > LONGEST_TIME {
+    if !times(recording).all(|time| (SHORTEST_TIME..=LONGEST_TIME).contains(&time)) {
         return Err(ReplayError::Malformed("a time of its configuration is out of range"));
     }
     let is_whole = |c: &Connection| {
@@ -69,6 +71,9 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     if connections.len() > MAX_CONNECTIONS || entries.len() > MAX_ENTRIES {
         return Err(ReplayError::Malformed("it has too many connections or entries"));
     }
+    if recording.wall_clock > 100 * LONGEST_TIME {
+        return Err(ReplayError::Malformed("its clock is out of range"));
+    }
     if !connections.iter().any(|c| c.key == *key) || !connections.iter().all(is_whole) {
         return Err(ReplayError::Malformed("a connection is missing or incomplete"));
     }
@@ -79,23 +84,17 @@ fn check(recording: &Recording) -> Result<(), ReplayError> {
     Ok(())
 }
 
-/// Of those that are counted with.
-fn longest_time(recording: &Recording) -> Duration {
-    let Recording { wall_clock, connections, config, .. } = recording;
+/// Those that timers are set by.
+fn times(recording: &Recording) -> impl Iterator<Item = Duration> {
+    let Recording { connections, config, entries, .. } = recording;
     let Config { retransmit, half_open_timeout, retry, linger, install_timeout, .. } = config;
-    let of_gateway = [
-        *wall_clock / 100,
-        *half_open_timeout,
-        retry.0,
-        retry.1,
-        *linger,
-        *install_timeout,
-        retransmit.first,
-        retransmit.max,
-    ];
+    let of_gateway =
+        [*half_open_timeout, retry.0, retry.1, *linger, *install_timeout, retransmit.first, retransmit.max];
     let of_connections =
         connections.iter().flat_map(|c| [c.ike_lifetime, c.reauth, c.child.lifetime, c.dpd_timeout]);
-    of_connections.flatten().chain(of_gateway).max().unwrap_or_default()
+    let pauses =
+        entries.iter().map(|entry| if let What::Pause(pause) = entry.what { Some(pause) } else { None });
+    of_connections.chain(pauses).flatten().chain(of_gateway)
 }
 
 /// A command that the data plane has not answered.
