@@ -2,6 +2,7 @@
 
 use crate::coverage;
 use crate::run::{command, output, passes, root, say, target_dir};
+use crate::units;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,10 @@ pub(crate) fn all() -> Result<Tally> {
     let missing = coverage::missing_tests()?;
     missing.iter().for_each(|name| eprintln!("  {name}"));
     tally.count("the tests that the coverage tables name", missing.is_empty());
+    if let Some(complaints) = units::complaints()? {
+        complaints.iter().for_each(|complaint| eprintln!("  {complaint}"));
+        tally.count("systemd units", complaints.is_empty());
+    }
     tally.count("licences, bans and sources", deny()?);
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
     tally.count("clippy", passes(&mut command("cargo", &clippy))?);

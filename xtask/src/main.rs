@@ -16,6 +16,7 @@ mod man;
 mod run;
 mod sim;
 mod suite;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
