@@ -13,7 +13,7 @@ use std::process::ExitCode;
 const DEFAULT_DATAPLANE: &str = "/run/esplanade/dataplane.sock";
 
 /// Where the data plane is.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Dataplane {
     /// The data plane's socket
     #[arg(long, default_value = DEFAULT_DATAPLANE, env = "ESPLANADE_DATAPLANE", value_name = "SOCKET")]

@@ -19,6 +19,7 @@ mod samples;
 mod sas;
 mod show;
 mod token;
+mod top;
 mod trace;
 mod tunnel;
 mod up;
@@ -149,6 +150,17 @@ enum Command {
     /// Tunnels: what they are doing, and what they shall do
     #[command(subcommand)]
     Tunnel(tunnel::Command),
+    /// Watch tunnels, workers and what happens to them, live
+    ///
+    /// Keys: q quits, s sorts by the next column, r turns the order, / filters by name, d shows what is down only,
+    /// p pauses, arrows and page keys move.
+    ///
+    /// Examples:
+    ///   esplanade top
+    ///   esplanade top --sort in --filter osaka
+    ///   esplanade top --once
+    #[command(verbatim_doc_comment)]
+    Top(top::Options),
     /// Connections and their peers
     #[command(subcommand)]
     Connection(connection::Command),
@@ -209,6 +221,7 @@ impl Cli {
             Command::Terminate(target) => actions::terminate(&client, &target),
             Command::Bench(options) => bench::run(&options),
             Command::Tunnel(command) => tunnel::run(&client, &command),
+            Command::Top(options) => top::run(&client, &options),
             Command::Connection(command) => connection::run(&client, &command),
             Command::Token(command) => token::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),

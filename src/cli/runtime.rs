@@ -31,7 +31,7 @@ pub(super) fn run(dataplane: &Dataplane, interval: Option<Duration>, format: For
 }
 
 /// Every worker as it is now.
-fn ask(dataplane: &Dataplane) -> Result<Vec<Runtime>> {
+pub(super) fn ask(dataplane: &Dataplane) -> Result<Vec<Runtime>> {
     let mut inspector = dataplane.inspect()?;
     let mut all = Vec::new();
     for worker in 0.. {
@@ -51,7 +51,7 @@ fn ask(dataplane: &Dataplane) -> Result<Vec<Runtime>> {
 }
 
 /// What a worker did since `before`; all it did if it was started meanwhile.
-fn since(now: &Runtime, before: &Runtime) -> Runtime {
+pub(super) fn since(now: &Runtime, before: &Runtime) -> Runtime {
     if now.seat != before.seat || now.busy_ticks < before.busy_ticks {
         return now.clone();
     }
@@ -166,12 +166,12 @@ fn time(nanoseconds: u64) -> String {
 }
 
 /// 0 of nothing is 0.
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 
