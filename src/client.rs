@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody listens.
-    #[error("cannot reach the control plane at {}: is it running? (`esplanade up`, or --socket): {source}", .socket.display())]
+    #[error("cannot reach the control plane at {}: is it running? (`esplanade up`, or --socket)", .socket.display())]
     Unreachable {
         /// Where nobody listens.
         socket: PathBuf,

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const RATE: u32 = 400;
 /// Traffic before and after the edit.
 const WHILE: Duration = Duration::from_secs(5);
+/// Between two looks at how many tunnels are up.
+const LOOK: Duration = Duration::from_millis(200);
 /// For the tunnels to come up.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The edit: of one connection's CHILD_SA, as the document has it before and after.
@@ -65,7 +67,11 @@ fn show(steps: &Steps, lab: &Lab, options: &Options) -> Result<Outcome> {
     let fleet = steps
         .run("charons, and a gateway with a host behind it", || Fleet::start(lab, &wan, devices, tunnels))?;
     steps.run(&format!("IKEv2: {tunnels} tunnels come up"), || {
-        lab.wait_for("all tunnels", PATIENCE, || Ok((up(&fleet)? == tunnels).then_some(())))
+        lab.wait_for("all tunnels", PATIENCE, || {
+            // Who is asked negotiates, too.
+            lab.sleep(LOOK)?;
+            Ok((up(&fleet)? == tunnels).then_some(()))
+        })
     })?;
     let seconds_to_bring_up = (fleet.started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     let traffic = fleet.traffic(RATE)?;
