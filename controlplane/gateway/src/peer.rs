@@ -18,6 +18,7 @@ macro_rules! line {
     }};
 }
 
+mod cisco;
 mod generic;
 mod libreswan;
 mod linux;
@@ -32,6 +33,8 @@ pub enum Vendor {
     Libreswan,
     /// The kernel's interfaces and routes, with strongSwan for the keys.
     Linux,
+    /// IOS XE.
+    CiscoIos,
     /// A table of every parameter, for whatever has a form to fill in.
     Generic,
     /// The same for programs.
@@ -49,6 +52,7 @@ impl Vendor {
             Self::StrongSwan => "strongswan",
             Self::Libreswan => "libreswan",
             Self::Linux => "linux",
+            Self::CiscoIos => "cisco-ios",
             Self::Generic => "generic",
             Self::Json => "json",
         }
@@ -190,6 +194,7 @@ pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> Result<PeerConfig, 
         Vendor::StrongSwan => strongswan::render(tunnels),
         Vendor::Libreswan => libreswan::render(tunnels)?,
         Vendor::Linux => linux::render(tunnels),
+        Vendor::CiscoIos => cisco::render(tunnels)?,
         Vendor::Generic => generic::table(tunnels),
         Vendor::Json => generic::json(tunnels),
     })

@@ -45,7 +45,16 @@ fn files(vendor: Vendor, flows: &str, tunnel: &str) -> PeerConfig {
 }
 
 fn rendered(vendor: Vendor, flows: &str, tunnel: &str) -> Result<PeerConfig, Unsupported> {
-    let text = DOCUMENT.replace("FLOWS", flows).replace("TUNNEL", tunnel);
+    rendered_from(DOCUMENT, vendor, flows, tunnel)
+}
+
+fn rendered_from(
+    document: &str,
+    vendor: Vendor,
+    flows: &str,
+    tunnel: &str,
+) -> Result<PeerConfig, Unsupported> {
+    let text = document.replace("FLOWS", flows).replace("TUNNEL", tunnel);
     let report = crate::check(&text, "test");
     let desired = report.desired.unwrap_or_else(|| panic!("{:#?}", report.errors));
     let planned = plan(&desired, &InterfaceIds::default());
@@ -200,4 +209,30 @@ fn linux_gets_interfaces_where_routes_choose() {
         script.contains("    ip route replace \"$network\" dev esp") && script.contains(" metric 200\n"),
         "{script}"
     );
+}
+
+#[test]
+fn cisco_gets_an_interface_per_tunnel() {
+    let tunnel = format!("{CURRENT}\ndpd = true");
+    let text = DOCUMENT.replace("keyid:0xc0ffee", "keyid:branch-7");
+    let config = rendered_from(&text, Vendor::CiscoIos, FLOWS, &tunnel).expect("rendered");
+    let ios = &*config.files[0].text;
+    let second = ios.find("!\ncrypto ikev2 proposal hq-branch-2").expect("a second tunnel");
+    let first = &ios["! In configuration mode; then: write memory\n".len()..second];
+    let number =
+        first.split_once("interface Tunnel").and_then(|(_, rest)| rest.lines().next()).expect("an interface");
+    assert_eq!(first, include_str!("expected/cisco.ios").replace("NUMBER", number));
+    assert!(ios.trim_end().ends_with(" 20"), "{ios}");
+}
+
+#[test]
+fn cisco_is_asked_for_nothing_it_lacks() {
+    let names = DOCUMENT.replace("keyid:0xc0ffee", "branch.example");
+    let refused = |text: &str, tunnel: &str| {
+        rendered_from(text, Vendor::CiscoIos, FLOWS, tunnel).expect_err("refused").field
+    };
+    assert_eq!(refused(DOCUMENT, CURRENT), "local-id or remote-id");
+    assert_eq!(refused(&names, &CURRENT.replace("group14", "group31")), "ike.dh-group");
+    assert_eq!(refused(&names, &CURRENT.replace("'aes256gcm16'", "'aes256ctr'")), "ipsec.encryption");
+    assert_eq!(refused(&names, &CURRENT.replace("lifetime = 3600", "esn = true")), "ipsec.esn");
 }
