@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod human;
+mod import;
 mod manual;
 mod runtime;
 #[cfg(test)]
@@ -178,6 +179,9 @@ enum Command {
     /// Check a configuration, compare it with the one in force, put it into force
     #[command(subcommand)]
     Config(config::Command),
+    /// Read another daemon's configuration into a document of ours
+    #[command(subcommand)]
+    Import(import::Command),
     /// Check this machine: hugepages, NICs, processor, limits; each finding with its fix
     ///
     /// Example:  esplanade doctor --json
@@ -225,6 +229,7 @@ impl Cli {
             Command::Connection(command) => connection::run(&client, &command),
             Command::Token(command) => token::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),
+            Command::Import(command) => import::run(&command),
             Command::Doctor(format) => doctor::run(format),
             Command::Completion(options) => Ok(manual::completion(&options)),
             Command::Man(options) => manual::man(&options),

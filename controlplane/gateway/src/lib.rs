@@ -12,6 +12,7 @@ pub mod algorithm;
 pub mod diagnostic;
 pub mod diff;
 mod document;
+pub mod import;
 pub mod model;
 pub mod peer;
 pub mod plan;
