@@ -18,6 +18,8 @@ use crate::document::{self, Loaded};
 use crate::engine::{Engine, State, reload_failed};
 use crate::notify::{notify, watchdog_interval};
 use crate::session::Session;
+use crate::state::Source;
+use crate::transactions::Transactions;
 
 /// Calls of the API that may wait.
 const CALLS: usize = 64;
@@ -30,7 +32,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// What keeps the daemon from starting.
-pub async fn run(document: Loaded) -> Result<()> {
+pub async fn run(document: Loaded, source: Source) -> Result<()> {
     let listener = listen(&document.desired.control.socket)?;
     let (calls, queue) = Calls::new(CALLS);
     let server = Server::new(calls, Limits::default(), access(&document.desired.control.api)?)
@@ -39,7 +41,7 @@ pub async fn run(document: Loaded) -> Result<()> {
     let mut seed = [0; 32];
     fill_random(&mut seed)?;
     let socket = document.desired.control.socket.clone();
-    let mut daemon = Daemon::new(document, seed, queue)?;
+    let mut daemon = Daemon::new(document, source, seed, queue)?;
     notify("READY=1");
     daemon.serve().await;
     notify("STOPPING=1");
@@ -96,6 +98,8 @@ enum Wake {
     Session(Result<(), shm::SessionError>),
     Connected(Box<ControlEnd>),
     NotConnected(shm::ConnectError),
+    /// The store has been written, or not.
+    Stored(Result<(), store::StoreError>),
     Timer,
     Reload,
     Stop,
@@ -103,6 +107,7 @@ enum Wake {
 
 struct Daemon {
     engine: Engine,
+    transactions: Transactions,
     queue: mpsc::Receiver<Call>,
     session: Option<Session>,
     connecting: Option<tokio::task::JoinHandle<Result<ControlEnd, shm::ConnectError>>>,
@@ -115,8 +120,9 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(document: Loaded, seed: [u8; 32], queue: mpsc::Receiver<Call>) -> Result<Self> {
+    fn new(document: Loaded, source: Source, seed: [u8; 32], queue: mpsc::Receiver<Call>) -> Result<Self> {
         Ok(Self {
+            transactions: Transactions::new(source),
             engine: Engine::new(document, seed, clock::now()),
             queue,
             session: None,
@@ -140,6 +146,10 @@ impl Daemon {
                     let answer = self.reload();
                     drop(reply.send(answer));
                 }
+                Wake::Call(Call::Transact(transaction)) => {
+                    self.transactions.submit(transaction, &self.engine)
+                }
+                Wake::Stored(stored) => self.transactions.handle_stored(stored, &mut self.engine),
                 Wake::Call(call) => {
                     let figures = self.session.as_ref().map(Session::counters);
                     self.engine.handle_call(call, figures, clock::now());
@@ -153,6 +163,7 @@ impl Daemon {
                 Wake::Stop => self.engine.leave(false, clock::now()),
             }
             self.run_due_timers();
+            self.transactions.handle_timeout(&self.engine);
             self.send();
             if self.engine.has_left(clock::now()) {
                 tracing::info!("stopping; the data plane keeps what it has");
@@ -178,7 +189,8 @@ impl Daemon {
 
     async fn wait(&mut self) -> Wake {
         self.connect();
-        let deadline = self.engine.poll_timeout().map(|at| at.since(clock::now()));
+        let deadline = self.engine.poll_timeout().into_iter().chain(self.transactions.poll_timeout()).min();
+        let deadline = deadline.map(|at| at.since(clock::now()));
         let sleep = deadline.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         let sleep = self.watchdog.map_or(sleep, |interval| sleep.min(interval));
         let session = async {
@@ -211,6 +223,7 @@ impl Daemon {
                     Err(_) => Wake::Timer,
                 }
             }
+            stored = self.transactions.stored() => Wake::Stored(stored),
             Some(call) = self.queue.recv() => Wake::Call(call),
             () = tokio::time::sleep(sleep) => Wake::Timer,
         }
@@ -279,9 +292,12 @@ impl Daemon {
 
     /// Reads the document again; the one in force stays unless the new one is valid.
     fn reload(&mut self) -> Result<api::ConfigReport, api::Problem> {
-        let file = self.engine.document().file.clone();
         notify("RELOADING=1");
-        let answer = match document::load(&file, self.engine.interface_ids()) {
+        let document = self
+            .transactions
+            .read_again(&self.engine)
+            .unwrap_or_else(|| document::load(&self.engine.document().file, self.engine.interface_ids()));
+        let answer = match document {
             Ok(document) => Ok(self.engine.reload(document, clock::now())),
             Err(error) => {
                 tracing::error!(%error, "the document in force stays");

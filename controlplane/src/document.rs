@@ -1,6 +1,7 @@
 //! Loading the document and the secrets it names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +18,35 @@ use crate::credentials::{CredentialError, Credentials, TunnelAuth};
 /// Largest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 20;
 
+/// The text of a document: wiped when dropped, printed as its length.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Zeroizing<String>);
+
+impl Text {
+    /// The text, with its secrets.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, with its secrets.
+    #[must_use]
+    pub fn into_inner(self) -> Zeroizing<String> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
 /// A document that can be applied.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub file: PathBuf,
+    pub text: Text,
     pub desired: Desired,
     pub plan: Plan,
     /// Keys and certificates by tunnel number.
@@ -75,7 +101,8 @@ pub fn load_text(text: &str, name: &str, file: &Path, ids: &InterfaceIds) -> Res
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut credentials = Credentials::new(folder);
     let auth = plan.tunnels.iter().map(|t| Ok((t.id, credentials.of(t)?))).collect::<Result<_, _>>()?;
-    Ok(Loaded { file: file.to_owned(), desired, plan, auth, report })
+    let text = Text(Zeroizing::new(text.to_owned()));
+    Ok(Loaded { file: file.to_owned(), text, desired, plan, auth, report })
 }
 
 /// The bytes and the mode of the very file that was read.

@@ -22,4 +22,6 @@ pub mod document;
 pub mod engine;
 mod notify;
 mod session;
+pub mod state;
+mod transactions;
 pub mod udp;

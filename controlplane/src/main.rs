@@ -1,9 +1,11 @@
-//! `esplanade-controlplane --config FILE`
+//! `esplanade-controlplane --config FILE`, or `--state FOLDER`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::ArgPredicate;
+use esplanade_controlplane::state::{self, Opened, Source};
 use esplanade_controlplane::{daemon, document};
 use tracing_subscriber::EnvFilter;
 
@@ -11,10 +13,15 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "/etc/esplanade/esplanade.toml")]
-    config: PathBuf,
+    /// The configuration; with --state, what an empty store begins with
+    #[arg(long, value_name = "FILE", default_value = CONFIG, default_value_if("state", ArgPredicate::IsPresent, None))]
+    config: Option<PathBuf>,
+    /// Keep the configuration in a store in this folder, changed by commits: `esplanade config commit`
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
 }
+
+const CONFIG: &str = "/etc/esplanade/esplanade.toml";
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -29,13 +36,31 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> anyhow::Result<()> {
     harden()?;
-    let document = document::load(&options.config, &gateway::plan::InterfaceIds::default())?;
+    let (document, source, notes) = match (&options.state, &options.config) {
+        (Some(folder), seed) => {
+            let Opened { store, document, notes } = state::open(folder, seed.as_deref(), wall_secs())?;
+            (document, Source::Store(store), notes)
+        }
+        (None, file) => {
+            let file = file.as_deref().unwrap_or(Path::new(CONFIG));
+            (document::load(file, &gateway::plan::InterfaceIds::default())?, Source::File, Vec::new())
+        }
+    };
     log(&document.desired.control.log)?;
+    for note in notes {
+        tracing::info!("{note}");
+    }
     for warning in &document.report.warnings {
         tracing::warn!("{}:{}: {}: {}", warning.file, warning.line, warning.path, warning.message);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(document))
+    runtime.block_on(daemon::run(document, source))
+}
+
+/// Seconds since the Unix epoch.
+fn wall_secs() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// Keys stay in this process: no core dump, no debugger of another user.

@@ -1,6 +1,6 @@
-//! `esplanade config check|diff|reload`: a document by itself, and against the one in force.
+//! `esplanade config`: a document by itself, against the one in force, and in force.
 
-use super::{Format, check};
+use super::{Format, check, transaction};
 use anyhow::{Context, Result};
 use api::{ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact};
 use clap::{Args, Subcommand};
@@ -26,6 +26,44 @@ pub(super) enum Command {
     /// Example:  esplanade config schema >esplanade.schema.json
     #[command(verbatim_doc_comment)]
     Schema,
+    /// Check a file, store it as a new revision and put it into force: all of it or nothing
+    ///
+    /// A change that interrupts traffic is said first, and asked about on a terminal.
+    ///
+    /// Examples:
+    ///   esplanade config commit new.toml --plan
+    ///   esplanade config commit new.toml --comment "osaka moves" --confirm 120
+    #[command(verbatim_doc_comment, visible_alias = "import")]
+    Commit(transaction::Commit),
+    /// Keep a revision that was committed with --confirm
+    ///
+    /// Example:  esplanade config confirm
+    #[command(verbatim_doc_comment)]
+    Confirm(Format),
+    /// Put an older revision into force again, as a new revision; or take back a commit that is not confirmed
+    ///
+    /// Examples:
+    ///   esplanade config rollback
+    ///   esplanade config rollback 41 --plan
+    #[command(verbatim_doc_comment)]
+    Rollback(transaction::Rollback),
+    /// List the revisions: when, by whom, why
+    ///
+    /// Example:  esplanade config history --json
+    #[command(verbatim_doc_comment)]
+    History(Format),
+    /// Print the document in force, or that of a revision, without its secrets
+    ///
+    /// Examples:
+    ///   esplanade config show
+    ///   esplanade config show --revision 41 --secrets
+    #[command(verbatim_doc_comment)]
+    Show(transaction::Show),
+    /// Write the document into a new file, secrets included, to be committed here or elsewhere
+    ///
+    /// Example:  esplanade config export backup.toml
+    #[command(verbatim_doc_comment)]
+    Export(transaction::Export),
     /// Put the control plane's file into force, as SIGHUP does, and print what came of it
     ///
     /// Example:  esplanade config reload
@@ -38,6 +76,12 @@ pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
         Command::Check(options) => check::run(options),
         Command::Diff(options) => diff(client, options),
         Command::Schema => schema(),
+        Command::Commit(options) => transaction::commit(client, options),
+        Command::Confirm(format) => transaction::confirm(client, *format),
+        Command::Rollback(options) => transaction::rollback(client, options),
+        Command::History(format) => transaction::history(client, *format),
+        Command::Show(options) => transaction::show(client, options),
+        Command::Export(options) => transaction::export(client, options),
         Command::Reload(format) => reload(client, *format),
     }
 }
@@ -91,7 +135,7 @@ fn reload(client: &Client, format: Format) -> Result<ExitCode> {
     Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn problems(problems: &[ConfigProblem]) -> String {
+pub(super) fn problems(problems: &[ConfigProblem]) -> String {
     let line = |p: &ConfigProblem| {
         let severity = match p.severity {
             api::Severity::Error => "error",
@@ -103,7 +147,7 @@ fn problems(problems: &[ConfigProblem]) -> String {
     problems.iter().map(line).collect()
 }
 
-fn changes(changes: &[ConfigChange]) -> String {
+pub(super) fn changes(changes: &[ConfigChange]) -> String {
     if changes.is_empty() {
         return "no difference\n".to_owned();
     }

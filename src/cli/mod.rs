@@ -22,6 +22,7 @@ mod show;
 mod token;
 mod top;
 mod trace;
+mod transaction;
 mod tunnel;
 mod up;
 mod version;

@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigText {
-    /// The TOML text.
+    /// TOML or JSON.
     pub text: String,
     /// What to call it in the answer.
     #[serde(default = "default_name")]
     pub file: String,
 }
 
-fn default_name() -> String {
+pub(crate) fn default_name() -> String {
     "document".to_owned()
 }
 

@@ -19,6 +19,12 @@
 //! | POST `/v1/config/check` | [`ConfigText`] | [`ConfigReport`] |
 //! | POST `/v1/config/diff` | [`ConfigText`] | [`ConfigDiff`] |
 //! | POST `/v1/config/reload` | | [`ConfigReport`] |
+//! | GET `/v1/config?secrets=true` | | [`Document`] |
+//! | POST `/v1/config/commit` | [`CommitRequest`] | [`CommitReport`] |
+//! | POST `/v1/config/confirm` | [`ConfirmRequest`] | [`PendingConfirmation`] |
+//! | POST `/v1/config/rollback` | [`RollbackRequest`] | [`CommitReport`] |
+//! | GET `/v1/config/history` | | [`History`] |
+//! | GET `/v1/config/revisions/{revision}?secrets=true` | | [`Document`] |
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
 //! | GET, POST `/v1/tokens` | [`TokenRequest`] | list of [`Token`], [`TokenCreated`] |
 //! | DELETE `/v1/tokens/{id}` | | 204 |
@@ -34,6 +40,7 @@ mod sas;
 #[cfg(feature = "server")]
 pub mod server;
 mod system;
+mod transaction;
 
 pub use access::{AuditQuery, AuditRecord, Role, Token, TokenCreated, TokenRequest};
 pub use config::{
@@ -54,6 +61,10 @@ pub use system::{
     DataplaneState, DataplaneStatus, NegotiationStatus, RecordRequest, Recorded, ShutdownRequest, Status,
     Target, Tunnel, TunnelState, TunnelTraffic, Version,
 };
+pub use transaction::{
+    CONFIRM_SECS, CommitReport, CommitRequest, ConfirmRequest, Document, History, PendingConfirmation,
+    RevisionEntry, RollbackRequest, Secrets,
+};
 
 /// Where the daemon listens when the document does not say.
 pub const DEFAULT_SOCKET: &str = "/run/esplanade/control.sock";
@@ -70,6 +81,11 @@ pub mod path {
     pub const NEIGHBOURS: &str = "/v1/neighbours";
     pub const CERTIFICATES: &str = "/v1/certificates";
     pub const DIAGNOSES: &str = "/v1/diagnoses";
+    pub const CONFIG: &str = "/v1/config";
+    pub const CONFIG_COMMIT: &str = "/v1/config/commit";
+    pub const CONFIG_CONFIRM: &str = "/v1/config/confirm";
+    pub const CONFIG_ROLLBACK: &str = "/v1/config/rollback";
+    pub const CONFIG_HISTORY: &str = "/v1/config/history";
     pub const CONFIG_CHECK: &str = "/v1/config/check";
     pub const CONFIG_DIFF: &str = "/v1/config/diff";
     pub const CONFIG_RELOAD: &str = "/v1/config/reload";
@@ -94,6 +110,12 @@ pub mod path {
     #[must_use]
     pub fn token(id: &str) -> String {
         format!("{TOKENS}/{id}")
+    }
+
+    /// Path of the document of a revision.
+    #[must_use]
+    pub fn revision(number: u64) -> String {
+        format!("{CONFIG}/revisions/{number}")
     }
 
     /// Path of an action on a connection.

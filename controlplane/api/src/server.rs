@@ -11,6 +11,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod transaction;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use self::guard::Guard;
 pub use self::limits::Limits;
 use self::routes::Routes;
 pub use self::serve::Server;
+pub use self::transaction::{Author, Transaction};
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
@@ -64,6 +66,7 @@ pub enum Call {
     CheckConfig(ConfigText, Reply<ConfigReport>),
     DiffConfig(ConfigText, Reply<ConfigDiff>),
     ReloadConfig(Reply<ConfigReport>),
+    Transact(Transaction),
     Shutdown(ShutdownRequest, Reply<()>),
 }
 
@@ -120,7 +123,7 @@ fn router(calls: Calls, guard: Arc<Guard>) -> Router {
 
 /// Each route has its place here, with the role that it needs, and by that in the document.
 fn routes(limits: Limits) -> Routes {
-    Routes::new(limits)
+    let routes = Routes::new(limits)
         .add(Role::Viewer, routes!(version))
         .add(Role::Viewer, routes!(status))
         .add(Role::Viewer, routes!(sas))
@@ -141,7 +144,8 @@ fn routes(limits: Limits) -> Routes {
         .add(Role::Viewer, routes!(openapi))
         .add(Role::Admin, routes!(manage::tokens, manage::create_token))
         .add(Role::Admin, routes!(manage::revoke_token))
-        .add(Role::Admin, routes!(manage::audit))
+        .add(Role::Admin, routes!(manage::audit));
+    transaction::add_to(routes)
 }
 
 /// The API in OpenAPI 3.1, as JSON.

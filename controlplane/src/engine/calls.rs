@@ -48,6 +48,10 @@ impl Engine {
                 let detail = "reloading is done by the daemon, which reads the file";
                 answer(reply, Err(Problem::new(500, "Internal", "Internal error", detail)));
             }
+            Call::Transact(transaction) => {
+                let detail = "transactions are the daemon's, which has the store";
+                transaction.refuse(Problem::new(500, "Internal", "Internal error", detail));
+            }
             Call::Shutdown(request, reply) => {
                 self.leave(request.down, now);
                 answer(reply, Ok(()));

@@ -1,6 +1,6 @@
 //! What another document would change, and what that does to traffic.
 
-use api::{ConfigChange, ConfigDiff, ConfigText, FieldChange, Impact, Problem};
+use api::{CommitReport, ConfigChange, ConfigDiff, ConfigText, FieldChange, Impact, Problem};
 use gateway::diff::{self, Fate, ObjectChange};
 use gateway::plan::TunnelPlan;
 
@@ -12,6 +12,18 @@ use crate::document::{Loaded, load_text};
 const INTERFACE_ANEW: [&str; 4] = ["port", "vlan", "role", "vrf"];
 
 impl Engine {
+    /// What a commit of `new` is about to do.
+    #[must_use]
+    pub fn commit_report(&self, new: &Loaded) -> CommitReport {
+        CommitReport {
+            valid: true,
+            problems: reload::report(&new.report, true).problems,
+            changes: changes(&self.document, new),
+            revision: None,
+            pending: None,
+        }
+    }
+
     /// Compares a document with the one in force; the files that it names are read, from the same folder.
     pub(super) fn view_diff(&self, text: &ConfigText) -> Result<ConfigDiff, Problem> {
         match load_text(&text.text, &text.file, &self.document.file, self.interface_ids()) {

@@ -39,6 +39,8 @@ pub enum StoreError {
     NothingPending,
     #[error("the first revision cannot wait for a confirmation: there is none to return to")]
     NothingToReturnTo,
+    #[error("writing the store was given up: the process stops")]
+    Stopped,
     #[error("the store cannot be written: {0}")]
     Write(redb::Error),
 }

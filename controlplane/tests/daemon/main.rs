@@ -1,12 +1,16 @@
 //! The daemon over a real session of the contract: a data plane that answers commands and forwards nothing.
 
+mod common;
+mod store;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use common::{Daemon, folder};
 use esplanade_controlplane::udp;
 use shm::counters::{CountersSpec, CountersWriter, Text};
 use shm::message::{
@@ -161,23 +165,8 @@ fn port(request: shm::message::RequestId, id: u16, name: &str) -> Completion {
     ListPort { request, port }.into()
 }
 
-/// A daemon that is killed when dropped.
-struct Daemon(Child);
-
-impl Daemon {
-    fn start(folder: &Path) -> Self {
-        let program = env!("CARGO_BIN_EXE_esplanade-controlplane");
-        let mut process = Process::new(program);
-        process.arg("--config").arg(folder.join("gw.toml")).stderr(Stdio::null());
-        Self(process.spawn().expect("started"))
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn start(folder: &Path) -> Daemon {
+    Daemon::start(folder, ["--config".into(), folder.join("gw.toml")])
 }
 
 /// `GET path`; `None` while nobody listens.
@@ -208,54 +197,10 @@ fn wait_for(folder: &Path, path: &str, wanted: &str) -> String {
     panic!("no {wanted:?} in {last:?}");
 }
 
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = format!(
-        r#"
-[control]
-socket = {:?}
-[dataplane]
-socket = {:?}
-[[interface]]
-name = "wan"
-port = "p0"
-role = "outside"
-addresses = ["192.0.2.1/24"]
-[[interface]]
-name = "lan"
-port = "p1"
-role = "inside"
-addresses = ["10.1.0.1/24"]
-[vpn-gateway]
-name = "gw"
-addresses = ["192.0.2.1"]
-[[customer-gateway]]
-name = "peer"
-ip = "192.0.2.9"
-[[connection]]
-name = "site"
-routing-mode = "flows"
-local-networks = ["10.1.0.0/24"]
-remote-networks = ["10.2.0.0/24"]
-profile = "modern"
-[[connection.tunnel]]
-customer-gateway = "peer"
-psk-file = "site.psk"
-"#,
-        folder.path().join("control.sock"),
-        folder.path().join("dp/dataplane.sock"),
-    );
-    std::fs::write(folder.path().join("gw.toml"), text).expect("written");
-    let psk = folder.path().join("site.psk");
-    std::fs::write(&psk, "sesame\n").expect("written");
-    std::fs::set_permissions(&psk, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode set");
-    folder
-}
-
 #[test]
 fn the_daemon_serves_without_a_data_plane_and_finds_it_when_it_comes_and_comes_again() {
     let folder = folder();
-    let _daemon = Daemon::start(folder.path());
+    let _daemon = start(folder.path());
     wait_for(folder.path(), "/v1/status", r#""state":"away""#);
     wait_for(folder.path(), "/v1/counters", "DataplaneAway");
     for _ in 0..2 {
@@ -280,7 +225,7 @@ fn the_daemon_serves_without_a_data_plane_and_finds_it_when_it_comes_and_comes_a
 #[test]
 fn a_second_daemon_is_refused() {
     let folder = folder();
-    let _daemon = Daemon::start(folder.path());
+    let _daemon = start(folder.path());
     wait_for(folder.path(), "/v1/version", "200 OK");
     let program = env!("CARGO_BIN_EXE_esplanade-controlplane");
     let output =

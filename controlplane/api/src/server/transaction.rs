@@ -1,0 +1,203 @@
+//! Routes of the configuration's transactions and history.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use utoipa_axum::routes;
+
+use super::client::Identity;
+use super::routes::Routes;
+use super::{Answer, Call, Calls, Reply, answer, bad_body, body};
+use crate::{
+    CommitReport, CommitRequest, ConfirmRequest, Document, History, PendingConfirmation, Problem, Role,
+    RollbackRequest, Secrets, path,
+};
+
+/// What a client wants of the store.
+#[derive(Debug)]
+pub enum Transaction {
+    Commit {
+        request: CommitRequest,
+        author: Author,
+        reply: Reply<CommitReport>,
+    },
+    Confirm {
+        request: ConfirmRequest,
+        author: Author,
+        reply: Reply<PendingConfirmation>,
+    },
+    Rollback {
+        request: RollbackRequest,
+        author: Author,
+        reply: Reply<CommitReport>,
+    },
+    History(Reply<History>),
+    /// The document in force, or an older revision.
+    Document {
+        revision: Option<u64>,
+        secrets: bool,
+        author: Author,
+        reply: Reply<Document>,
+    },
+}
+
+impl Transaction {
+    /// Answers it with `problem`.
+    pub fn refuse(self, problem: Problem) {
+        match self {
+            Self::Commit { reply, .. } | Self::Rollback { reply, .. } => drop(reply.send(Err(problem))),
+            Self::Confirm { reply, .. } => drop(reply.send(Err(problem))),
+            Self::History(reply) => drop(reply.send(Err(problem))),
+            Self::Document { reply, .. } => drop(reply.send(Err(problem))),
+        }
+    }
+}
+
+/// Whom a request comes from, as the server knows them; in the history and the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author(pub String);
+
+type By = Extension<Identity>;
+
+fn author(Extension(identity): By) -> Author {
+    Author(identity.source.to_string())
+}
+
+/// Routes of this file. Documents may be asked for with their secrets, so that whoever reads one is in the audit log.
+pub(super) fn add_to(routes: Routes) -> Routes {
+    routes
+        .add(Role::Admin, routes!(document))
+        .add(Role::Admin, routes!(commit))
+        .add(Role::Admin, routes!(confirm))
+        .add(Role::Admin, routes!(rollback))
+        .add(Role::Viewer, routes!(history))
+        .add(Role::Admin, routes!(revision))
+}
+
+/// Longest comment and idempotency key, in characters.
+const MAX_COMMENT: usize = 1000;
+const MAX_KEY: usize = 128;
+
+/// Checks a document, stores it as a new revision and puts it into force; all or nothing
+#[utoipa::path(
+    post,
+    path = path::CONFIG_COMMIT,
+    tag = "configuration",
+    request_body = CommitRequest,
+    responses((status = 200, body = CommitReport)),
+)]
+async fn commit(
+    State(calls): State<Calls>,
+    by: By,
+    request: Result<Json<CommitRequest>, JsonRejection>,
+) -> Answer<CommitReport> {
+    let Json(request) = request.map_err(|error| bad_body(&error))?;
+    let refused = |detail: &str| Problem::new(422, "OutOfRange", "A value is out of range", detail);
+    if request.confirm_secs.is_some_and(|secs| !crate::CONFIRM_SECS.contains(&secs)) {
+        return Err(refused("confirm_secs is 10 to 3600"));
+    }
+    let printable = |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
+    if !printable(&request.comment, MAX_COMMENT) {
+        return Err(refused("comment has up to 1000 printable characters"));
+    }
+    if request.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || !printable(key, MAX_KEY)) {
+        return Err(refused("idempotency_key has 1 to 128 printable characters"));
+    }
+    let call = |reply| Call::Transact(Transaction::Commit { request, author: author(by), reply });
+    answer(&calls, call).await
+}
+
+/// Keeps a revision that waits for its confirmation
+#[utoipa::path(
+    post,
+    path = path::CONFIG_CONFIRM,
+    tag = "configuration",
+    request_body = Option<ConfirmRequest>,
+    responses((status = 200, body = PendingConfirmation)),
+)]
+async fn confirm(
+    State(calls): State<Calls>,
+    by: By,
+    request: Result<Json<Option<ConfirmRequest>>, JsonRejection>,
+) -> Answer<PendingConfirmation> {
+    let request = body(request)?;
+    let call = |reply| Call::Transact(Transaction::Confirm { request, author: author(by), reply });
+    answer(&calls, call).await
+}
+
+/// Puts the text of an older revision into force again, as a new revision
+#[utoipa::path(
+    post,
+    path = path::CONFIG_ROLLBACK,
+    tag = "configuration",
+    request_body = Option<RollbackRequest>,
+    responses((status = 200, body = CommitReport)),
+)]
+async fn rollback(
+    State(calls): State<Calls>,
+    by: By,
+    request: Result<Json<Option<RollbackRequest>>, JsonRejection>,
+) -> Answer<CommitReport> {
+    let request = body(request)?;
+    let call = |reply| Call::Transact(Transaction::Rollback { request, author: author(by), reply });
+    answer(&calls, call).await
+}
+
+/// The revisions that are kept, and the confirmation that is awaited
+#[utoipa::path(
+    get,
+    path = path::CONFIG_HISTORY,
+    tag = "configuration",
+    responses((status = 200, body = History)),
+)]
+async fn history(State(calls): State<Calls>) -> Answer<History> {
+    answer(&calls, |reply| Call::Transact(Transaction::History(reply))).await
+}
+
+/// The document in force
+#[utoipa::path(
+    get,
+    path = path::CONFIG,
+    tag = "configuration",
+    params(Secrets),
+    responses((status = 200, body = Document)),
+)]
+async fn document(
+    State(calls): State<Calls>,
+    by: By,
+    secrets: Result<Query<Secrets>, QueryRejection>,
+) -> Answer<Document> {
+    read(&calls, None, by, secrets).await
+}
+
+/// The document of a revision
+#[utoipa::path(
+    get,
+    path = "/v1/config/revisions/{revision}",
+    tag = "configuration",
+    params(("revision" = u64, Path, description = "Number of the revision"), Secrets),
+    responses((status = 200, body = Document)),
+)]
+async fn revision(
+    State(calls): State<Calls>,
+    by: By,
+    revision: Result<Path<u64>, PathRejection>,
+    secrets: Result<Query<Secrets>, QueryRejection>,
+) -> Answer<Document> {
+    let Path(revision) = revision.map_err(|error| Problem::not_found(error.body_text()))?;
+    read(&calls, Some(revision), by, secrets).await
+}
+
+async fn read(
+    calls: &Calls,
+    revision: Option<u64>,
+    by: By,
+    secrets: Result<Query<Secrets>, QueryRejection>,
+) -> Answer<Document> {
+    let Query(Secrets { secrets }) = secrets.map_err(|error| {
+        Problem::new(400, "BadRequest", "The request cannot be read", error.body_text())
+            .fix("use secrets=true, or nothing")
+    })?;
+    let author = author(by);
+    answer(calls, |reply| Call::Transact(Transaction::Document { revision, secrets, author, reply })).await
+}

@@ -1,0 +1,116 @@
+//! The daemon on its store, as a process: what was committed is in force after a restart, and what was not confirmed is not.
+
+use crate::common::{Daemon, ask, folder};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn start(folder: &Path, seed: bool) -> Daemon {
+    let mut arguments = vec!["--state".into(), folder.join("state")];
+    if seed {
+        arguments.extend(["--config".into(), folder.join("gw.toml")]);
+    }
+    Daemon::start(folder, arguments)
+}
+
+fn text(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("gw.toml")).expect("read")
+}
+
+fn commit(folder: &Path, text: &str, more: &Value) -> Value {
+    let mut request = json!({ "text": text });
+    request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    ask(folder, "POST", "/v1/config/commit", Some(&request)).1
+}
+
+fn running(folder: &Path) -> String {
+    ask(folder, "GET", "/v1/config", None).1["text"].as_str().expect("a text").to_owned()
+}
+
+fn history(folder: &Path) -> Value {
+    ask(folder, "GET", "/v1/config/history", None).1
+}
+
+#[test]
+fn what_was_committed_is_in_force_after_a_restart_and_the_file_is_not_read_again() {
+    let folder = folder();
+    let folder = folder.path();
+    let first = text(folder);
+    let daemon = start(folder, true);
+    assert_eq!(running(folder), first);
+    let second = first.replace("10.2.0.0/24", "10.3.0.0/24");
+    let plan = commit(folder, &second, &json!({ "dry_run": true }));
+    assert_eq!((&plan["valid"], &plan["revision"]), (&json!(true), &Value::Null));
+    let of_the_connection = |change: &&Value| change["kind"] == "connection";
+    let changes = plan["changes"].as_array().expect("a list");
+    assert_eq!(changes.iter().find(of_the_connection).expect("a change")["impact"], "interrupting");
+    assert_eq!(running(folder), first);
+    let done = commit(folder, &second, &json!({ "comment": "osaka moves", "idempotency_key": "k" }));
+    assert_eq!(done["revision"], 2);
+    let again = commit(folder, &first, &json!({ "idempotency_key": "k" }));
+    assert_eq!((&again["revision"], running(folder)), (&json!(2), second.clone()));
+    let bad = commit(folder, &second.replace("192.0.2.9", "x"), &json!({}));
+    assert_eq!((&bad["valid"], &bad["problems"][0]["code"]), (&json!(false), &json!("Malformed")));
+    drop(daemon);
+    std::fs::write(folder.join("gw.toml"), "not even TOML").expect("written");
+    let _daemon = start(folder, true);
+    assert_eq!(running(folder), second);
+    let entries = history(folder);
+    assert_eq!(entries["revisions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(entries["revisions"][0]["comment"], "osaka moves");
+    let old = ask(folder, "GET", "/v1/config/revisions/1", None).1;
+    assert_eq!(old["text"], json!(first));
+    let back = ask(folder, "POST", "/v1/config/rollback", Some(&json!({ "revision": 1 }))).1;
+    assert_eq!((&back["revision"], running(folder)), (&json!(3), first));
+    assert_eq!(ask(folder, "POST", "/v1/config/rollback", Some(&json!({ "revision": 9 }))).0, 404);
+}
+
+#[test]
+fn what_is_not_confirmed_goes_while_the_daemon_runs_and_while_it_is_dead() {
+    let folder = folder();
+    let folder = folder.path();
+    let first = text(folder);
+    let second = first.replace("10.2.0.0/24", "10.3.0.0/24");
+    let daemon = start(folder, true);
+    let confirm = json!({ "confirm_secs": 10 });
+    assert_eq!(commit(folder, &second, &confirm)["pending"]["fallback"], 1);
+    let (status, problem) = ask(folder, "POST", "/v1/config/commit", Some(&json!({ "text": first })));
+    assert_eq!((status, &problem["code"]), (409, &json!("ConfirmationPending")));
+    assert!(problem["fix"].as_str().is_some_and(|fix| fix.contains("config confirm")), "{problem}");
+    let confirmed = ask(folder, "POST", "/v1/config/confirm", None).1;
+    assert_eq!((&confirmed["revision"], &history(folder)["pending"]), (&json!(2), &Value::Null));
+    assert_eq!(ask(folder, "POST", "/v1/config/confirm", None).0, 409);
+
+    commit(folder, &first, &confirm);
+    assert_eq!(running(folder), first);
+    let end = Instant::now() + Duration::from_secs(20);
+    while running(folder) != second {
+        assert!(Instant::now() < end, "it does not return");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let entries = history(folder);
+    assert_eq!((&entries["revisions"][0]["revision"], &entries["pending"]), (&json!(4), &Value::Null));
+
+    commit(folder, &first, &confirm);
+    drop(daemon);
+    let daemon = start(folder, false);
+    // Before its time it is in force, still waiting.
+    assert_eq!((running(folder), &history(folder)["pending"]["revision"]), (first, &json!(5)));
+    drop(daemon);
+    std::thread::sleep(Duration::from_secs(11));
+    let _daemon = start(folder, false);
+    assert_eq!(running(folder), second);
+    let comment = history(folder)["revisions"][0]["comment"].clone();
+    assert_eq!(comment, "revision 5 was not confirmed within 10 s: back to revision 4");
+}
+
+#[test]
+fn a_gateway_run_from_a_file_says_so() {
+    let folder = folder();
+    let folder = folder.path();
+    let _daemon = Daemon::start(folder, ["--config".into(), folder.join("gw.toml")]);
+    assert_eq!(running(folder), text(folder));
+    let (status, problem) = ask(folder, "POST", "/v1/config/commit", Some(&json!({ "text": "" })));
+    assert_eq!((status, &problem["code"]), (409, &json!("RunFromFile")));
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("gw.toml")), "{problem}");
+}

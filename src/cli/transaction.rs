@@ -1,0 +1,198 @@
+//! `esplanade config commit|confirm|rollback|history|show|export`: the configuration as transactions.
+
+use super::Format;
+use super::config::{changes, problems};
+use anyhow::{Context, Result, bail};
+use api::{
+    CommitReport, CommitRequest, ConfirmRequest, Document, History, Impact, PendingConfirmation,
+    RevisionEntry, RollbackRequest,
+};
+use clap::Args;
+use esplanade::client::Client;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Args)]
+pub(super) struct Commit {
+    /// The whole document, TOML or JSON; files that it names are looked for beside the one in force
+    file: PathBuf,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// Return to the revision before unless `config confirm` comes within so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
+    confirm: Option<u64>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    comment: String,
+    /// Do not ask before traffic is interrupted
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// The revision whose text is put into force again; by default the one before a commit that is not confirmed
+    revision: Option<u64>,
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// Do not ask before traffic is interrupted
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Another revision than the one in force
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u64>,
+    /// Pre-shared keys as they are; who asked is told in the log
+    #[arg(long)]
+    secrets: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Where to; it must not be there yet, and gets mode 0600
+    file: PathBuf,
+    /// Another revision than the one in force
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u64>,
+    /// Without pre-shared keys: such a file cannot be committed before they are written into it
+    #[arg(long)]
+    without_secrets: bool,
+}
+
+/// Exit code 0 when the document is in force (or would be), 1 when the one before stayed.
+pub(super) fn commit(client: &Client, options: &Commit) -> Result<ExitCode> {
+    let file = &options.file;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut request = CommitRequest {
+        text,
+        file: file.display().to_string(),
+        comment: options.comment.clone(),
+        confirm_secs: options.confirm,
+        dry_run: true,
+        idempotency_key: None,
+    };
+    let plan: CommitReport = client.post(api::path::CONFIG_COMMIT, &request)?;
+    if options.plan || !plan.valid {
+        return tell(options.format, &plan);
+    }
+    if !goes_on(&plan, options.yes)? {
+        return Ok(ExitCode::FAILURE);
+    }
+    request.dry_run = false;
+    tell(options.format, &client.post(api::path::CONFIG_COMMIT, &request)?)
+}
+
+/// As [`commit`].
+pub(super) fn rollback(client: &Client, options: &Rollback) -> Result<ExitCode> {
+    let mut request = RollbackRequest { revision: options.revision, dry_run: true };
+    let plan: CommitReport = client.post(api::path::CONFIG_ROLLBACK, &request)?;
+    if options.plan || !plan.valid {
+        return tell(options.format, &plan);
+    }
+    if !goes_on(&plan, options.yes)? {
+        return Ok(ExitCode::FAILURE);
+    }
+    request.dry_run = false;
+    tell(options.format, &client.post(api::path::CONFIG_ROLLBACK, &request)?)
+}
+
+/// Says what a plan interrupts, and asks whether that is meant.
+fn goes_on(plan: &CommitReport, yes: bool) -> Result<bool> {
+    let mut stops = plan.changes.clone();
+    stops.retain(|change| matches!(change.impact, Impact::Interrupting | Impact::Removed));
+    if stops.is_empty() || yes {
+        return Ok(true);
+    }
+    eprint!("{}", changes(&stops));
+    if !std::io::stdin().is_terminal() {
+        bail!("this interrupts traffic: add --yes where it is meant");
+    }
+    eprint!("this interrupts traffic; go on? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn tell(format: Format, report: &CommitReport) -> Result<ExitCode> {
+    format.print(report, |report| {
+        let mut out = problems(&report.problems);
+        if !report.valid {
+            return out + "not valid: the document in force stays\n";
+        }
+        let mut changed = report.changes.clone();
+        changed.retain(|change| change.impact != Impact::Unchanged);
+        if report.revision.is_none() || !changed.is_empty() {
+            out += &changes(&changed);
+        }
+        let _ = match report.revision {
+            None => writeln!(out, "nothing was done"),
+            Some(revision) => writeln!(out, "revision {revision} is in force"),
+        };
+        out + &report.pending.as_ref().map(waits).unwrap_or_default()
+    })?;
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn waits(pending: &PendingConfirmation) -> String {
+    let PendingConfirmation { revision, fallback, left_secs } = pending;
+    format!(
+        "revision {revision} waits for `esplanade config confirm`: back to revision {fallback} in {left_secs} s\n"
+    )
+}
+
+/// Exit code 0 when the revision is there to stay.
+pub(super) fn confirm(client: &Client, format: Format) -> Result<ExitCode> {
+    let confirmed: PendingConfirmation =
+        client.post(api::path::CONFIG_CONFIRM, &ConfirmRequest::default())?;
+    format.print(&confirmed, |confirmed| format!("revision {} stays in force\n", confirmed.revision))
+}
+
+pub(super) fn history(client: &Client, format: Format) -> Result<ExitCode> {
+    let history: History = client.get(api::path::CONFIG_HISTORY)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format.print(&history, |history| {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_header(["REVISION", "AGE", "BY", "COMMENT"]);
+        for RevisionEntry { revision, at, author, comment } in &history.revisions {
+            let age = super::human::duration(now.saturating_sub(*at));
+            table.add_row([revision.to_string(), age, author.clone(), comment.clone()]);
+        }
+        format!("{table}\n{}", history.pending.as_ref().map(waits).unwrap_or_default())
+    })
+}
+
+pub(super) fn show(client: &Client, options: &Show) -> Result<ExitCode> {
+    let document = read(client, options.revision, options.secrets)?;
+    options.format.print(&document, |document| document.text.clone())
+}
+
+pub(super) fn export(client: &Client, options: &Export) -> Result<ExitCode> {
+    let document = read(client, options.revision, !options.without_secrets)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&options.file);
+    file.and_then(|mut file| file.write_all(document.text.as_bytes()).and_then(|()| file.sync_all()))
+        .with_context(|| format!("cannot write {}", options.file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(client: &Client, revision: Option<u64>, secrets: bool) -> Result<Document> {
+    let path = revision.map_or_else(|| api::path::CONFIG.to_owned(), api::path::revision);
+    client.get(&format!("{path}?secrets={secrets}"))
+}
