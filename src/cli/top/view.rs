@@ -14,14 +14,14 @@ const MOST_WORKERS: usize = 4;
 /// Lines of what happened, beside their heading.
 const EVENTS: u16 = 4;
 
-/// The columns of tunnels: 80 characters with the spaces between.
+/// The columns of tunnels, with room for the mark of the one that sorts: 80 characters with the spaces between.
 const COLUMNS: [(&str, Constraint, Option<Sort>); 8] = [
     ("TUNNEL", Constraint::Min(16), Some(Sort::Name)),
-    ("STATE", Constraint::Length(5), Some(Sort::State)),
+    ("STATE", Constraint::Length(6), Some(Sort::State)),
     ("UP FOR", Constraint::Length(7), Some(Sort::Age)),
     ("IN bit/s", Constraint::Length(9), Some(Sort::In)),
-    ("IN p/s", Constraint::Length(7), None),
-    ("OUT bit/s", Constraint::Length(9), Some(Sort::Out)),
+    ("IN p/s", Constraint::Length(6), None),
+    ("OUT bit/s", Constraint::Length(10), Some(Sort::Out)),
     ("OUT p/s", Constraint::Length(7), None),
     ("DROP/s", Constraint::Length(7), Some(Sort::Drops)),
 ];

@@ -71,8 +71,8 @@ fn eighty_columns_and_twenty_four_lines_hold_everything() {
     assert_eq!(screen[2], "0         30.0 %       150    2.00k         0");
     assert!(screen[3].starts_with("TUNNELv") && screen[3].ends_with("DROP/s"), "{screen:#?}");
     assert!(screen[4].starts_with("site000/1"), "{screen:#?}");
-    assert!(screen[4].contains(" up      1d 1h      400k     100"), "{screen:#?}");
-    assert!(screen[5].starts_with("site001/1 PskMismatch  down"), "{screen:#?}");
+    assert!(screen[4].contains(" up       1d 1h      400k    100"), "{screen:#?}");
+    assert!(screen[5].starts_with("site001/1 PskMismatch down"), "{screen:#?}");
     assert_eq!(screen[18], "WHAT HAPPENED");
     assert!(screen[19].starts_with("site001/1: PskMismatch (psk), 4s ago"), "{screen:#?}");
     assert!(screen[23].starts_with("q quit"), "{screen:#?}");

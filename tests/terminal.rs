@@ -1,0 +1,272 @@
+//! The command on a terminal, as a person has it: a pseudo-terminal of a given size, keys, and what the screen shows.
+//!
+//! The control plane is played by a socket that answers what the API would.
+
+use api::{
+    Connection, Counters, Diagnosis, DropCounter, IkeSa, NegotiationStatus, Tunnel, TunnelState,
+    TunnelTraffic,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// In which a screen is drawn anew, most often.
+const LOOK: Duration = Duration::from_secs(2);
+/// For anything that is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A terminal of its own, with a program on it.
+struct Terminal {
+    master: File,
+    slave: OwnedFd,
+    before: Termios,
+    program: Child,
+    /// What was written to it and not looked at.
+    seen: String,
+    /// The beginning of a character.
+    partial: Vec<u8>,
+}
+
+impl Terminal {
+    /// Starts `esplanade ARGS` against the control plane at `socket`.
+    fn start(columns: u16, socket: &Path, args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
+        let slave = File::options().read(true).write(true).open(name).expect("opened");
+        tcsetwinsize(&slave, size(columns)).expect("sized");
+        let before = tcgetattr(&slave).expect("settings");
+        let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        // Its session's terminal is this one, not that of whoever runs the tests.
+        let program = Command::new("setsid")
+            .args(["--ctty", env!("CARGO_BIN_EXE_esplanade"), "--socket"])
+            .arg(socket)
+            .args(args)
+            .env("ESPLANADE_DATAPLANE", socket.with_file_name("nobody.sock"))
+            .env("TERM", "xterm-256color")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .expect("started");
+        Self {
+            master: master.into(),
+            slave: slave.into(),
+            before,
+            program,
+            seen: String::new(),
+            partial: Vec::new(),
+        }
+    }
+
+    /// Waits until all of this is on the screen, which is drawn anew whenever its width changes.
+    #[track_caller]
+    fn expect_drawn(&mut self, wanted: &[&str]) {
+        let end = Instant::now() + PATIENCE;
+        for columns in (100..).take_while(|_| Instant::now() < end) {
+            tcsetwinsize(&self.slave, size(columns)).expect("sized");
+            self.seen.clear();
+            let look = Instant::now() + LOOK;
+            while !wanted.iter().all(|text| self.seen.contains(text)) && Instant::now() < look {
+                self.read(Duration::from_millis(20));
+            }
+            if wanted.iter().all(|text| self.seen.contains(text)) {
+                return;
+            }
+        }
+        panic!("no {wanted:?} in {:?}", self.seen);
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("pressed");
+    }
+
+    /// Reads what is written within `patience`; false if nothing is.
+    fn read(&mut self, patience: Duration) -> bool {
+        let ready = {
+            let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
+            let patience = Timespec::try_from(patience).expect("a time");
+            poll(&mut fds, Some(&patience)).expect("polled");
+            fds[0].revents().contains(PollFlags::IN)
+        };
+        let mut bytes = [0; 4096];
+        let len = if ready { self.master.read(&mut bytes).unwrap_or(0) } else { 0 };
+        self.partial.extend_from_slice(&bytes[..len]);
+        let whole = std::str::from_utf8(&self.partial).map_or_else(|error| error.valid_up_to(), str::len);
+        self.seen.extend(self.partial.drain(..whole).as_slice().utf8_chunks().map(|chunk| chunk.valid()));
+        len > 0
+    }
+
+    /// Waits until `wanted` is written, and forgets everything up to it.
+    #[track_caller]
+    fn expect(&mut self, wanted: &str) {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some((_, rest)) = self.seen.split_once(wanted) {
+                self.seen = rest.to_owned();
+                return;
+            }
+            self.read(Duration::from_millis(100));
+        }
+        panic!("no {wanted:?} in {:?}", self.seen);
+    }
+
+    /// Waits for the program's end; gives its exit status and what it wrote since the last `expect`.
+    fn finish(&mut self) -> (Option<i32>, String) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let is_read = self.read(Duration::from_millis(20));
+            match self.program.try_wait().expect("waited") {
+                Some(status) if !is_read => return (status.code(), std::mem::take(&mut self.seen)),
+                _ => assert!(Instant::now() < end, "it does not end: {:?}", self.seen),
+            }
+        }
+    }
+
+    /// Whether the terminal works as it did before the program came.
+    fn is_as_before(&self) -> bool {
+        let now = tcgetattr(self.slave.as_fd()).expect("settings");
+        let flags = |t: &Termios| (t.local_modes, t.input_modes, t.output_modes, t.control_modes);
+        flags(&now) == flags(&self.before)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.program.kill());
+        drop(self.program.wait());
+    }
+}
+
+fn size(columns: u16) -> Winsize {
+    Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn tunnel(connection: &str, index: u8, up: bool) -> Tunnel {
+    Tunnel {
+        id: u32::from(index),
+        name: format!("{connection}/{index}"),
+        index,
+        role: if index == 1 { "Primary" } else { "Secondary" }.to_owned(),
+        gateway_ip: "192.0.2.1".parse().expect("an address"),
+        customer_gateway: "a-customer-gateway-with-a-long-name".to_owned(),
+        customer_gateway_ip: "198.51.100.7".parse().expect("an address"),
+        state: TunnelState::Active,
+        status: if up {
+            NegotiationStatus::IpsecSaEstablished
+        } else {
+            NegotiationStatus::IkeSaNotEstablished
+        },
+        up_secs: up.then_some(100),
+        failure: None,
+        traffic: Some(TunnelTraffic::default()),
+    }
+}
+
+fn connections() -> Vec<Connection> {
+    let connection = |name: &str, up| Connection {
+        name: name.to_owned(),
+        routing_mode: "destination".to_owned(),
+        local_networks: Vec::new(),
+        remote_networks: Vec::new(),
+        resource_group: None,
+        tags: std::collections::BTreeMap::new(),
+        tunnels: vec![tunnel(name, 1, true), tunnel(name, 2, up)],
+    };
+    vec![connection("osaka", true), connection("tokyo", false)]
+}
+
+/// A control plane that answers at `path` until the test ends.
+fn serve(path: &Path) {
+    let listener = UnixListener::bind(path).expect("a socket");
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(answer(stream))));
+}
+
+fn answer(mut stream: UnixStream) -> std::io::Result<()> {
+    let mut request = [0; 4096];
+    let len = stream.read(&mut request)?;
+    let request = String::from_utf8_lossy(&request[..len]).into_owned();
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let (status, body) = match path {
+        api::path::CONNECTIONS => ("200 OK", serde_json::to_string(&connections())?),
+        api::path::SAS => ("200 OK", serde_json::to_string::<[IkeSa; 0]>(&[])?),
+        api::path::DIAGNOSES => ("200 OK", serde_json::to_string::<[Diagnosis; 0]>(&[])?),
+        api::path::ERRORS => ("200 OK", serde_json::to_string::<[DropCounter; 0]>(&[])?),
+        api::path::COUNTERS => ("200 OK", serde_json::to_string(&Counters::default())?),
+        _ => ("503 Service Unavailable", r#"{"title":"The data plane is not connected"}"#.to_owned()),
+    };
+    let len = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n{body}"
+    )
+}
+
+/// A folder with a control plane's socket in it.
+fn control() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control.sock");
+    serve(&socket);
+    (folder, socket)
+}
+
+#[test]
+fn top_is_live_takes_keys_and_leaves_the_terminal_as_it_was() {
+    let (_folder, socket) = control();
+    let mut terminal = Terminal::start(80, &socket, &["top", "--interval", "0.2"]);
+    terminal.expect("\u{1b}[?1049h");
+    terminal.expect("tokyo/2");
+    assert!(!terminal.is_as_before(), "keys come at once");
+    terminal.press("/saka\rs");
+    terminal.expect_drawn(&["STATEv", "osaka/1", "/ filter (saka)"]);
+    terminal.press("q");
+    terminal.expect("\u{1b}[?1049l");
+    assert_eq!(terminal.finish().0, Some(0));
+    assert!(terminal.is_as_before());
+}
+
+#[test]
+fn top_leaves_the_terminal_as_it_was_when_it_is_asked_to_end() {
+    let (_folder, socket) = control();
+    let mut terminal = Terminal::start(80, &socket, &["top"]);
+    terminal.expect("tokyo/2");
+    let pid = i32::try_from(terminal.program.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::TERM).expect("told");
+    terminal.expect("\u{1b}[?1049l");
+    assert_eq!(terminal.finish().0, Some(0));
+    assert!(terminal.is_as_before());
+}
+
+#[test]
+fn tables_are_as_wide_as_the_terminal() {
+    let (_folder, socket) = control();
+    let widest = |columns| {
+        let (status, text) = Terminal::start(columns, &socket, &["tunnel", "list"]).finish();
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.contains("tokyo") && text.contains("Secondary"), "{text}");
+        text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0)
+    };
+    let (narrow, wide) = (widest(100), widest(240));
+    assert!(narrow <= 100 && wide > 100 && wide <= 240, "{narrow} and {wide}");
+}
+
+#[test]
+fn exit_statuses_tell_what_happened() {
+    let (folder, socket) = control();
+    let exit = |socket: &Path, args: &[&str]| Terminal::start(80, socket, args).finish().0;
+    assert_eq!(exit(&socket, &["tunnel", "show", "osaka/1"]), Some(0));
+    assert_eq!(exit(&socket, &["diagnose", "tokyo"]), Some(2));
+    assert_eq!(exit(&socket, &["tunnel", "show", "kyoto"]), Some(3));
+    assert_eq!(exit(&socket, &["show", "status"]), Some(4));
+    assert_eq!(exit(&folder.path().join("nobody.sock"), &["tunnel", "list"]), Some(4));
+    assert_eq!(exit(&socket, &["tunnel", "show", "osaka/7"]), Some(64));
+    assert_eq!(exit(&socket, &["--help"]), Some(0));
+}
