@@ -106,7 +106,8 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "esplanade",
-        &["api", "gateway", "hugepages", "shm"],
+        // `ike` only replays recordings of negotiations, offline.
+        &["api", "gateway", "hugepages", "ike", "shm"],
         &["dpdk-sys", "esplanade-dataplane", "esplanade-controlplane"],
     ),
     (
