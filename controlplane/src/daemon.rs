@@ -35,7 +35,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 pub async fn run(document: Loaded, source: Source) -> Result<()> {
     let listener = listen(&document.desired.control.socket)?;
     let (calls, queue) = Calls::new(CALLS);
-    let server = Server::new(calls, Limits::default(), access(&document.desired.control.api)?)
+    let server = Server::new(calls, Limits::default(), access(&document.desired.control.api, &source)?)
         .context("the API cannot be served")?;
     tokio::spawn(Arc::clone(&server).serve_unix(listener));
     let mut seed = [0; 32];
@@ -53,9 +53,13 @@ pub async fn run(document: Loaded, source: Source) -> Result<()> {
     Ok(())
 }
 
-/// Who may use the API. What it keeps is kept where the document says, or else where the service manager does.
-fn access(api: &gateway::model::Api) -> Result<Access> {
-    let given = || Some(Path::new(&std::env::var_os("STATE_DIRECTORY")?).join("api"));
+/// Who may use the API. What it keeps is kept where the document says, or else beside the store, or where the service
+/// manager says.
+fn access(api: &gateway::model::Api, source: &Source) -> Result<Access> {
+    let given = || match source {
+        Source::Store(_, folder) => Some(folder.join("api")),
+        Source::File => Some(Path::new(&std::env::var_os("STATE_DIRECTORY")?).join("api")),
+    };
     let state = api.state.clone().or_else(given);
     if let Some(folder) = &state {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);

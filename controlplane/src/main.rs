@@ -39,7 +39,7 @@ fn start(options: &Options) -> anyhow::Result<()> {
     let (document, source, notes) = match (&options.state, &options.config) {
         (Some(folder), seed) => {
             let Opened { store, document, notes } = state::open(folder, seed.as_deref(), wall_secs())?;
-            (document, Source::Store(store), notes)
+            (document, Source::Store(store, folder.clone()), notes)
         }
         (None, file) => {
             let file = file.as_deref().unwrap_or(Path::new(CONFIG));

@@ -16,7 +16,8 @@ pub(crate) const DAEMON: &str = "esplanade-controlplane";
 pub enum Source {
     /// The file is the truth; it is read again when somebody says so.
     File,
-    Store(Store),
+    /// The store that is kept in this folder.
+    Store(Store, PathBuf),
 }
 
 /// What keeps a gateway from starting on its store.

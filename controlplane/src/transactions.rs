@@ -78,7 +78,7 @@ impl Transactions {
     pub(crate) fn new(source: Source) -> Self {
         let store = match source {
             Source::File => None,
-            Source::Store(store) => Some(Arc::new(store)),
+            Source::Store(store, _) => Some(Arc::new(store)),
         };
         let mut new = Self { store, waiting: VecDeque::new(), job: None, returns_at: None };
         new.look_for_pending();

@@ -105,6 +105,21 @@ fn what_is_not_confirmed_goes_while_the_daemon_runs_and_while_it_is_dead() {
 }
 
 #[test]
+fn the_audit_log_is_kept_beside_the_store() {
+    let folder = folder();
+    let folder = folder.path();
+    let daemon = start(folder, true);
+    let second = text(folder).replace("10.2.0.0/24", "10.3.0.0/24");
+    assert_eq!(commit(folder, &second, &json!({}))["revision"], 2);
+    drop(daemon);
+    let _daemon = start(folder, false);
+    let (status, records) = ask(folder, "GET", "/v1/audit", None);
+    assert_eq!(status, 200, "{records}");
+    assert!(records.to_string().contains("/v1/config/commit"), "{records}");
+    assert!(folder.join("state/api/audit.jsonl").exists());
+}
+
+#[test]
 fn a_gateway_run_from_a_file_says_so() {
     let folder = folder();
     let folder = folder.path();
