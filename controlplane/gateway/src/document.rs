@@ -21,6 +21,8 @@ pub(crate) mod secrets;
 mod suite;
 mod value;
 
+pub(crate) use authentication::read_identity;
+
 use reader::Reader;
 
 /// A resource and where its fields stand.

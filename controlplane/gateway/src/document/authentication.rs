@@ -123,31 +123,37 @@ fn inline_key(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Psk> {
     None
 }
 
-/// An address, a name, `name@domain`, `keyid:TEXT`, or a distinguished name, which alone may have spaces.
 pub(super) fn identity(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Identity> {
-    let text = value.text(sink)?;
+    let (code, message) = match read_identity(value.text(sink)?) {
+        Ok(identity) => return Some(identity),
+        Err(error) => error,
+    };
+    sink.error(value.problem(code, message).allowed(
+        "an IP address, a domain name, name@domain, keyid:TEXT (at most 100 characters), or a distinguished \
+         name such as \"C=DE, O=Example, CN=gw-a\"",
+    ));
+    None
+}
+
+/// An address, a name, `name@domain`, `keyid:TEXT`, or a distinguished name, which alone may have spaces.
+pub(crate) fn read_identity(text: &str) -> Result<Identity, (Code, String)> {
     let kind = text.split_once('=').map(|(kind, _)| kind);
     let is_dn = kind.is_some_and(|kind| !kind.contains('@') && !kind.starts_with("keyid:"));
     let longest = if is_dn { MAX_DN } else { MAX_ID };
     let bad = |c: char| c.is_ascii_control() || !is_dn && !c.is_ascii();
-    let problem = if !is_dn && text.chars().any(char::is_whitespace) {
-        value.problem(Code::IdHasSpace, "an identity has no spaces")
+    if !is_dn && text.chars().any(char::is_whitespace) {
+        Err((Code::IdHasSpace, "an identity has no spaces".to_owned()))
     } else if text.chars().count() > longest {
-        value.problem(Code::IdTooLong, format!("an identity has at most {longest} characters"))
+        Err((Code::IdTooLong, format!("an identity has at most {longest} characters")))
     } else if text.is_empty() || text == "keyid:" || text.contains(bad) {
-        value.problem(Code::Malformed, "not an identity")
+        Err((Code::Malformed, "not an identity".to_owned()))
     } else {
-        return Some(match text.parse() {
+        Ok(match text.parse() {
             Ok(address) => Identity::Address(address),
             Err(_) if is_dn => Identity::Dn(text.to_owned()),
             Err(_) if text.starts_with("keyid:") => Identity::KeyId(text.to_owned()),
             Err(_) if text.contains('@') => Identity::Email(text.to_owned()),
             Err(_) => Identity::Fqdn(text.to_owned()),
-        });
-    };
-    sink.error(problem.allowed(
-        "an IP address, a domain name, name@domain, keyid:TEXT (at most 100 characters), or a distinguished \
-         name such as \"C=DE, O=Example, CN=gw-a\"",
-    ));
-    None
+        })
+    }
 }

@@ -195,6 +195,19 @@ dpd = { timeout = 60 }
     assert!(warnings.iter().all(|w| w.contains("pre-shared key") || w.contains("priority")), "{warnings:#?}");
 }
 
+#[test]
+fn an_identity_that_no_document_can_have_is_left_out() {
+    for id in ["@", "@@", "fqdn:", "keyid:", "dns:a b"] {
+        let text = format!(
+            "connections {{ c {{ local_addrs = 192.0.2.1\n remote_addrs = 192.0.2.2\n local {{ auth = psk\n id = \"{id}\"\n }}\n \
+             remote {{ auth = psk }}\n children {{ c {{ }} }}\n }} }}\nsecrets {{ ike {{ secret = x\n }} }}"
+        );
+        let (desired, warnings) = import(&text);
+        assert_eq!(desired.connections[0].tunnels[0].local_id.to_string(), "192.0.2.1", "{id}");
+        assert!(warnings.iter().any(|warning| warning.contains("local id")), "{id}: {warnings:#?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_stops_the_reader(text in "[a-z0-9 .:,{}=#\"\\\\\n%@\\[\\]/-]{0,200}") {

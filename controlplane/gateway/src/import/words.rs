@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::algorithm::{Authentication, DhGroup, Encryption};
+use crate::document::read_identity;
 
 /// The first algorithm of each kind in a proposal.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,14 +77,14 @@ fn hash(word: &str) -> Option<Authentication> {
     }
 }
 
-/// An identity in our words; `None`: any, or a kind that we do not have.
+/// An identity in our words; `None`: any, or one that we do not have.
 pub(super) fn identity(text: &str) -> Option<String> {
     let (kind, rest) = match text.split_once(':') {
         Some((kind, rest)) if kind.chars().all(|c| c.is_ascii_alphanumeric()) => (kind, rest),
         _ => ("", text),
     };
     let hex = |text: &str| text.strip_prefix('#').map(|hex| format!("keyid:0x{hex}"));
-    match kind {
+    let id = match kind {
         _ if text.parse::<IpAddr>().is_ok() => Some(text.to_owned()),
         "fqdn" | "ipv4" | "ipv6" | "dns" => Some(rest.to_owned()),
         "email" | "userfqdn" | "rfc822" => Some(rest.to_owned()),
@@ -98,7 +99,9 @@ pub(super) fn identity(text: &str) -> Option<String> {
         },
         _ if text.contains('=') => Some(text.to_owned()),
         _ => None,
-    }
+    };
+    // strongSwan takes some that no document can have, such as an empty one.
+    id.filter(|id| read_identity(id).is_ok())
 }
 
 /// Seconds of `4h`, `30m`, `3600s` or `3600`.
