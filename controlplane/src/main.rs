@@ -38,7 +38,7 @@ fn start(options: &Options) -> anyhow::Result<()> {
     harden()?;
     let (document, source, notes) = match (&options.state, &options.config) {
         (Some(folder), seed) => {
-            let Opened { store, document, notes } = state::open(folder, seed.as_deref(), wall_secs())?;
+            let Opened { store, document, notes } = state::open(folder, seed.as_deref())?;
             (document, Source::Store(store, folder.clone()), notes)
         }
         (None, file) => {
@@ -55,12 +55,6 @@ fn start(options: &Options) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(document, source))
-}
-
-/// Seconds since the Unix epoch.
-fn wall_secs() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 /// Keys stay in this process: no core dump, no debugger of another user.

@@ -6,6 +6,7 @@ use gateway::plan::InterfaceIds;
 use store::{Draft, Mode, Pending, Revision, Store, StoreError};
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::document::{self, LoadError, Loaded};
 
 /// Who the history names where nobody asked.
@@ -44,8 +45,8 @@ pub struct Opened {
 ///
 /// # Errors
 /// What is wrong with the store, the seed, or the files that the revision names.
-pub fn open(folder: &Path, seed: Option<&Path>, now: u64) -> Result<Opened, StateError> {
-    let store = Store::open(folder)?;
+pub fn open(folder: &Path, seed: Option<&Path>) -> Result<Opened, StateError> {
+    let (store, now) = (Store::open(folder)?, clock::wall().as_secs());
     let mut notes = Vec::new();
     let current = match (store.current()?, seed) {
         (Some(revision), seed) => {

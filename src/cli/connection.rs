@@ -1,14 +1,13 @@
 //! `esplanade connection list` and `connection peer-config NAME`.
 
-use super::{Format, show};
+use super::select::Filter;
+use super::{Format, private, show};
 use anyhow::{Context, Result, bail};
-use api::{Connection, ConnectionFilter, PeerConfig, Tunnel};
+use api::{Connection, PeerConfig, Tunnel};
 use clap::{Args, Subcommand};
 use esplanade::client::Client;
 use gateway::peer::Vendor;
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,12 +32,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct ListOptions {
-    /// Only those with this tag, or with this value of it
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    tag: Option<String>,
-    /// Only those of this resource group
-    #[arg(long, value_name = "NAME")]
-    resource_group: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     format: Format,
 }
@@ -70,11 +65,8 @@ pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
 }
 
 fn list(client: &Client, options: &ListOptions) -> Result<ExitCode> {
-    let ListOptions { tag, resource_group, format } = options;
-    let filter = ConnectionFilter { tag: tag.clone(), resource_group: resource_group.clone() };
-    let mut all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
-    all.retain(|connection| filter.takes(connection));
-    format.print(&all, |all| tunnels(all))
+    let all = options.filter.connections(client)?;
+    options.format.print(&all, |all| tunnels(all))
 }
 
 fn tunnels(connections: &[Connection]) -> String {
@@ -129,12 +121,7 @@ fn write(config: &PeerConfig, folder: &Path) -> Result<()> {
     for file in &config.files {
         let Some(name) = Path::new(&file.path).file_name() else { bail!("{} names no file", file.path) };
         let path = folder.join(name);
-        let mut out = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let mut out = private::create(&path)?;
         out.write_all(file.text.as_bytes())?;
         eprintln!("{}: for {}", path.display(), file.path);
     }

@@ -1,7 +1,7 @@
 //! `esplanade diagnose`: why a connection is not up, and what would mend it.
 
-use super::exit::NotFound;
-use super::{Exit, Format, show};
+use super::tunnel::is_up;
+use super::{Exit, Format, select, show};
 use anyhow::Result;
 use api::{Connection, Diagnosis, NegotiationStatus, RecordRequest, Tunnel};
 use clap::Args;
@@ -62,39 +62,24 @@ pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
 
 /// Why it is down now, or was before.
 fn tell(client: &Client, name: &str, options: &Options) -> Result<ExitCode> {
-    let connections: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
-    let known: Vec<&str> = connections.iter().map(|connection| &connection.name[..]).collect();
-    let known = known.join(", ");
-    let Some(connection) = connections.into_iter().find(|connection| connection.name == name) else {
-        let what = format!("there is no connection {name:?}; there are: {known}");
-        return Err(NotFound(what).into());
-    };
+    let connection = select::connection(client, name, options.tunnel)?;
     let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
-    let verdicts = verdicts(connection, &failures, options);
-    if verdicts.is_empty() {
-        let what = format!("{name:?} has no tunnel {}", options.tunnel.unwrap_or_default());
-        return Err(NotFound(what).into());
-    }
+    let verdicts = verdicts(connection, &failures, options.all);
     let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));
     options.format.print(&verdicts, |verdicts| verdicts.iter().map(text).collect())?;
     Ok(Exit::up(up).into())
 }
 
-fn verdicts(connection: Connection, failures: &[Diagnosis], options: &Options) -> Vec<Verdict> {
+fn verdicts(connection: Connection, failures: &[Diagnosis], all: bool) -> Vec<Verdict> {
     let Connection { name, tunnels, .. } = connection;
-    let wanted = |tunnel: &Tunnel| options.tunnel.is_none_or(|index| index == tunnel.index);
     let of = |tunnel: Tunnel| {
         let mine = failures.iter().filter(|d| d.connection == name && d.tunnel == tunnel.index);
         // A failure that the tunnel came up after is not why it is down.
-        let most = if options.all { usize::MAX } else { usize::from(tunnel.failure.is_some()) };
+        let most = if all { usize::MAX } else { usize::from(tunnel.failure.is_some()) };
         let failures = mine.take(most).cloned().collect();
         Verdict { tunnel, failures }
     };
-    tunnels.into_iter().filter(wanted).map(of).collect()
-}
-
-fn is_up(tunnel: &Tunnel) -> bool {
-    tunnel.status == NegotiationStatus::IpsecSaEstablished
+    tunnels.into_iter().map(of).collect()
 }
 
 fn text(verdict: &Verdict) -> String {

@@ -14,10 +14,12 @@ mod explain;
 mod human;
 mod import;
 mod manual;
+mod private;
 mod runtime;
 #[cfg(test)]
 mod samples;
 mod sas;
+mod select;
 mod show;
 mod token;
 mod top;

@@ -1,7 +1,7 @@
 //! `esplanade config commit|confirm|rollback|history|show|export`: the configuration as transactions.
 
-use super::Format;
 use super::config::{changes, problems};
+use super::{Format, human, private};
 use anyhow::{Context, Result, bail};
 use api::{
     CommitReport, CommitRequest, ConfirmRequest, Document, History, Impact, PendingConfirmation,
@@ -9,46 +9,32 @@ use api::{
 };
 use clap::Args;
 use esplanade::client::Client;
+use serde::Serialize;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Args)]
 pub(super) struct Commit {
     /// The whole document, TOML or JSON; files that it names are looked for beside the one in force
     file: PathBuf,
-    /// Say what would happen, and do nothing
-    #[arg(long)]
-    plan: bool,
     /// Return to the revision before unless `config confirm` comes within so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
     confirm: Option<u64>,
     /// Why, for the history
     #[arg(long, value_name = "TEXT", default_value = "")]
     comment: String,
-    /// Do not ask before traffic is interrupted
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    format: Format,
+    how: How,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
     /// The revision whose text is put into force again; by default the one before a commit that is not confirmed
     revision: Option<u64>,
-    /// Say what would happen, and do nothing
-    #[arg(long)]
-    plan: bool,
-    /// Do not ask before traffic is interrupted
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    format: Format,
+    how: How,
 }
 
 #[derive(Debug, Args)]
@@ -75,11 +61,23 @@ pub(super) struct Export {
     without_secrets: bool,
 }
 
-/// Exit code 0 when the document is in force (or would be), 1 when the one before stayed.
+/// How a document is put into force.
+#[derive(Debug, Args)]
+struct How {
+    /// Say what would happen, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// Do not ask before traffic is interrupted
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
 pub(super) fn commit(client: &Client, options: &Commit) -> Result<ExitCode> {
     let file = &options.file;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut request = CommitRequest {
+    let request = CommitRequest {
         text,
         file: file.display().to_string(),
         comment: options.comment.clone(),
@@ -87,29 +85,33 @@ pub(super) fn commit(client: &Client, options: &Commit) -> Result<ExitCode> {
         dry_run: true,
         idempotency_key: None,
     };
-    let plan: CommitReport = client.post(api::path::CONFIG_COMMIT, &request)?;
-    if options.plan || !plan.valid {
-        return tell(options.format, &plan);
-    }
-    if !goes_on(&plan, options.yes)? {
-        return Ok(ExitCode::FAILURE);
-    }
-    request.dry_run = false;
-    tell(options.format, &client.post(api::path::CONFIG_COMMIT, &request)?)
+    put_into_force(client, api::path::CONFIG_COMMIT, &options.how, request, |request| &mut request.dry_run)
 }
 
-/// As [`commit`].
 pub(super) fn rollback(client: &Client, options: &Rollback) -> Result<ExitCode> {
-    let mut request = RollbackRequest { revision: options.revision, dry_run: true };
-    let plan: CommitReport = client.post(api::path::CONFIG_ROLLBACK, &request)?;
-    if options.plan || !plan.valid {
-        return tell(options.format, &plan);
+    let request = RollbackRequest { revision: options.revision, dry_run: true };
+    put_into_force(client, api::path::CONFIG_ROLLBACK, &options.how, request, |request| &mut request.dry_run)
+}
+
+/// Asks for a plan by a dry run, then for the same in earnest. Exit code 0 when the document is in force (or would be), 1
+/// when the one before stayed.
+fn put_into_force<T: Serialize>(
+    client: &Client,
+    path: &str,
+    how: &How,
+    mut request: T,
+    dry_run: impl Fn(&mut T) -> &mut bool,
+) -> Result<ExitCode> {
+    *dry_run(&mut request) = true;
+    let plan: CommitReport = client.post(path, &request)?;
+    if how.plan || !plan.valid {
+        return tell(how.format, &plan);
     }
-    if !goes_on(&plan, options.yes)? {
+    if !goes_on(&plan, how.yes)? {
         return Ok(ExitCode::FAILURE);
     }
-    request.dry_run = false;
-    tell(options.format, &client.post(api::path::CONFIG_ROLLBACK, &request)?)
+    *dry_run(&mut request) = false;
+    tell(how.format, &client.post(path, &request)?)
 }
 
 /// Says what a plan interrupts, and asks whether that is meant.
@@ -166,13 +168,13 @@ pub(super) fn confirm(client: &Client, format: Format) -> Result<ExitCode> {
 
 pub(super) fn history(client: &Client, format: Format) -> Result<ExitCode> {
     let history: History = client.get(api::path::CONFIG_HISTORY)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = human::now();
     format.print(&history, |history| {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
         table.set_header(["REVISION", "AGE", "BY", "COMMENT"]);
         for RevisionEntry { revision, at, author, comment } in &history.revisions {
-            let age = super::human::duration(now.saturating_sub(*at));
+            let age = human::duration(now.saturating_sub(*at));
             table.add_row([revision.to_string(), age, author.clone(), comment.clone()]);
         }
         format!("{table}\n{}", history.pending.as_ref().map(waits).unwrap_or_default())
@@ -186,8 +188,9 @@ pub(super) fn show(client: &Client, options: &Show) -> Result<ExitCode> {
 
 pub(super) fn export(client: &Client, options: &Export) -> Result<ExitCode> {
     let document = read(client, options.revision, !options.without_secrets)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&options.file);
-    file.and_then(|mut file| file.write_all(document.text.as_bytes()).and_then(|()| file.sync_all()))
+    let mut file = private::create(&options.file)?;
+    file.write_all(document.text.as_bytes())
+        .and_then(|()| file.sync_all())
         .with_context(|| format!("cannot write {}", options.file.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -191,6 +191,12 @@ fn bad_body(error: &JsonRejection) -> Problem {
     Problem::new(error.status().as_u16(), "BadRequest", "The request cannot be read", error.body_text())
 }
 
+/// Bounds the wait that a client asks for; gives the longest that its call may take.
+fn bounded(wait_secs: &mut u64) -> Duration {
+    *wait_secs = (*wait_secs).min(MAX_WAIT);
+    PATIENCE + Duration::from_secs(*wait_secs)
+}
+
 async fn answer<T: Serialize>(calls: &Calls, call: impl FnOnce(Reply<T>) -> Call) -> Answer<T> {
     calls.ask(call).await.map(Json)
 }
@@ -252,8 +258,7 @@ async fn act(
     let Some(action) = Action::from_name(&action) else {
         return Err(Problem::not_found(format!("connections have no action {action}")));
     };
-    request.wait_secs = request.wait_secs.min(MAX_WAIT);
-    let patience = PATIENCE + Duration::from_secs(request.wait_secs);
+    let patience = bounded(&mut request.wait_secs);
     let call = |reply| Call::Act { connection, action, request, reply };
     calls.ask_within(patience, call).await.map(Json)
 }
@@ -273,8 +278,7 @@ async fn record(
     request: Result<Json<Option<RecordRequest>>, JsonRejection>,
 ) -> Answer<Recorded> {
     let mut request = body(request)?;
-    request.wait_secs = request.wait_secs.min(MAX_WAIT);
-    let patience = PATIENCE + Duration::from_secs(request.wait_secs);
+    let patience = bounded(&mut request.wait_secs);
     calls.ask_within(patience, |reply| Call::Record { connection, request, reply }).await.map(Json)
 }
 

@@ -26,6 +26,9 @@ mod strongswan;
 #[cfg(test)]
 mod tests;
 
+/// Bytes of the largest packet in a tunnel: with ESP in UDP over IPv6 it still is one of 1,500.
+const MTU: u16 = 1400;
+
 /// What the peer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {

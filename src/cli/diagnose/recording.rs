@@ -5,13 +5,11 @@ use api::{RecordRequest, Recorded};
 use esplanade::client::Client;
 use ike::record::{Entry, Recording, What};
 use serde::Serialize;
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{Exit, Format, show};
+use crate::cli::{Exit, Format, private, show};
 
 /// Longest file that is read, in bytes: twice what a recorder writes at most.
 const MAX_FILE: u64 = 64 << 20;
@@ -25,12 +23,7 @@ pub(super) fn record(
     format: Format,
 ) -> Result<ExitCode> {
     // Before anything is negotiated: a file that cannot be written would cost the recording.
-    let mut output = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("cannot make the file {}", file.display()))?;
+    let mut output = private::create(file)?;
     let recorded: Recorded = match client.post(&api::path::record(connection), &request) {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -40,7 +33,8 @@ pub(super) fn record(
     };
     output.write_all(recorded.recording.as_bytes()).with_context(|| file.display().to_string())?;
     let Recorded { message, diagnosis, .. } = &recorded;
-    let is_up = message == "established";
+    let recording: Recording = serde_json::from_str(&recorded.recording)?;
+    let is_up = recording.results().any(|what| *what == What::Up);
     format.print(&Told { message, diagnosis: diagnosis.as_ref(), file }, |told| {
         let cause = told.diagnosis.map(show::cause).unwrap_or_default();
         format!(

@@ -3,10 +3,10 @@
 mod act;
 mod show;
 
-use super::exit::NotFound;
+use super::select::{self, Filter};
 use super::{Exit, Format, human};
 use anyhow::Result;
-use api::{Connection, ConnectionFilter, NegotiationStatus, Tunnel};
+use api::{Connection, NegotiationStatus, Tunnel};
 use clap::{Args, Subcommand};
 use esplanade::client::Client;
 use std::process::ExitCode;
@@ -59,12 +59,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct ListOptions {
-    /// Only those of connections with this tag, or with this value of it
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    tag: Option<String>,
-    /// Only those of connections of this resource group
-    #[arg(long, value_name = "NAME")]
-    resource_group: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// Only those that are not up
     #[arg(long)]
     down: bool,
@@ -108,19 +104,7 @@ impl FromStr for Name {
 impl Name {
     /// The connection with the tunnels that are meant only.
     fn find(&self, client: &Client) -> Result<Connection> {
-        let all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
-        let names: Vec<String> = all.iter().map(|connection| connection.name.clone()).collect();
-        let found = all.into_iter().find(|connection| connection.name == self.connection);
-        let mut connection = found.ok_or_else(|| {
-            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            NotFound(format!("there is no connection {:?}; there are: {known}", self.connection))
-        })?;
-        connection.tunnels.retain(|tunnel| self.index.is_none_or(|index| index == tunnel.index));
-        if connection.tunnels.is_empty() {
-            let index = self.index.unwrap_or(1);
-            return Err(NotFound(format!("connection {} has no tunnel {index}", self.connection)).into());
-        }
-        Ok(connection)
+        select::connection(client, &self.connection, self.index)
     }
 }
 
@@ -136,11 +120,9 @@ pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
 }
 
 fn list(client: &Client, options: &ListOptions) -> Result<ExitCode> {
-    let ListOptions { tag, resource_group, down, format } = options;
-    let filter = ConnectionFilter { tag: tag.clone(), resource_group: resource_group.clone() };
-    let all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
-    let wanted = all.into_iter().filter(|connection| filter.takes(connection));
-    let mut tunnels: Vec<Tunnel> = wanted.flat_map(|connection| connection.tunnels).collect();
+    let ListOptions { filter, down, format } = options;
+    let wanted = filter.connections(client)?;
+    let mut tunnels: Vec<Tunnel> = wanted.into_iter().flat_map(|connection| connection.tunnels).collect();
     tunnels.retain(|tunnel| !*down || !is_up(tunnel));
     format.print(&tunnels, |tunnels| table(tunnels))
 }
@@ -162,7 +144,7 @@ fn table(tunnels: &[Tunnel]) -> String {
     super::show::table(header, tunnels.iter().map(row))
 }
 
-fn is_up(tunnel: &Tunnel) -> bool {
+pub(super) fn is_up(tunnel: &Tunnel) -> bool {
     tunnel.status == NegotiationStatus::IpsecSaEstablished
 }
 

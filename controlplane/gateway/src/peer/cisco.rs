@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use zeroize::Zeroizing;
 
-use super::{PeerConfig, PeerFile, PeerTunnel, Unsupported, Vendor};
+use super::{MTU, PeerConfig, PeerFile, PeerTunnel, Unsupported, Vendor};
 use crate::algorithm::{Authentication, DhGroup, Encryption};
 use crate::model::Identity;
 
@@ -128,7 +128,8 @@ fn interface(tunnel: &PeerTunnel<'_>, text: &mut String) -> Result<()> {
         }
         _ => line!(text, " ip unnumbered Loopback0"),
     }
-    line!(text, " ip mtu 1400\n ip tcp adjust-mss 1360\n tunnel source {}", plan.remote);
+    // Less the headers of IPv4 and TCP.
+    line!(text, " ip mtu {MTU}\n ip tcp adjust-mss {}\n tunnel source {}", MTU - 40, plan.remote);
     line!(text, " tunnel mode ipsec ipv4\n tunnel destination {}", plan.local);
     if !tunnel.is_routed() {
         line!(text, " tunnel protection ipsec policy ipv4 {name}");

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-use super::{PeerConfig, PeerFile, PeerTunnel, strongswan};
-
-/// Bytes of the largest packet in a tunnel: with ESP in UDP over IPv6 it still is one of 1,500.
-const MTU: u16 = 1400;
+use super::{MTU, PeerConfig, PeerFile, PeerTunnel, strongswan};
 
 pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
     let name = tunnels.first().map(PeerTunnel::connection).unwrap_or_default();

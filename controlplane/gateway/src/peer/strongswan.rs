@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{PeerConfig, PeerFile, PeerTunnel, list};
+use super::{MTU, PeerConfig, PeerFile, PeerTunnel, list};
 use crate::algorithm::{DhGroup, Encryption};
 use crate::model::Identity;
 
@@ -179,7 +179,7 @@ fn interfaces(name: &str, tunnels: &[PeerTunnel<'_>]) -> Option<PeerFile> {
     for tunnel in routed.clone() {
         let (id, device) = (tunnel.plan.id, tunnel.device());
         line!(text, "ip link add {device} type xfrm if_id {id}");
-        line!(text, "ip link set {device} mtu 1400 up");
+        line!(text, "ip link set {device} mtu {MTU} up");
         if let Some((theirs, prefix, _)) = tunnel.inner {
             line!(text, "ip address add {theirs}/{prefix} dev {device}");
         }
