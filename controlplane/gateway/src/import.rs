@@ -7,6 +7,7 @@ mod tests;
 mod words;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
@@ -19,13 +20,36 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
+/// What the files do not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Our address where a connection does not name it.
+    pub gateway_ip: Option<IpAddr>,
+    /// The folder where pre-shared keys get files of their own; without it they stand in the document.
+    pub psk_files: Option<&'a str>,
+}
+
+/// A file for one pre-shared key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    pub path: String,
+    pub key: Zeroizing<String>,
+}
+
 /// What became of the files.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// TOML, with the pre-shared keys in it.
+    /// TOML, with the pre-shared keys in it, or the paths of their files.
     pub document: Zeroizing<String>,
+    pub key_files: Vec<KeyFile>,
     /// What was not carried over as it was, in the order of the files.
     pub warnings: Vec<Warning>,
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Imported {

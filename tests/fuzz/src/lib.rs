@@ -20,6 +20,9 @@ pub use reassembly_target::reassembly;
 pub use recording_target::ike_recording;
 pub use session_target::ike_session;
 
+use gateway::Code;
+use gateway::import::{Options, Source};
+
 /// A message of any of the contract's rings.
 pub fn shm_messages(data: &[u8]) {
     shm::fuzz::messages(data);
@@ -35,6 +38,25 @@ pub fn gateway_document(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         std::hint::black_box(gateway::check(text, "fuzz.toml"));
     }
+}
+
+/// Another daemon's configuration: what its reader takes becomes a document in which no value is wrong.
+pub fn gateway_import(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let sources = [Source { name: "swanctl.conf", text }];
+    let Ok(imported) = gateway::import::swanctl(&sources, Options::default()) else { return };
+    let report = gateway::check(&imported.document, "imported.toml");
+    let misread = report.errors.iter().find(|error| !is_for_the_operator(error.code));
+    assert!(misread.is_none(), "{misread:?}");
+}
+
+/// Two connections of one name are the other configuration's fault; a value that no document has is ours.
+fn is_for_the_operator(code: Code) -> bool {
+    use Code::{Malformed, OutOfRange, Syntax, UnknownAlgorithm, UnknownKey, UnknownValue, WrongType};
+    !matches!(
+        code,
+        Syntax | UnknownKey | WrongType | UnknownValue | UnknownAlgorithm | OutOfRange | Malformed
+    )
 }
 
 /// A target: its name, which is also its folder in `corpus/`, and its body.
@@ -57,4 +79,5 @@ pub const TARGETS: &[Target] = &[
     ("packet_decapsulated", packet_decapsulated),
     ("reassembly", reassembly),
     ("gateway_document", gateway_document),
+    ("gateway_import", gateway_import),
 ];

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::settings::{self, Place, Section, Setting, SyntaxError};
 use super::words::{Proposal, identity, seconds};
-use super::{Imported, Source, Warning};
+use super::{Imported, KeyFile, Options, Source, Warning};
 use crate::algorithm::{Authentication, DhGroup, Encryption};
 use crate::psk::Psk;
 use secrets::Secrets;
@@ -27,13 +27,13 @@ use line;
 /// Longest lifetime that a document has, seconds.
 const DAY: u64 = 86_400;
 
-/// Reads files of swanctl as one configuration. `gateway_ip` is ours where a connection does not name it.
+/// Reads files of swanctl as one configuration.
 ///
 /// # Errors
 /// Where a file is not in strongSwan's syntax.
-pub fn swanctl(sources: &[Source<'_>], gateway_ip: Option<IpAddr>) -> Result<Imported, SyntaxError> {
+pub fn swanctl(sources: &[Source<'_>], options: Options<'_>) -> Result<Imported, SyntaxError> {
     let root = settings::parse(sources)?;
-    let mut import = Import { gateway_ip, warnings: BTreeSet::new() };
+    let mut import = Import { options, warnings: BTreeSet::new(), key_files: Vec::new() };
     for include in &root.includes {
         import.warn(*include, "include is not followed: name the other file, too");
     }
@@ -54,12 +54,13 @@ pub fn swanctl(sources: &[Source<'_>], gateway_ip: Option<IpAddr>) -> Result<Imp
         Warning { file, line: at.line, message }
     };
     let warnings = import.warnings.into_iter().map(place).collect();
-    Ok(Imported { document: document(&connections), warnings })
+    Ok(Imported { document: document(&connections), key_files: import.key_files, warnings })
 }
 
-struct Import {
-    gateway_ip: Option<IpAddr>,
+struct Import<'a> {
+    options: Options<'a>,
     warnings: BTreeSet<(Place, String)>,
+    key_files: Vec<KeyFile>,
 }
 
 /// A connection in the words of a document.
@@ -95,7 +96,7 @@ impl Values {
     }
 }
 
-impl Import {
+impl Import<'_> {
     fn warn(&mut self, at: Place, message: impl Into<String>) {
         self.warnings.insert((at, message.into()));
     }
@@ -120,7 +121,7 @@ impl Import {
             Some(version) if version.text != "2" => self.warn(version.at, "version: IKEv2 only"),
             _ => {}
         }
-        let local = self.address(&mut values, "local_addrs").or(self.gateway_ip);
+        let local = self.address(&mut values, "local_addrs").or(self.options.gateway_ip);
         let Some(local) = local else {
             return skip(self, section.at, "local_addrs has no address of ours: give it with --gateway-ip");
         };
@@ -134,7 +135,7 @@ impl Import {
         };
         let mut tunnel = Zeroizing::new(String::new());
         line!(tunnel, "customer-gateway = {}", quoted(&safe(name)));
-        if !self.proofs(section, [&ours, &theirs], [local, remote], secrets, &mut tunnel) {
+        if !self.proofs(name, section.at, [&ours, &theirs], [local, remote], secrets, &mut tunnel) {
             return skip(self, section.at, "no secret of its identities is a pre-shared key as we have them");
         }
         self.ike(&mut values, section.at, &mut tunnel);
@@ -255,7 +256,8 @@ impl Import {
     /// False where the pre-shared key is not to be found.
     fn proofs(
         &mut self,
-        section: &Section,
+        name: &str,
+        at: Place,
         [ours, theirs]: [&End; 2],
         addresses: [IpAddr; 2],
         secrets: &Secrets,
@@ -292,9 +294,18 @@ impl Import {
         if Psk::new(secret).is_err() {
             return false;
         }
-        line!(tunnel, "psk = {}", quoted(secret));
-        self.warn(section.at, "its pre-shared key is in the document: keep it at mode 0600, or use psk-file");
+        self.psk(name, at, secret, tunnel);
         true
+    }
+
+    fn psk(&mut self, name: &str, at: Place, key: &str, tunnel: &mut String) {
+        let Some(folder) = self.options.psk_files else {
+            line!(tunnel, "psk = {}", quoted(key));
+            return self.warn(at, "its pre-shared key is in the document: keep it at mode 0600");
+        };
+        let path = format!("{}/{}.psk", folder.trim_end_matches('/'), safe(name));
+        line!(tunnel, "psk-file = {}", quoted(&path));
+        self.key_files.push(KeyFile { path, key: Zeroizing::new(key.to_owned()) });
     }
 }
 

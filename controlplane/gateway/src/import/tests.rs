@@ -6,42 +6,11 @@ use super::*;
 use crate::Desired;
 use crate::peer::{PeerTunnel, Vendor, render};
 
-const SITE: &str = r#"
-connections {
-    # to the branch
-    branch : defaults {
-        local_addrs = 192.0.2.1
-        remote_addrs = 198.51.100.7, branch.example
-        proposals = aes256gcm16-prfsha384-ecp384, aes128-sha256-modp2048
-        rekey_time = 9h
-        local { auth = psk
-                id = @hq.example }
-        remote {
-            auth = psk
-            id = "branch.example"
-        }
-        children {
-            net { local_ts = 10.1.0.0/16,10.5.0.0/24
-                  remote_ts = 10.2.0.0/16[tcp/443]
-                  esp_proposals = aes256gcm16-ecp384-esn
-                  start_action = start
-                  updown = /usr/lib/ipsec/_updown iptables }
-        }
-    }
-}
-defaults { dpd_delay = 20s
-  mobike = yes }
-secrets {
-    ike-other { id = 203.0.113.9
-        secret = other-key }
-    ike-branch { id-1 = branch.example
-        secret = "a#b{c}" }
-}
-"#;
+const SITE: &str = include_str!("site.conf");
 
 fn import(text: &str) -> (Desired, Vec<String>) {
     let source = Source { name: "swanctl.conf", text };
-    let imported = swanctl(&[source], None).unwrap_or_else(|error| panic!("{error}"));
+    let imported = swanctl(&[source], Options::default()).unwrap_or_else(|error| panic!("{error}"));
     let report = crate::check(&imported.document, "imported");
     let desired = report.desired.unwrap_or_else(|| panic!("{:#?}\n{}", report.errors, *imported.document));
     (desired, imported.warnings.iter().map(ToString::to_string).collect())
@@ -171,7 +140,7 @@ remote-networks = ["10.2.0.0/16", "10.3.0.0/16"]
 [[connection.tunnel]]
 customer-gateway = "branch"
 psk = 'it#s{a}\key'
-local-id = "gw.example"
+local-id = 'keyid:a"b\c'
 remote-id = "keyid:0xc0ffee"
 dpd = { timeout = 60 }
 "#;
@@ -208,10 +177,21 @@ fn an_identity_that_no_document_can_have_is_left_out() {
     }
 }
 
+#[test]
+fn keys_get_files_of_their_own() {
+    let options = Options { psk_files: Some("/etc/esplanade/"), ..Options::default() };
+    let imported = swanctl(&[Source { name: "swanctl.conf", text: SITE }], options).expect("read");
+    let [KeyFile { path, key }] = &imported.key_files[..] else { panic!("one key") };
+    assert_eq!((&path[..], &key[..]), ("/etc/esplanade/branch.psk", "a#b{c}"));
+    assert!(imported.document.contains("psk-file = \"/etc/esplanade/branch.psk\""));
+    assert!(!imported.document.contains("a#b{c}") && !imported.document.contains("psk = "));
+    assert!(!imported.warnings.iter().any(|warning| warning.message.contains("pre-shared key")));
+}
+
 proptest! {
     #[test]
     fn no_text_stops_the_reader(text in "[a-z0-9 .:,{}=#\"\\\\\n%@\\[\\]/-]{0,200}") {
-        let _ = swanctl(&[Source { name: "f", text: &text }], None);
+        let _ = swanctl(&[Source { name: "f", text: &text }], Options::default());
     }
 
     /// Whatever values a connection has, what is written is a document.
@@ -228,7 +208,7 @@ proptest! {
              remote {{ auth = psk }}\n children {{ c {{ {child} = {value}\n }} }}\n {key} = {value}\n }} }}\n\
              secrets {{ ike {{ secret = x\n }} }}"
         );
-        let imported = swanctl(&[Source { name: "f", text: &text }], None).expect("its syntax is sound");
+        let imported = swanctl(&[Source { name: "f", text: &text }], Options::default()).expect("its syntax is sound");
         let report = crate::check(&imported.document, "f");
         prop_assert!(report.desired.is_some(), "{}\n{:#?}", *imported.document, report.errors);
     }

@@ -10,6 +10,9 @@ mod shm_seeds;
 /// The example of the documentation.
 const TWO_SITES: &[u8] = include_bytes!("../../../../docs/examples/two-sites.toml");
 
+/// What the importer is tested with.
+const BRANCH: &[u8] = include_bytes!("../../../../controlplane/gateway/src/import/site.conf");
+
 /// An input: target, file name, bytes.
 pub type Seed = (&'static str, String, Vec<u8>);
 
@@ -28,6 +31,7 @@ pub fn all() -> Vec<Seed> {
     let recordings = super::recording_target::seeds().into_iter();
     seeds.extend(recordings.map(|(name, bytes)| named("ike_recording", name, bytes)));
     seeds.push(named("gateway_document", "two-sites", TWO_SITES.to_vec()));
+    seeds.push(named("gateway_import", "branch", BRANCH.to_vec()));
     seeds
 }
 

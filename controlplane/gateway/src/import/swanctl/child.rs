@@ -10,7 +10,7 @@ use crate::algorithm::Authentication;
 use crate::algorithm::Encryption;
 use crate::import::settings::Setting;
 
-impl Import {
+impl Import<'_> {
     /// Lines of the connection; those of the tunnel go to `tunnel`. Several children become one with all their networks.
     pub(super) fn children(
         &mut self,

@@ -11,7 +11,7 @@ use crate::import::words::{identity, secret};
 pub(super) struct Secrets(Vec<(Vec<String>, Zeroizing<String>)>);
 
 impl Secrets {
-    pub(super) fn read(section: Option<&Section>, import: &mut Import) -> Self {
+    pub(super) fn read(section: Option<&Section>, import: &mut Import<'_>) -> Self {
         let mut secrets = Vec::new();
         for (name, section) in section.into_iter().flat_map(|section| &section.sections) {
             if !name.starts_with("ike") {
