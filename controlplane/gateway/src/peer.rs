@@ -46,7 +46,8 @@ pub enum Vendor {
 
 impl Vendor {
     /// In the order in which they are listed.
-    pub const ALL: [Self; 5] = [Self::StrongSwan, Self::Libreswan, Self::Linux, Self::Generic, Self::Json];
+    pub const ALL: [Self; 6] =
+        [Self::StrongSwan, Self::Libreswan, Self::Linux, Self::CiscoIos, Self::Generic, Self::Json];
 
     /// As it is written in commands and paths.
     #[must_use]

@@ -177,6 +177,7 @@ fn connection() -> Value {
             ("dscp", dscp),
             ("policer", off_or(&policer)),
             ("profile", words(["modern", "classic"])),
+            ("compat", words(["2023", "2019"])),
             ("resource-group", name()),
             ("tags", tags()),
             ("tunnel", one_or_many(&tunnel())),

@@ -28,7 +28,6 @@ const LATER: &[&str] = &[
     "attachment",
     "ecmp",
     "weight",
-    "compat",
     "tunnel-cidr",
     "local-bgp-ip",
     "role",
@@ -65,7 +64,8 @@ pub(super) fn connection(mut reader: Reader<'_>, sink: &mut Sink<'_>) -> ParsedC
     let profiles = [("modern", Profile::Modern), ("classic", Profile::Classic)];
     let profile = reader.take(&["profile"], sink).and_then(|v| v.word(&profiles, sink));
     let profile = profile.unwrap_or(Profile::Classic);
-    let tunnels = reader.each("tunnel", sink, |tunnel, sink| self::tunnel(tunnel, profile, sink));
+    let dpd = reader.take(&["compat"], sink).and_then(|v| v.word(&COMPAT, sink)).unwrap_or(DPD);
+    let tunnels = reader.each("tunnel", sink, |tunnel, sink| self::tunnel(tunnel, profile, dpd, sink));
     let value = Connection {
         name: name.unwrap_or_default(),
         vpn_gateway: vpn_gateway.unwrap_or_default(),
@@ -149,7 +149,8 @@ fn policer(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Policer> {
     Some(Policer { bandwidth: bandwidth.flatten(), pps: pps.flatten(), burst })
 }
 
-fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Parsed<Tunnel> {
+/// `profile` and `standard` say what holds where the tunnel does not.
+fn tunnel(mut reader: Reader<'_>, profile: Profile, standard: Dpd, sink: &mut Sink<'_>) -> Parsed<Tunnel> {
     let customer = reader.require(&["customer-gateway"], "\"osaka\"", sink).and_then(|v| v.reference(sink));
     let auth = authentication::proofs(&mut reader, sink);
     let local_id = reader.take(&["local-id"], sink).and_then(|v| identity(&v, sink));
@@ -160,7 +161,7 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
     let table = reader.table("ipsec", sink);
     let ipsec = suite::ipsec(table, &at, profile, ike.version, sink);
     let dpd = reader.take(&["dpd"], sink);
-    let dpd = dpd.map_or(Some(DPD), |v| dpd_of(&v, sink));
+    let dpd = dpd.map_or(Some(standard), |v| dpd_of(&v, standard, sink));
     let nat = reader.take(&["nat-traversal", "nat-t"], sink).and_then(|v| v.flag(sink));
     let fragments = reader.take(&["ike-fragments"], sink);
     let fragments = fragments.map_or(Some(FRAGMENTS), |v| fragments_of(&v, sink));
@@ -187,6 +188,12 @@ fn tunnel(mut reader: Reader<'_>, profile: Profile, sink: &mut Sink<'_>) -> Pars
 /// Latest standard (DPD-03).
 const DPD: Dpd = Dpd { timeout: Duration::from_secs(30) };
 
+/// What gateways of a year did, for peers that still expect it (requirement C-1).
+const COMPAT: [(&str, Dpd); 2] = [
+    ("2023", Dpd { timeout: Duration::from_secs(130) }),
+    ("2019", Dpd { timeout: Duration::from_secs(3600) }),
+];
+
 /// IP packets of this size pass every path of IPv6 (RFC 7383 section 2.5.1).
 const FRAGMENTS: u16 = 1280;
 
@@ -199,16 +206,16 @@ fn fragments_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<u16> {
 }
 
 /// `true`, `false`, or `{ timeout = 30 }`.
-fn dpd_of(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Dpd> {
+fn dpd_of(value: &Value<'_>, standard: Dpd, sink: &mut Sink<'_>) -> Option<Dpd> {
     if !value.is_table() {
-        return value.flag(sink).unwrap_or(true).then_some(DPD);
+        return value.flag(sink).unwrap_or(true).then_some(standard);
     }
     let mut reader = value.table(sink)?;
     let enabled = reader.take(&["enabled", "enable"], sink).and_then(|v| v.flag(sink)).unwrap_or(true);
     let timeout = reader.take(&["timeout"], sink);
     let timeout = timeout.and_then(|v| v.number((10, 3600), "seconds", Code::OutOfRange, sink));
     reader.finish(&["interval", "action"], sink);
-    let timeout = timeout.map_or(DPD.timeout, Duration::from_secs);
+    let timeout = timeout.map_or(standard.timeout, Duration::from_secs);
     enabled.then_some(Dpd { timeout })
 }
 

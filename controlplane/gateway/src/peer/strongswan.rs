@@ -123,10 +123,15 @@ fn lifetimes(lifetime: Duration) -> (u64, u64) {
 fn identity(id: &Identity) -> String {
     match id {
         Identity::Address(address) => address.to_string(),
-        Identity::Fqdn(name) => format!("\"@{name}\""),
-        Identity::Email(name) | Identity::Dn(name) => format!("\"{name}\""),
-        Identity::KeyId(name) => format!("\"{}\"", name.replacen("keyid:0x", "keyid:#", 1)),
+        Identity::Fqdn(name) => string(&format!("@{name}")),
+        Identity::Email(name) | Identity::Dn(name) => string(name),
+        Identity::KeyId(name) => string(&name.replacen("keyid:0x", "keyid:#", 1)),
     }
+}
+
+/// Between quotation marks, where only these two characters mean something else.
+fn string(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn ike_proposal(tunnel: &PeerTunnel<'_>) -> String {

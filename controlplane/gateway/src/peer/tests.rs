@@ -75,8 +75,11 @@ fn text(vendor: Vendor, flows: &str, tunnel: &str) -> String {
 
 #[test]
 fn every_vendor_reads_back_by_its_name() {
-    for vendor in Vendor::ALL {
-        assert_eq!(Vendor::from_name(&vendor.name().to_uppercase()), Some(vendor));
+    let names = ["strongswan", "libreswan", "linux", "cisco-ios", "generic", "json"];
+    assert_eq!(Vendor::ALL.map(Vendor::name), names);
+    for name in names {
+        let vendor = Vendor::from_name(&name.to_uppercase());
+        assert_eq!(vendor.map(Vendor::name), Some(name));
     }
 }
 

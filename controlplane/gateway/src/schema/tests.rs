@@ -45,10 +45,9 @@ fn the_schema_has_the_keys_that_are_read() {
 #[test]
 fn the_published_schema_is_this_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PUBLISHED);
-    let published =
-        std::fs::read_to_string(path).expect("esplanade config schema >docs/configuration.schema.json");
+    let published = std::fs::read_to_string(path).unwrap_or_default();
     let now = serde_json::to_string_pretty(&schema()).expect("plain data");
-    assert_eq!(published.trim_end(), now, "esplanade config schema >docs/configuration.schema.json");
+    assert!(published.trim_end() == now, "esplanade config schema >docs/configuration.schema.json");
 }
 
 #[test]

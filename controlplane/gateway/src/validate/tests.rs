@@ -185,7 +185,6 @@ fn what_comes_later_says_so() {
         "health-check = {}",
         "transit-router = \"x\"",
         "attachment = \"x\"",
-        "compat = \"2019\"",
     ];
     for line in later {
         let report = connection(line);
@@ -193,6 +192,19 @@ fn what_comes_later_says_so() {
         error(&report, Code::NotYet, &format!("connection[0].{key}"));
     }
     error(&tunnel("ike = { version = \"ikev1\" }"), Code::NotYet, "connection[0].tunnel[0].ike.version");
+}
+
+#[test]
+fn compat_is_the_dead_peer_detection_of_a_year() {
+    let timeout =
+        |report: &crate::Report| desired(report).connections[0].tunnels[0].dpd.map(|d| d.timeout.as_secs());
+    assert_eq!(timeout(&connection("")), Some(30));
+    assert_eq!(timeout(&connection("compat = \"2023\"")), Some(130));
+    assert_eq!(timeout(&connection("compat = \"2019\"")), Some(3600));
+    error(&connection("compat = \"2020\""), Code::UnknownValue, "connection[0].compat");
+    // What the tunnel says itself holds.
+    let both = with("customer-gateway = \"osaka\"", "customer-gateway = \"osaka\"\ndpd = { timeout = 60 }");
+    assert_eq!(timeout(&both), Some(60));
 }
 
 #[test]
