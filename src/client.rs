@@ -1,15 +1,21 @@
-//! A client of the control plane's API: HTTP over its Unix socket.
+//! A client of the control plane's API: HTTP over its Unix socket, or over TLS.
+
+mod remote;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+
+pub use remote::{NotAnUrl, Remote, Url};
 
 /// Where the control plane listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/esplanade/control.sock";
@@ -22,12 +28,22 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody listens.
-    #[error("cannot reach the control plane at {}: is it running? (`esplanade up`, or --socket)", .socket.display())]
+    #[error("cannot reach the control plane at {at}: is it running? (`esplanade up`, --socket or --url)")]
     Unreachable {
         /// Where nobody listens.
-        socket: PathBuf,
+        at: String,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// Somebody listens who may be anybody.
+    #[error("the certificate of {url} is not trusted: {why}: {fix}")]
+    Untrusted {
+        /// Who was asked.
+        url: String,
+        /// What is wrong with the certificate.
+        why: String,
+        /// What to do.
+        fix: &'static str,
     },
     /// The answer is a problem.
     #[error("{message}")]
@@ -43,15 +59,26 @@ pub enum CallError {
 
 /// A client; each call is one connection.
 #[derive(Debug, Clone)]
-pub struct Client {
-    socket: PathBuf,
+pub struct Client(Endpoint);
+
+/// Where a client asks.
+#[derive(Debug, Clone)]
+enum Endpoint {
+    Local(PathBuf),
+    Remote(Remote),
 }
 
 impl Client {
     /// A client of the control plane that listens at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_path_buf() }
+        Self(Endpoint::Local(socket.to_path_buf()))
+    }
+
+    /// A client of a gateway's control plane, over TLS.
+    #[must_use]
+    pub fn remote(gateway: Remote) -> Self {
+        Self(Endpoint::Remote(gateway))
     }
 
     /// `GET path`.
@@ -92,23 +119,41 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(hyper::StatusCode, Bytes)> {
-        let unreachable = |source| CallError::Unreachable { socket: self.socket.clone(), source };
-        let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "localhost")
             .header("content-type", "application/json");
-        let response =
-            sender.send_request(request.body(Full::new(body))?).await.context("the control plane hung up")?;
-        let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
-        driver.abort();
-        Ok((status, answer))
+        let mut request = request.body(Full::new(body))?;
+        match &self.0 {
+            Endpoint::Local(socket) => {
+                let unreachable =
+                    |source| CallError::Unreachable { at: socket.display().to_string(), source };
+                ask(UnixStream::connect(socket).await.map_err(unreachable)?, request).await
+            }
+            Endpoint::Remote(gateway) => {
+                request.headers_mut().insert(HOST, gateway.url.authority()?);
+                request.headers_mut().insert(AUTHORIZATION, gateway.authorization()?);
+                ask(gateway.connect().await?, request).await
+            }
+        }
     }
+}
+
+/// One request over a stream of its own.
+async fn ask<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(hyper::StatusCode, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let path = request.uri().path().to_owned();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.context("the control plane hung up")?;
+    let status = response.status();
+    let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
+    driver.abort();
+    Ok((status, answer))
 }
 
 /// What a problem+json answer says, in one line.

@@ -1,14 +1,11 @@
 //! The daemon: sockets, clock and signals around the [`Engine`].
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use api::server::{Access, Call, Calls, Limits, Server};
+use anyhow::{Context, Result};
+use api::server::{Call, Calls, Limits, Server};
 use shm::session::ControlEnd;
-use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -18,6 +15,7 @@ use crate::document::{self, Loaded};
 use crate::engine::{Engine, State, reload_failed};
 use crate::notify::{notify, watchdog_interval};
 use crate::session::Session;
+use crate::sockets::Sockets;
 use crate::state::Source;
 use crate::transactions::Transactions;
 
@@ -33,11 +31,13 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// # Errors
 /// What keeps the daemon from starting.
 pub async fn run(document: Loaded, source: Source) -> Result<()> {
-    let listener = listen(&document.desired.control.socket)?;
+    let control = &document.desired.control;
+    let folder = document.file.parent().unwrap_or(Path::new("."));
+    let sockets = Sockets::open(&control.socket, &control.api, folder, &source)?;
     let (calls, queue) = Calls::new(CALLS);
-    let server = Server::new(calls, Limits::default(), access(&document.desired.control.api, &source)?)
-        .context("the API cannot be served")?;
-    tokio::spawn(Arc::clone(&server).serve_unix(listener));
+    let server =
+        Server::new(calls, Limits::default(), sockets.access.clone()).context("the API cannot be served")?;
+    sockets.serve(&server);
     let mut seed = [0; 32];
     fill_random(&mut seed)?;
     let socket = document.desired.control.socket.clone();
@@ -51,39 +51,6 @@ pub async fn run(document: Loaded, source: Source) -> Result<()> {
     // A successor may own the path already; it then binds anew.
     drop(std::fs::remove_file(socket));
     Ok(())
-}
-
-/// Who may use the API. What it keeps is kept where the document says, or else beside the store, or where the service
-/// manager says.
-fn access(api: &gateway::model::Api, source: &Source) -> Result<Access> {
-    let given = || match source {
-        Source::Store(_, folder) => Some(folder.join("api")),
-        Source::File => Some(Path::new(&std::env::var_os("STATE_DIRECTORY")?).join("api")),
-    };
-    let state = api.state.clone().or_else(given);
-    if let Some(folder) = &state {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    let gateway::model::Api { viewers, operators, admins, .. } = api.clone();
-    Ok(Access { viewers, operators, admins, state })
-}
-
-/// The API's socket, mode 0660 in a folder of mode 0750.
-fn listen(path: &Path) -> Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("another control plane listens at {}: stop it first", path.display());
-    }
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
-        made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    // Left behind by a process that was killed.
-    drop(std::fs::remove_file(path));
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
 fn fill_random(seed: &mut [u8; 32]) -> Result<()> {

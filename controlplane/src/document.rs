@@ -14,6 +14,7 @@ use gateway::{Desired, Report};
 use zeroize::Zeroizing;
 
 use crate::credentials::{CredentialError, Credentials, TunnelAuth};
+use crate::sockets;
 
 /// Largest file that is read, in bytes.
 const MAX_LEN: u64 = 64 << 20;
@@ -68,6 +69,8 @@ pub enum LoadError {
     Mode { path: PathBuf, mode: u32 },
     #[error("{path}: {source}", path = path.display())]
     Credential { path: PathBuf, source: CredentialError },
+    #[error("[api] certificate: {0}")]
+    Api(api::server::TlsError),
     #[error("{path} is not text", path = path.display())]
     NotText { path: PathBuf },
     #[error("the key of tunnel {tunnel} in {path}: {source}", path = path.display())]
@@ -101,6 +104,10 @@ pub fn load_text(text: &str, name: &str, file: &Path, ids: &InterfaceIds) -> Res
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut credentials = Credentials::new(folder);
     let auth = plan.tunnels.iter().map(|t| Ok((t.id, credentials.of(t)?))).collect::<Result<_, _>>()?;
+    if let Some(files) = &desired.control.api.certificate {
+        // It is shown from the next start on, and must not be what keeps the daemon from starting.
+        sockets::from_files(files, folder).map_err(LoadError::Api)?;
+    }
     let text = Text(Zeroizing::new(text.to_owned()));
     Ok(Loaded { file: file.to_owned(), text, desired, plan, auth, report })
 }

@@ -22,6 +22,7 @@ pub mod document;
 pub mod engine;
 mod notify;
 mod session;
+mod sockets;
 pub mod state;
 mod transactions;
 pub mod udp;

@@ -51,7 +51,7 @@ impl Exit {
             CallError::Unreachable { .. } | CallError::Refused { status: 503 | 504, .. } => Self::Away,
             CallError::Refused { status: 404, .. } => Self::NotFound,
             CallError::Refused { code, .. } if code == "NotEstablished" => Self::Down,
-            CallError::Refused { .. } => Self::Failed,
+            CallError::Refused { .. } | CallError::Untrusted { .. } => Self::Failed,
         });
         inspection.or(call)
     }
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(refused(409, "NotEstablished"), Exit::Down);
         assert_eq!(refused(409, "Conflict"), Exit::Failed);
         let socket = || std::io::Error::from(std::io::ErrorKind::NotFound);
-        let unreachable = Err::<(), _>(CallError::Unreachable { socket: "/run/x".into(), source: socket() });
+        let unreachable = Err::<(), _>(CallError::Unreachable { at: "/run/x".into(), source: socket() });
         assert_eq!(Exit::of(&unreachable.context("listing").expect_err("an error")), Exit::Away);
         let dataplane = ConnectError::NotRunning { path: "/run/x".into(), source: socket() };
         assert_eq!(Exit::of(&InspectError::from(dataplane).into()), Exit::Away);

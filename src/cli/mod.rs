@@ -32,7 +32,7 @@ mod watch;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use esplanade::client::{Client, DEFAULT_SOCKET};
+use esplanade::client::{Client, DEFAULT_SOCKET, Remote, Url};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +46,15 @@ pub(crate) struct Cli {
     /// The control plane's socket
     #[arg(long, global = true, default_value = DEFAULT_SOCKET, env = "ESPLANADE_SOCKET", value_name = "PATH")]
     socket: PathBuf,
+    /// Ask a gateway over TLS, https://HOST:PORT; with --ca and --token-file
+    #[arg(long, global = true, env = "ESPLANADE_URL", value_name = "URL", conflicts_with = "socket")]
+    url: Option<Url>,
+    /// Certificates of CAs that the gateway may be of, in PEM: what `esplanade show ca` prints there
+    #[arg(long, global = true, env = "ESPLANADE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// File with the token for --url, of mode 0600
+    #[arg(long, global = true, env = "ESPLANADE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -213,7 +222,10 @@ enum Command {
 impl Cli {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.socket);
+        let client = match self.url {
+            Some(url) => Client::remote(Remote { url, ca: self.ca, token: self.token_file }),
+            None => Client::new(&self.socket),
+        };
         match self.command {
             Command::Demo(options) => demo::run(&options),
             Command::Up(options) => up::run(&options),

@@ -4,7 +4,8 @@ use super::explain::Dataplane;
 use super::{Format, human, runtime};
 use anyhow::{Result, bail};
 use api::{
-    AuditRecord, Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour, Port, Status,
+    AuditRecord, CaCertificate, Certificate, Counters, Diagnosis, DropCounter, InterfaceDrops, Neighbour,
+    Port, Status,
 };
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
@@ -45,6 +46,8 @@ enum What {
     Certificates,
     /// Who changed something, read a secret, or was refused, by the API; the newest first
     Audit,
+    /// The certificate of the gateway's own CA, for --ca of those who ask it over TLS
+    Ca,
     /// The two processes
     Status,
     /// Workers: packets per burst, cycles per packet and stage, idle share, the longest rounds
@@ -70,6 +73,7 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
             format.print(&client.get(api::path::CERTIFICATES)?, |list: &Vec<Certificate>| certificates(list))
         }
         What::Audit => format.print(&client.get(api::path::AUDIT)?, |list: &Vec<AuditRecord>| audit(list)),
+        What::Ca => format.print(&client.get(api::path::CA)?, |ca: &CaCertificate| ca.certificate.clone()),
         What::Status => format.print(&client.get(api::path::STATUS)?, status),
         What::Errors => {
             let mut reasons: Vec<DropCounter> = client.get(api::path::ERRORS)?;

@@ -4,21 +4,30 @@ use crate::run::{command, root, target_dir};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Each unit and the most exposure that `systemd-analyze security` may find, in tenths: 100 is unconfined.
-const UNITS: [(&str, u32); 2] = [("esplanade-dataplane.service", 28), ("esplanade-controlplane.service", 10)];
+/// Each unit, what changes it, and the most exposure that `systemd-analyze security` may find, in tenths: 100 is unconfined.
+const UNITS: [(&str, Option<&str>, u32); 3] = [
+    ("esplanade-dataplane.service", None, 28),
+    ("esplanade-controlplane.service", None, 10),
+    ("esplanade-controlplane.service", Some("remote.conf"), 16),
+];
 
 /// What systemd complains of; `None` where there is no systemd.
 pub(crate) fn complaints() -> Result<Option<Vec<String>>> {
     if command("systemd-analyze", &["--version"]).output().is_err() {
         return Ok(None);
     }
-    let folder = target_dir().join("units");
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let packaging = root().join("packaging/systemd");
     let mut found = Vec::new();
-    for (unit, exposure) in UNITS {
-        let text = std::fs::read_to_string(root().join("packaging/systemd").join(unit)).context(unit)?;
+    for (unit, change, exposure) in UNITS {
+        let folder = target_dir().join("units").join(change.unwrap_or("as-is"));
+        let changes = folder.join(format!("{unit}.d"));
+        std::fs::create_dir_all(&changes).with_context(|| changes.display().to_string())?;
+        let text = std::fs::read_to_string(packaging.join(unit)).context(unit)?;
         let path = folder.join(unit);
         std::fs::write(&path, with_present_programs(&text))?;
+        if let Some(change) = change {
+            std::fs::copy(packaging.join(change), changes.join(change)).context(change)?;
+        }
         found.extend(analyze(&["verify", "--man=no"], &path)?);
         let threshold = format!("--threshold={exposure}");
         found.extend(analyze(&["security", "--offline=true", "--no-pager", &threshold], &path)?);

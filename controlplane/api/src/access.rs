@@ -73,6 +73,13 @@ impl std::fmt::Debug for TokenCreated {
     }
 }
 
+/// What clients over TLS have to trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CaCertificate {
+    /// X.509 in PEM.
+    pub certificate: String,
+}
+
 /// A request that changed something, read a secret, or was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditRecord {

@@ -42,7 +42,7 @@ pub mod server;
 mod system;
 mod transaction;
 
-pub use access::{AuditQuery, AuditRecord, Role, Token, TokenCreated, TokenRequest};
+pub use access::{AuditQuery, AuditRecord, CaCertificate, Role, Token, TokenCreated, TokenRequest};
 pub use config::{
     ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact, PeerConfig,
     PeerFile, Severity,
@@ -92,6 +92,7 @@ pub mod path {
     pub const OPENAPI: &str = "/v1/openapi.json";
     pub const TOKENS: &str = "/v1/tokens";
     pub const AUDIT: &str = "/v1/audit";
+    pub const CA: &str = "/v1/ca";
     pub const SHUTDOWN: &str = "/v1/shutdown";
 
     /// Path of the configuration of a connection's peer.

@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod guard;
+mod kept;
 mod limits;
 mod manage;
 mod patient;
@@ -10,6 +11,7 @@ mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokens;
 mod transaction;
 
@@ -31,6 +33,7 @@ use self::guard::Guard;
 pub use self::limits::Limits;
 use self::routes::Routes;
 pub use self::serve::Server;
+pub use self::tls::{Tls, TlsError};
 pub use self::transaction::{Author, Transaction};
 
 use crate::{
@@ -144,7 +147,8 @@ fn routes(limits: Limits) -> Routes {
         .add(Role::Viewer, routes!(openapi))
         .add(Role::Admin, routes!(manage::tokens, manage::create_token))
         .add(Role::Admin, routes!(manage::revoke_token))
-        .add(Role::Admin, routes!(manage::audit));
+        .add(Role::Admin, routes!(manage::audit))
+        .add(Role::Viewer, routes!(manage::ca));
     transaction::add_to(routes)
 }
 

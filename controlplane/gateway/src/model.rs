@@ -3,7 +3,7 @@
 //! Values are typed and defaults are filled in: a reader of these types never asks whether something was given.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +52,19 @@ pub struct Api {
     pub viewers: Vec<String>,
     pub operators: Vec<String>,
     pub admins: Vec<String>,
+    /// Where it is served over TLS, beside the Unix socket.
+    pub listen: Vec<SocketAddr>,
+    /// What it shows there; by default certificates of a CA of its own.
+    #[serde(flatten)]
+    pub certificate: Option<ApiCertificate>,
+}
+
+/// Files of a certificate chain and its private key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ApiCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A VRF number; 0 is the default VRF.

@@ -52,6 +52,9 @@ fn api() -> Value {
             ("viewers", groups("groups of this machine that may read state and figures")),
             ("operators", groups("groups of this machine that may act on tunnels, too")),
             ("admins", groups("groups of this machine that may everything")),
+            ("listen", one_or_many(&text("own address with port for TLS, 192.0.2.1:8443"))),
+            ("certificate", text("file with the certificate chain for TLS; a CA of its own by default")),
+            ("key", text("file of mode 0600 with its key")),
         ],
     )
 }

@@ -30,7 +30,7 @@ impl Engine {
         let control_moved = self.document.desired.control != document.desired.control;
         self.document = document;
         if control_moved {
-            tracing::warn!("[control] and the data plane's socket take effect with the next start");
+            tracing::warn!("[control], [api] and the data plane's socket take effect with the next start");
         }
         // Configuration first: an exchange for a new tunnel finds its addresses and routes.
         if !self.ports.is_empty() {
@@ -63,6 +63,7 @@ pub fn failed(error: &LoadError) -> Result<ConfigReport, api::Problem> {
         | LoadError::Mode { .. }
         | LoadError::Psk { .. }
         | LoadError::Credential { .. }
+        | LoadError::Api(_)
         | LoadError::NotText { .. } => {
             Err(api::Problem::new(422, "CannotLoad", "The document cannot be loaded", error.to_string()))
         }

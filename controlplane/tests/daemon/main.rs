@@ -1,6 +1,7 @@
 //! The daemon over a real session of the contract: a data plane that answers commands and forwards nothing.
 
 mod common;
+mod remote;
 mod store;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection, and what he may.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::Role;
@@ -10,6 +11,8 @@ use crate::Role;
 pub(super) enum Client {
     /// On the Unix socket.
     Local { uid: u32, gid: u32, pid: Option<i32> },
+    /// Over TLS.
+    Remote(SocketAddr),
 }
 
 /// On whose account a request goes.
@@ -17,6 +20,8 @@ pub(super) enum Client {
 pub(super) enum Source {
     User(u32),
     Token(u32),
+    /// One that did not prove itself; IPv6 by its /64.
+    Address(IpAddr),
 }
 
 /// Who asks.
@@ -31,7 +36,17 @@ impl Client {
     pub(super) fn source(self) -> Source {
         match self {
             Self::Local { uid, .. } => Source::User(uid),
+            Self::Remote(address) => Source::Address(network(address.ip())),
         }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_none() => {
+            IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64))
+        }
+        address => address.to_canonical(),
     }
 }
 
@@ -40,6 +55,7 @@ impl std::fmt::Display for Client {
         match self {
             Self::Local { pid: Some(pid), .. } => write!(f, "pid {pid} on the Unix socket"),
             Self::Local { pid: None, .. } => f.write_str("the Unix socket"),
+            Self::Remote(address) => address.fmt(f),
         }
     }
 }
@@ -49,6 +65,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::User(uid) => write!(f, "uid {uid}"),
             Self::Token(id) => write!(f, "token {id:08x}"),
+            Self::Address(_) => Ok(()),
         }
     }
 }
@@ -62,6 +79,8 @@ pub struct Access {
     pub admins: Vec<String>,
     /// Where tokens and the audit log are kept; without it there are no tokens, and the audit log is in the log only.
     pub state: Option<PathBuf>,
+    /// The certificate of the gateway's own CA, in PEM, for those who shall trust it.
+    pub ca: Option<String>,
 }
 
 impl Access {
@@ -124,5 +143,14 @@ mod tests {
         assert_eq!(access.role(4711, 0), Some(Role::Operator), "by its primary group");
         assert_eq!(access.role(4711, 4711), None);
         assert_eq!(Access::default().role(4711, 0), None);
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        let source = |text: &str| Client::Remote(text.parse().expect("an address")).source();
+        assert_eq!(source("[2001:db8::1]:1"), source("[2001:db8::ffff:2]:2"));
+        assert_ne!(source("[2001:db8::1]:1"), source("[2001:db8:0:1::1]:1"));
+        assert_eq!(source("[::ffff:192.0.2.1]:1"), source("192.0.2.1:9"));
+        assert_ne!(source("192.0.2.2:1"), source("192.0.2.1:1"));
     }
 }

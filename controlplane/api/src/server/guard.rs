@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
@@ -51,12 +51,19 @@ impl Guard {
             let known = known.ok_or_else(|| unproven("the token is unknown, revoked or expired"));
             return known.map(|(id, role)| Identity { source: Source::Token(id), role });
         }
-        let Client::Local { uid, gid, .. } = client;
+        let Client::Local { uid, gid, .. } = client else {
+            return Err(unproven("over TLS every request needs a token, and this one has none"));
+        };
         let role = self.access.role(uid, gid).ok_or_else(|| {
             let detail = format!("user {uid} is in no group that may use the API");
             forbidden(detail).fix("name one of its groups in viewers, operators or admins of [api]")
         })?;
         Ok(Identity { source: Source::User(uid), role })
+    }
+
+    /// The certificate of the gateway's own CA, where it has one.
+    pub(super) fn ca(&self) -> Option<&str> {
+        self.access.ca.as_deref()
     }
 
     fn admits(&self, client: Client, request: &Request) -> Result<Identity, Problem> {
@@ -89,6 +96,10 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         Err(problem) => problem.into_response(),
     };
     let status = response.status();
+    if status == StatusCode::UNAUTHORIZED && matches!(client, Client::Remote(_)) {
+        // Seats are for those who prove themselves.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let refused = matches!(status.as_u16(), 400 | 401 | 403 | 414 | 429 | 431);
     let secret = response.extensions().get::<Role>() == Some(&Role::Admin);
     if refused || secret || !method.is_safe() {

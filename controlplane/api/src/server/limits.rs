@@ -11,6 +11,13 @@ pub struct Limits {
     /// Open connections of one listener, and of one client on it.
     pub connections: usize,
     pub connections_each: usize,
+    /// The same of one address (IPv6: one /64) over TLS.
+    pub remote_each: usize,
+    /// TLS handshakes at a time, of all addresses and of one; a second, of all; and how long one may take.
+    pub handshakes: usize,
+    pub handshakes_each: usize,
+    pub handshakes_per_sec: u32,
+    pub handshake_time: Duration,
     /// Requests a second of one client in the long run, and at once after a pause.
     pub requests_per_sec: u32,
     pub burst: u32,
@@ -33,6 +40,11 @@ impl Default for Limits {
         Self {
             connections: 128,
             connections_each: 64,
+            remote_each: 16,
+            handshakes: 32,
+            handshakes_each: 8,
+            handshakes_per_sec: 200,
+            handshake_time: Duration::from_secs(5),
             requests_per_sec: 100,
             burst: 400,
             header_time: Duration::from_secs(10),

@@ -10,7 +10,7 @@ use axum::{Extension, Json};
 
 use super::guard::Guard;
 use super::{Answer, bad_body};
-use crate::{AuditQuery, AuditRecord, Problem, Token, TokenCreated, TokenRequest, path};
+use crate::{AuditQuery, AuditRecord, CaCertificate, Problem, Token, TokenCreated, TokenRequest, path};
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
@@ -62,6 +62,16 @@ pub(super) async fn revoke_token(
 ) -> Result<StatusCode, Problem> {
     on_disk(move || guard.tokens.revoke(&id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The certificate of the gateway's own CA: what clients over TLS have to trust
+#[utoipa::path(get, path = path::CA, tag = "access", responses((status = 200, body = CaCertificate)))]
+pub(super) async fn ca(Extension(guard): Extension<Arc<Guard>>) -> Answer<CaCertificate> {
+    let certificate = guard.ca().map(|pem| Json(CaCertificate { certificate: pem.to_owned() }));
+    certificate.ok_or_else(|| {
+        let detail = "the API is not served over TLS, or shows a certificate that it was given";
+        Problem::not_found(detail).fix("add  listen = \"ADDRESS:8443\"  to [api], without certificate")
+    })
 }
 
 /// Requests that changed something, read a secret or were refused, the newest first

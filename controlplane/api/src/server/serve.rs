@@ -1,5 +1,7 @@
 //! Connections: how many, for how long, and who is at their other end.
 
+mod tls;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,19 +54,8 @@ impl Server {
     pub async fn serve_unix(self: Arc<Self>, listener: UnixListener) {
         let seats = Seats::new(self.limits.connections, self.limits.connections_each);
         let mut stopping = self.stopping.subscribe();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = told(&mut stopping) => return,
-            };
-            match accepted {
-                Ok((stream, _)) => self.welcome(stream, &seats),
-                Err(error) if is_the_clients(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the API cannot take a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+        while let Some((stream, _)) = next(&mut stopping, || listener.accept()).await {
+            self.welcome(stream, &seats);
         }
     }
 
@@ -125,6 +116,27 @@ impl Server {
             let mut stream = parts.io.into_inner();
             drop(stream.write_all(&last_words(&problem)).await);
             drop(stream.shutdown().await);
+        }
+    }
+}
+
+/// The next connection of a listener; `None` once the server stops.
+async fn next<C, F>(stopping: &mut watch::Receiver<bool>, accept: impl Fn() -> F) -> Option<C>
+where
+    F: Future<Output = io::Result<C>>,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept() => accepted,
+            () = told(stopping) => return None,
+        };
+        match accepted {
+            Ok(connection) => return Some(connection),
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the API cannot take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 mod hostile;
 mod roles;
+mod tls;
 
+use std::io;
 use std::sync::Arc;
 
 use super::*;
@@ -51,7 +53,7 @@ impl Served {
     }
 }
 
-async fn rest(stream: &mut UnixStream) -> String {
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8(answer).expect("text")

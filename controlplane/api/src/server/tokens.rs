@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::kept;
 use crate::{Problem, Role, Token, TokenCreated, TokenRequest};
 
 /// Every token begins so: a scanner of repositories knows what it found.
@@ -161,37 +160,22 @@ fn random<const N: usize>() -> Result<[u8; N], Problem> {
 }
 
 fn read(file: &Path) -> io::Result<BTreeMap<u32, Kept>> {
-    let text = match File::open(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        opened => {
-            let opened = opened?;
-            if opened.metadata()?.permissions().mode() & 0o077 != 0 {
-                let why = format!("{} is open to others: chmod 600 it", file.display());
-                return Err(io::Error::other(why));
-            }
-            io::read_to_string(opened)?
-        }
-    };
+    let Some(text) = kept::read_private(file)? else { return Ok(BTreeMap::new()) };
     let broken = |what: &dyn std::fmt::Display| io::Error::other(format!("{}: {what}", file.display()));
     let list: Vec<Kept> = serde_json::from_str(&text).map_err(|error| broken(&error))?;
     let numbered = list.into_iter().map(|kept| Some((id_of(&kept.token.id)?, kept)));
     numbered.collect::<Option<_>>().ok_or_else(|| broken(&"a token without a number"))
 }
 
-/// The whole file or none of it.
 fn write(file: &Path, kept: &BTreeMap<u32, Kept>) -> io::Result<()> {
-    let new = file.with_extension("new");
     let list: Vec<&Kept> = kept.values().collect();
-    let mut opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    opened.write_all(&serde_json::to_vec_pretty(&list)?)?;
-    opened.sync_all()?;
-    std::fs::rename(&new, file)?;
-    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    kept::write(file, &serde_json::to_vec_pretty(&list)?, kept::PRIVATE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn request(role: Role) -> TokenRequest {
         TokenRequest { name: "monitoring".into(), role, days: 1 }

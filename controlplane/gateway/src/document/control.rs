@@ -1,14 +1,17 @@
 //! `[control]`, `[api]`, and what control needs of `[dataplane]`: its socket and the names of its ports.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::reader::{Reader, one_or_many};
 use super::value::Value;
-use crate::diagnostic::Sink;
-use crate::model::{Api, Control};
+use crate::diagnostic::{Code, Sink};
+use crate::model::{Api, ApiCertificate, Control};
 
 const SOCKET: &str = "/run/esplanade/control.sock";
 const DATAPLANE_SOCKET: &str = "/run/esplanade/dataplane.sock";
+/// Addresses that the API may listen at.
+const MAX_LISTEN: usize = 16;
 
 /// What is read here.
 #[derive(Debug)]
@@ -72,5 +75,54 @@ fn api(root: &mut Reader<'_>, api: &mut Api, sink: &mut Sink<'_>) {
         let written = table.take(&[role], sink).map(one_or_many).unwrap_or_default();
         *groups = written.iter().filter_map(|group| group.reference(sink)).collect();
     }
-    table.finish(&["listen", "certificate", "key"], sink);
+    api.listen = listen(&mut table, sink);
+    api.certificate = certificate(&mut table, !api.listen.is_empty(), sink);
+    table.finish(&[], sink);
+}
+
+/// The addresses for TLS.
+fn listen(table: &mut Reader<'_>, sink: &mut Sink<'_>) -> Vec<SocketAddr> {
+    let Some(written) = table.take(&["listen"], sink) else { return Vec::new() };
+    let values = one_or_many(written.clone());
+    if values.len() > MAX_LISTEN {
+        let message = format!("{} addresses are more than {MAX_LISTEN}", values.len());
+        sink.error(
+            written.problem(Code::OutOfRange, message).fix("listen at \"0.0.0.0:8443\", \"[::]:8443\""),
+        );
+    }
+    let mut addresses = Vec::new();
+    for value in values.iter().take(MAX_LISTEN) {
+        let Some(address) = value.socket_address(sink) else { continue };
+        if addresses.contains(&address) {
+            let problem = value.problem(Code::Duplicate, format!("{address} is listed twice"));
+            sink.error(problem.fix("remove one of them"));
+        }
+        addresses.push(address);
+    }
+    addresses
+}
+
+/// Both files or neither.
+fn certificate(table: &mut Reader<'_>, listens: bool, sink: &mut Sink<'_>) -> Option<ApiCertificate> {
+    let (certificate, key) = (table.take(&["certificate"], sink), table.take(&["key"], sink));
+    let (certificate, key) = match (certificate, key) {
+        (None, None) => return None,
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(lonely), None) => {
+            let problem = lonely.problem(Code::MissingKey, "the certificate has no private key");
+            sink.error(problem.fix("add  key = \"/etc/esplanade/api.key\"  (mode 0600), or remove it"));
+            return None;
+        }
+        (None, Some(lonely)) => {
+            let problem = lonely.problem(Code::MissingKey, "the key has no certificate");
+            sink.error(problem.fix("add  certificate = \"/etc/esplanade/api.pem\", or remove it"));
+            return None;
+        }
+    };
+    if !listens {
+        let message = "nobody sees the certificate: the API is served on its Unix socket only";
+        let problem = certificate.problem(Code::NoEffect, message);
+        sink.warn(problem.fix("add  listen = \"ADDRESS:8443\", or remove it"));
+    }
+    Some(ApiCertificate { certificate: certificate.path(sink)?, key: key.path(sink)? })
 }

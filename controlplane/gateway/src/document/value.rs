@@ -1,6 +1,6 @@
 //! One value of the document and the ways to read it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -190,6 +190,24 @@ impl<'a> Value<'a> {
         };
         sink.error(problem.allowed("an address such as \"192.0.2.1\" or \"2001:db8::1\""));
         None
+    }
+
+    /// An own address, or that of no host for all of them, with a port.
+    pub(super) fn socket_address(&self, sink: &mut Sink<'_>) -> Option<SocketAddr> {
+        let text = self.text(sink)?;
+        let parsed = text.parse::<SocketAddr>().ok();
+        let of_a_machine = |address: &SocketAddr| {
+            let ip = address.ip();
+            address.port() != 0 && !ip.is_multicast() && ip == ip.to_canonical()
+        };
+        let address = parsed.filter(of_a_machine);
+        if address.is_none() {
+            let problem = self.problem(Code::Malformed, "not an address with a port to listen at");
+            sink.error(
+                problem.allowed("such as \"192.0.2.1:8443\", \"[2001:db8::1]:8443\" or \"0.0.0.0:8443\""),
+            );
+        }
+        address
     }
 
     /// An own address with the length of its network's prefix.

@@ -1,5 +1,6 @@
 //! Every error and warning, by a document that has it; the document without it has none.
 
+mod api;
 mod connection;
 mod ipv6;
 mod json;
