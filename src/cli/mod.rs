@@ -91,7 +91,9 @@ enum Command {
     Demo(demo::Options),
     /// Run both daemons in the foreground from one file; Ctrl-C stops them
     ///
-    /// Example:  sudo esplanade up --config /etc/esplanade/esplanade.toml
+    /// Examples:
+    ///   sudo esplanade up --config /etc/esplanade/esplanade.toml
+    ///   sudo esplanade up --config /etc/esplanade/esplanade.toml --state /var/lib/esplanade
     #[command(verbatim_doc_comment)]
     Up(up::Options),
     /// List IKE SAs and their CHILD_SAs

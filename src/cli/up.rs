@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,23 @@ pub(super) struct Options {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "/etc/esplanade/esplanade.toml")]
     config: PathBuf,
+    /// Keep the configuration in a store in this folder, which begins with that file; `[dataplane]` stays in the file
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+}
+
+impl Options {
+    /// How a daemon is started.
+    fn command(&self, name: &str) -> Command {
+        // The one beside this program, else the one on the PATH.
+        let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name));
+        let mut command = Command::new(beside.filter(|path| path.exists()).unwrap_or_else(|| name.into()));
+        command.arg("--config").arg(&self.config);
+        if let (CONTROL, Some(folder)) = (name, &self.state) {
+            command.arg("--state").arg(folder);
+        }
+        command
+    }
 }
 
 /// How long a daemon that ended is left alone before it is started again.
@@ -21,7 +38,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The two daemons, the data plane first: it is stopped last.
-const DAEMONS: [&str; 2] = ["esplanade-dataplane", "esplanade-controlplane"];
+const DAEMONS: [&str; 2] = ["esplanade-dataplane", CONTROL];
+const CONTROL: &str = "esplanade-controlplane";
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     super::check::must_pass(&options.config)?;
@@ -31,11 +49,11 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     }
     let mut daemons = Vec::new();
     for name in DAEMONS {
-        daemons.push(Daemon::start(name, &options.config)?);
+        daemons.push(Daemon::start(name, options)?);
     }
     while !stop.load(Ordering::Relaxed) {
         for daemon in &mut daemons {
-            daemon.keep_running(&options.config)?;
+            daemon.keep_running(options)?;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -57,12 +75,18 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(name: &'static str, config: &Path) -> Result<Self> {
-        Ok(Self { name, child: spawn(name, config)?, ended: None, started: Instant::now(), restarted: false })
+    fn start(name: &'static str, options: &Options) -> Result<Self> {
+        Ok(Self {
+            name,
+            child: spawn(name, options)?,
+            ended: None,
+            started: Instant::now(),
+            restarted: false,
+        })
     }
 
     /// Starts the daemon again a second after it ended: each process restarts alone.
-    fn keep_running(&mut self, config: &Path) -> Result<()> {
+    fn keep_running(&mut self, options: &Options) -> Result<()> {
         if self.ended.is_none()
             && let Some(status) = self.child.try_wait()?
         {
@@ -73,7 +97,7 @@ impl Daemon {
             self.ended = Some(Instant::now());
         }
         if self.ended.is_some_and(|at| at.elapsed() >= PAUSE) {
-            self.child = spawn(self.name, config)?;
+            self.child = spawn(self.name, options)?;
             (self.ended, self.restarted) = (None, true);
         }
         Ok(())
@@ -101,14 +125,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Starts a daemon: the one beside this program, else the one on the PATH.
-fn spawn(name: &str, config: &Path) -> Result<Child> {
-    let beside =
-        std::env::current_exe().ok().map(|exe| exe.with_file_name(name)).filter(|path| path.exists());
-    let program = beside.unwrap_or_else(|| PathBuf::from(name));
-    Command::new(&program)
-        .arg("--config")
-        .arg(config)
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))
+fn spawn(name: &str, options: &Options) -> Result<Child> {
+    let mut command = options.command(name);
+    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }

@@ -164,6 +164,7 @@ fn site_options(tunnels: &[FleetTunnel], devices: Devices) -> SiteOptions {
         local_networks,
         remote_networks,
         more,
+        store: true,
         ..SiteOptions::new(1, devices)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Lab, Namespace, Process};
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
-use api::{ChildState, DataplaneState, Diagnosis, IkeSa, IkeState, Status};
+use api::{ChildState, CommitReport, DataplaneState, Diagnosis, Document, IkeSa, IkeState, Status};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct GatewayOptions {
     pub dataplane: String,
     /// Files beside the document that it names, of mode 0600.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Keep the configuration in a store, which begins with it.
+    pub store: bool,
 }
 
 /// A running gateway. Its processes are public: tests kill them.
@@ -41,6 +43,8 @@ pub struct Gateway {
     pub control: Process,
     programs: PathBuf,
     folder: PathBuf,
+    /// The control process is started with a store.
+    store: bool,
     namespace: String,
     client: Client,
 }
@@ -74,14 +78,15 @@ impl Gateway {
         }
         let programs = programs()?;
         let client = Client::new(&folder.join("control.sock"));
-        let mut dataplane = start(namespace, &programs, "dataplane", &folder)?;
+        let mut dataplane = start(namespace, &programs, "dataplane", &folder, &[])?;
         lab.wait_for("the data plane", Duration::from_secs(20), || {
             alive("the data plane", &mut dataplane)?;
             Ok(folder.join("dp/dataplane.sock").exists().then_some(()))
         })?;
-        let control = start(namespace, &programs, "controlplane", &folder)?;
-        let mut gateway =
-            Self { dataplane, control, programs, folder, namespace: namespace.name().to_owned(), client };
+        let store = options.store;
+        let control = start_control(namespace, &programs, &folder, store)?;
+        let namespace = namespace.name().to_owned();
+        let mut gateway = Self { dataplane, control, programs, folder, store, namespace, client };
         gateway.wait_answering(lab)?;
         Ok(gateway)
     }
@@ -101,7 +106,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub fn restart_control(&mut self, lab: &Lab, namespace: &Namespace) -> Result<()> {
-        self.control = start(namespace, &self.programs, "controlplane", &self.folder)?;
+        self.control = start_control(namespace, &self.programs, &self.folder, self.store)?;
         self.wait_answering(lab)
     }
 
@@ -110,7 +115,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub fn restart_dataplane(&mut self, namespace: &Namespace) -> Result<()> {
-        self.dataplane = start(namespace, &self.programs, "dataplane", &self.folder)?;
+        self.dataplane = start(namespace, &self.programs, "dataplane", &self.folder, &[])?;
         Ok(())
     }
 
@@ -133,6 +138,16 @@ impl Gateway {
         let config = std::fs::read_to_string(&file)?;
         let Some(edited) = edit(&config) else { bail!("nothing to change in {}", file.display()) };
         Ok(std::fs::write(&file, edited)?)
+    }
+
+    /// Commits the configuration in force with one change to its store; returns what became of it once it is in force.
+    ///
+    /// # Errors
+    /// If `edit` finds nothing to change; what the control plane refuses with.
+    pub fn commit(&self, edit: impl FnOnce(&str) -> Option<String>) -> Result<CommitReport> {
+        let Document { text, .. } = self.client.get(&format!("{}?secrets=true", api::path::CONFIG))?;
+        let text = edit(&text).context("nothing to change in the configuration")?;
+        self.client.post(api::path::CONFIG_COMMIT, &serde_json::json!({ "text": text }))
     }
 
     /// The API of this gateway.
@@ -252,10 +267,22 @@ fn alive(name: &str, process: &mut Process) -> Result<()> {
     if process.is_alive() { Ok(()) } else { bail!("{name} ended:\n{}", tail(&process.log(), 30)) }
 }
 
-fn start(namespace: &Namespace, programs: &Path, which: &str, folder: &Path) -> Result<Process> {
+fn start_control(namespace: &Namespace, programs: &Path, folder: &Path, store: bool) -> Result<Process> {
+    let state = folder.join("state").to_string_lossy().into_owned();
+    let more = ["--state", &state];
+    start(namespace, programs, "controlplane", folder, if store { &more } else { &[] })
+}
+
+fn start(
+    namespace: &Namespace,
+    programs: &Path,
+    which: &str,
+    folder: &Path,
+    more: &[&str],
+) -> Result<Process> {
     let program = programs.join(format!("esplanade-{which}")).to_string_lossy().into_owned();
     let config = folder.join("esplanade.toml").to_string_lossy().into_owned();
-    namespace.start(&program, &["--config", &config], &folder.join(format!("{which}.log")))
+    namespace.start(&program, &[&["--config", &config], more].concat(), &folder.join(format!("{which}.log")))
 }
 
 /// The folder of the three programs: that of the program that runs now.

@@ -23,6 +23,8 @@ pub struct SiteOptions {
     pub proof_lines: String,
     /// Files that those name, beside the document.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Keep the configuration in a store, which begins with the document.
+    pub store: bool,
     /// Negotiate at start (else as responder or on traffic).
     pub immediately: bool,
     /// The peer's address; one beyond the outside network needs a route in `more`.
@@ -60,6 +62,7 @@ impl SiteOptions {
             ipsec: words(["aes", "sha1", "group2"]),
             proof_lines: format!("psk = \"{}\"", SwanOptions::default().psk),
             files: Vec::new(),
+            store: false,
             immediately: true,
             peer: format!("192.0.2.{}", 3 - side),
             own: format!("192.0.2.{side}"),
@@ -199,6 +202,7 @@ impl Site {
             config: options.config(),
             dataplane: options.dataplane(),
             files: options.files.clone(),
+            store: options.store,
         };
         let gateway = Gateway::start(lab, &namespace, &gateway_options)?;
         let site = Self { gateway, namespace, host, options: options.clone() };

@@ -180,6 +180,7 @@ impl<'a> Scene<'a> {
                         [[dataplane.port]]\nname = \"in\"\ndevice = \"net_null0,no-rx=1\"\n"
                 .to_owned(),
             files: Vec::new(),
+            store: false,
         };
         Gateway::start(self.lab, &self.gateway, &options)
     }

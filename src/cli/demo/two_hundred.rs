@@ -2,7 +2,7 @@
 
 use super::{Device, Options, Steps};
 use anyhow::{Context, Result};
-use api::{ChildState, ConfigReport, Connection, IkeSa, NegotiationStatus, Status, TunnelState};
+use api::{ChildState, ConfigChange, Connection, IkeSa, Impact, NegotiationStatus, Status, TunnelState};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use esplanade::lab::{Devices, Fleet, Lab};
 use serde::Serialize;
@@ -36,7 +36,7 @@ struct Outcome {
     packets_lost: usize,
     /// Through the edited one, which the edit interrupts.
     edited_packets_lost: usize,
-    /// From the request to reload until the data plane has the document, milliseconds.
+    /// From the request to commit until the revision is stored and the data plane has it, milliseconds.
     commit_ms: f64,
     /// From there until the edited tunnel is up again, milliseconds.
     renegotiated_ms: f64,
@@ -78,7 +78,7 @@ fn show(steps: &Steps, lab: &Lab, options: &Options) -> Result<Outcome> {
     steps.run("light traffic through all of them", || lab.sleep(WHILE))?;
     let before = spis(&fleet)?;
     let edited = &fleet.tunnels[tunnels / 2].connection;
-    let edit = steps.run(&format!("edit connection {edited} and reload"), || edit(lab, &fleet, edited))?;
+    let edit = steps.run(&format!("edit connection {edited} and commit"), || edit(lab, &fleet, edited))?;
     steps.run("traffic goes on", || lab.sleep(WHILE))?;
     let delivered = steps.run("count what came back", || traffic.stop())?;
     let after = spis(&fleet)?;
@@ -124,16 +124,18 @@ struct Edit {
     renegotiated: Duration,
 }
 
-/// Changes one connection in the document, puts that into force, and waits for the tunnel.
+/// Commits the document with one connection changed, and waits for the tunnel.
 fn edit(lab: &Lab, fleet: &Fleet, connection: &str) -> Result<Edit> {
     let gateway = &fleet.site.gateway;
-    gateway.rewrite(|config| {
+    let start = Instant::now();
+    let report = gateway.commit(|config| {
         let (before, after) = config.split_once(&format!("name = \"{connection}\"\nrouting-mode"))?;
         let edited = after.replacen(EDIT[0], EDIT[1], 1);
         (edited != after).then(|| format!("{before}name = \"{connection}\"\nrouting-mode{edited}"))
     })?;
-    let start = Instant::now();
-    let report: ConfigReport = gateway.client().post(api::path::CONFIG_RELOAD, &serde_json::Value::Null)?;
+    let is_changed =
+        |change: &&ConfigChange| change.kind == "connection" && change.impact != Impact::Unchanged;
+    let changed = report.changes.iter().filter(is_changed).count();
     let in_force = || {
         let all: Vec<Connection> = gateway.client().get(api::path::CONNECTIONS)?;
         Ok(all.iter().flat_map(|c| &c.tunnels).all(|t| t.state == TunnelState::Active).then_some(()))
@@ -147,7 +149,7 @@ fn edit(lab: &Lab, fleet: &Fleet, connection: &str) -> Result<Edit> {
             |child: &&api::ChildSa| child.state == ChildState::Installed && child.proposal.key_bits == 128;
         Ok(children.into_iter().find(weaker).map(drop))
     })?;
-    Ok(Edit { changed: report.changed.len(), commit, renegotiated: start.elapsed().saturating_sub(commit) })
+    Ok(Edit { changed, commit, renegotiated: start.elapsed().saturating_sub(commit) })
 }
 
 /// Of the control process, KiB.

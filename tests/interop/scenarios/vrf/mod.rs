@@ -35,6 +35,7 @@ fn no_crossover(lab: &Lab) -> Result<String> {
         config: config(),
         dataplane: dataplane(),
         files: Vec::new(),
+        store: false,
     };
     let gateway = Gateway::start(lab, &gateway_ns, &options)?;
     for vrf in VRFS {
