@@ -186,9 +186,15 @@ impl Transactions {
             Ok(store) => store,
             Err(problem) => return answer(reply, Err(problem)),
         };
-        if let Some(number) = token.as_deref().and_then(|token| done_before(&store, token)) {
-            let report = CommitReport { revision: Some(number), pending: self.pending(), ..unchanged() };
-            return answer(reply, Ok(report));
+        if let Some(done) = token.as_deref().filter(|_| !dry_run).and_then(|token| done_before(&store, token))
+        {
+            let Revision { entry: Entry { number, comment: before, .. }, text: committed } = done;
+            return if (&*committed, &before) == (&text, &comment) {
+                let report = CommitReport { revision: Some(number), pending: self.pending(), ..unchanged() };
+                answer(reply, Ok(report))
+            } else {
+                answer(reply, Err(Problem::key_reused(format!("revision {number} was committed with it"))))
+            };
         }
         let folder = engine.document().file.parent().unwrap_or(Path::new("/")).to_owned();
         let text = Zeroizing::new(text);
@@ -370,9 +376,10 @@ fn prepare(draft: Draft, name: &str, engine: &Engine) -> Result<Prepared, Result
 }
 
 /// The revision that was committed with this idempotency key.
-fn done_before(store: &Store, token: &str) -> Option<u64> {
+fn done_before(store: &Store, token: &str) -> Option<Revision> {
     let history = store.history().ok()?;
-    history.iter().find(|entry| entry.token.as_deref() == Some(token)).map(|entry| entry.number)
+    let entry = history.iter().find(|entry| entry.token.as_deref() == Some(token))?;
+    store.revision(entry.number).ok()?
 }
 
 fn unchanged() -> CommitReport {

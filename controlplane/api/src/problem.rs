@@ -70,6 +70,13 @@ impl Problem {
         Self::new(404, "NotFound", "Not found", detail)
     }
 
+    /// 422: a key that stands for another request already.
+    #[must_use]
+    pub fn key_reused(detail: impl Into<String>) -> Self {
+        Self::new(422, "IdempotencyKeyReused", "The Idempotency-Key was used before", detail)
+            .fix("choose a new key for each request, and the same only to send the same again")
+    }
+
     /// 503: the data plane is away, so the answer cannot be known or the action not done.
     #[must_use]
     pub fn dataplane_away(detail: impl Into<String>) -> Self {

@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod guard;
+mod idempotency;
 mod kept;
 mod limits;
 mod manage;

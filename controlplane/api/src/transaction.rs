@@ -28,7 +28,7 @@ pub struct CommitRequest {
     /// Say what would happen, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Chosen by the client: a commit that is sent again with it is done once.
+    /// As `Idempotency-Key`, and kept with the revision: the same commit is done once, also over a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 128)]
     pub idempotency_key: Option<String>,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -13,6 +13,7 @@ use http_body_util::LengthLimitError;
 
 use super::audit::Audit;
 use super::client::{Access, Client, Identity, Source};
+use super::idempotency::{Answers, once};
 use super::limits::{Buckets, Limits};
 use super::manage;
 use super::tokens::Tokens;
@@ -29,6 +30,7 @@ pub(super) struct Guard {
     pub(super) limits: Limits,
     pub(super) tokens: Tokens,
     pub(super) audit: Audit,
+    pub(super) answers: Answers,
     access: Access,
     requests: Buckets<Source>,
 }
@@ -39,7 +41,7 @@ impl Guard {
         let requests = Buckets::new(limits.requests_per_sec, limits.burst);
         let tokens = Tokens::load(access.state.as_deref())?;
         let audit = Audit::start(access.state.as_deref())?;
-        Ok(Arc::new(Self { limits, tokens, audit, access, requests }))
+        Ok(Arc::new(Self { limits, tokens, audit, answers: Answers::default(), access, requests }))
     }
 
     /// Who asks. A token counts before what the kernel says, so that whoever may much can ask for less.
@@ -171,7 +173,7 @@ pub(super) async fn admit(limits: Limits, needed: Role, request: Request, next: 
     let has = request.extensions().get::<Identity>().map(|identity| identity.role);
     let mut response = if has >= Some(needed) {
         match with_body(limits, request).await {
-            Ok(request) => next.run(request).await,
+            Ok(request) => once(request, next).await,
             Err(problem) => problem.into_response(),
         }
     } else {
@@ -182,7 +184,7 @@ pub(super) async fn admit(limits: Limits, needed: Role, request: Request, next: 
     response
 }
 
-async fn with_body(limits: Limits, request: Request) -> Result<Request, Problem> {
+async fn with_body(limits: Limits, request: Request) -> Result<axum::http::Request<Bytes>, Problem> {
     let (mut parts, body) = request.into_parts();
     let too_large = || {
         let detail = format!("a body may have {} bytes", limits.body);
@@ -214,7 +216,7 @@ async fn with_body(limits: Limits, request: Request) -> Result<Request, Problem>
         let problem = Problem::new(415, "UnsupportedMediaType", "The body is of another kind", detail);
         return Err(problem.fix("send it with `content-type: application/json`"));
     }
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+    Ok(axum::http::Request::from_parts(parts, bytes))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

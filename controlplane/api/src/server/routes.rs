@@ -3,12 +3,14 @@
 use axum::Router;
 use axum::middleware::from_fn;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::guard::admit;
+use super::idempotency::MAX_KEY;
 use super::{Calls, Limits};
 use crate::{Problem, Role};
 
@@ -53,6 +55,9 @@ impl Routes {
 
     /// Adds what `routes!` made of handlers that share a path, and the role that whoever asks them must have.
     pub(super) fn add(self, role: Role, (schemas, mut paths, handlers): UtoipaMethodRouter<Calls>) -> Self {
+        for operation in paths.paths.values_mut().flat_map(changing) {
+            operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
+        }
         for operation in paths.paths.values_mut().flat_map(operations) {
             let summary = operation.summary.clone().unwrap_or_default();
             for answer in operation.responses.responses.values_mut() {
@@ -83,6 +88,29 @@ fn problem() -> Response {
     let said =
         "The request was refused, or could not be fulfilled; `code` names why and `fix` says what to do.";
     ResponseBuilder::new().description(said).content("application/problem+json", content).build()
+}
+
+/// The header field that each request may have that changes something.
+fn idempotency_key() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(MAX_KEY))
+        .pattern(Some("^[!-~]+$"));
+    let said = "Chosen by the client: the same request with the same key is done once, and answered as the first time; another \
+                request with it is refused with 422. Kept for an hour, and with a commit as long as its revision.";
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(said))
+        .schema(Some(schema))
+        .build()
+}
+
+/// The operations of a path that may change something.
+fn changing(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
 }
 
 /// The operations of a path, by any method that the API uses.

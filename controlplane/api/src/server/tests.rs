@@ -1,4 +1,5 @@
 mod hostile;
+mod idempotency;
 mod roles;
 mod tls;
 

@@ -6,6 +6,7 @@ use axum::extract::{Extension, Path, Query, State};
 use utoipa_axum::routes;
 
 use super::client::Identity;
+use super::idempotency::{Key, MAX_KEY};
 use super::routes::Routes;
 use super::{Answer, Call, Calls, Reply, answer, bad_body, body};
 use crate::{
@@ -74,9 +75,8 @@ pub(super) fn add_to(routes: Routes) -> Routes {
         .add(Role::Admin, routes!(revision))
 }
 
-/// Longest comment and idempotency key, in characters.
+/// Longest comment, in characters.
 const MAX_COMMENT: usize = 1000;
-const MAX_KEY: usize = 128;
 
 /// Checks a document, stores it as a new revision and puts it into force; all or nothing
 #[utoipa::path(
@@ -89,9 +89,10 @@ const MAX_KEY: usize = 128;
 async fn commit(
     State(calls): State<Calls>,
     by: By,
+    key: Option<Extension<Key>>,
     request: Result<Json<CommitRequest>, JsonRejection>,
 ) -> Answer<CommitReport> {
-    let Json(request) = request.map_err(|error| bad_body(&error))?;
+    let Json(mut request) = request.map_err(|error| bad_body(&error))?;
     let refused = |detail: &str| Problem::new(422, "OutOfRange", "A value is out of range", detail);
     if request.confirm_secs.is_some_and(|secs| !crate::CONFIRM_SECS.contains(&secs)) {
         return Err(refused("confirm_secs is 10 to 3600"));
@@ -103,6 +104,7 @@ async fn commit(
     if request.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || !printable(key, MAX_KEY)) {
         return Err(refused("idempotency_key has 1 to 128 printable characters"));
     }
+    request.idempotency_key = request.idempotency_key.or(key.map(|Extension(Key(key))| key));
     let call = |reply| Call::Transact(Transaction::Commit { request, author: author(by), reply });
     answer(&calls, call).await
 }
