@@ -1,12 +1,14 @@
 //! A client of the control plane's API: HTTP over its Unix socket, or over TLS.
 
+mod follow;
 mod remote;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,11 +121,29 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(hyper::StatusCode, Bytes)> {
-        let request = Request::builder()
+        let response = self.send(method, path, None, body).await?;
+        let status = response.status();
+        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
+        Ok((status, answer))
+    }
+
+    /// Sends a request on a connection of its own, and gives the answer as far as its header.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "localhost")
             .header("content-type", "application/json");
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
         let mut request = request.body(Full::new(body))?;
         match &self.0 {
             Endpoint::Local(socket) => {
@@ -140,20 +160,23 @@ impl Client {
     }
 }
 
-/// One request over a stream of its own.
-async fn ask<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(hyper::StatusCode, Bytes)>
+/// One request over a stream of its own, which ends with the body of the answer.
+async fn ask<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Incoming>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let path = request.uri().path().to_owned();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
-    let response = sender.send_request(request).await.context("the control plane hung up")?;
-    let status = response.status();
-    let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
-    driver.abort();
-    Ok((status, answer))
+    tokio::spawn(connection);
+    sender.send_request(request).await.context("the control plane hung up")
+}
+
+/// A path with the fields of `query` that there are.
+///
+/// # Errors
+/// If `query` has other fields than texts and numbers.
+pub fn with_query(path: &str, query: &impl Serialize) -> Result<String> {
+    let query = serde_urlencoded::to_string(query)?;
+    Ok(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
 }
 
 /// What a problem+json answer says, in one line.

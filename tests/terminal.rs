@@ -195,6 +195,17 @@ fn answer(mut stream: UnixStream) -> std::io::Result<()> {
     let len = stream.read(&mut request)?;
     let request = String::from_utf8_lossy(&request[..len]).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with(api::path::EVENTS) {
+        let event = r#"{"id":"1-7","time":0,"connection":"osaka","tunnel":2,"kind":"tunnel-up"}"#;
+        let data = format!("id: 1-7\nevent: tunnel-up\ndata: {event}\n\n");
+        let len = data.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{len:x}\r\n{data}\r\n"
+        )?;
+        // Until the client hangs up, or to the end of the answer where it comes back.
+        return if request.contains("last-event-id: 1-7") { stream.read(&mut [0]).map(drop) } else { Ok(()) };
+    }
     let (status, body) = match path {
         api::path::CONNECTIONS => ("200 OK", serde_json::to_string(&connections())?),
         api::path::SAS => ("200 OK", serde_json::to_string::<[IkeSa; 0]>(&[])?),
@@ -243,6 +254,16 @@ fn top_leaves_the_terminal_as_it_was_when_it_is_asked_to_end() {
     terminal.expect("\u{1b}[?1049l");
     assert_eq!(terminal.finish().0, Some(0));
     assert!(terminal.is_as_before());
+}
+
+#[test]
+fn events_are_followed_beyond_a_broken_connection_until_ctrl_c() {
+    let (_folder, socket) = control();
+    let mut terminal = Terminal::start(80, &socket, &["events", "--connection", "osaka", "--kind", "tunnel"]);
+    terminal.expect("1970-01-01T00:00:00Z osaka/2 tunnel-up");
+    terminal.expect("osaka/2 tunnel-up");
+    terminal.press("\u{3}");
+    assert_eq!(terminal.finish().0, Some(0));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use api::Occurrence;
 use api::server::{Call, Calls, Limits, Server};
 use shm::session::ControlEnd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -269,7 +270,11 @@ impl Daemon {
             .read_again(&self.engine)
             .unwrap_or_else(|| document::load(&self.engine.document().file, self.engine.interface_ids()));
         let answer = match document {
-            Ok(document) => Ok(self.engine.reload(document, clock::now())),
+            Ok(document) => {
+                let report = self.engine.reload(document, clock::now());
+                self.engine.tell(Occurrence::ConfigReloaded { changed: report.changed.len() });
+                Ok(report)
+            }
             Err(error) => {
                 tracing::error!(%error, "the document in force stays");
                 reload_failed(&error)

@@ -25,6 +25,7 @@ use crate::engine::diagnoses::Diagnoses;
 use crate::engine::expiry::Expiry;
 use crate::engine::link::Link;
 use crate::engine::record::Recording;
+use crate::engine::tell::Teller;
 use crate::engine::tunnels::Ledger;
 use crate::engine::wait::Waiter;
 use crate::udp;
@@ -43,6 +44,7 @@ mod record;
 mod reload;
 mod sas;
 mod sync;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod tunnels;
@@ -99,6 +101,7 @@ pub struct Engine {
     journal: VecDeque<JournalRecord>,
     packets: VecDeque<Packet>,
     diagnoses: Diagnoses,
+    teller: Teller,
     expiry: Expiry,
     waiters: Vec<Waiter>,
     recording: Option<Recording>,
@@ -135,6 +138,7 @@ impl Engine {
             journal: VecDeque::new(),
             packets: VecDeque::new(),
             diagnoses: Diagnoses::default(),
+            teller: Teller::default(),
             expiry,
             waiters: Vec::new(),
             recording: None,

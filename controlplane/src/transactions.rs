@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use api::server::{Author, Reply, Transaction};
 use api::{
-    CommitReport, CommitRequest, ConfirmRequest, Document, History, PendingConfirmation, Problem,
+    CommitReport, CommitRequest, ConfirmRequest, Document, History, Occurrence, PendingConfirmation, Problem,
     RevisionEntry, RollbackRequest,
 };
 use ike::Time;
@@ -62,9 +62,15 @@ enum Then {
     Apply {
         document: Box<Loaded>,
         report: CommitReport,
+        author: String,
+        mode: Mode,
         reply: Option<Reply<CommitReport>>,
     },
-    Confirmed(PendingConfirmation, Reply<PendingConfirmation>),
+    Confirmed {
+        pending: PendingConfirmation,
+        author: String,
+        reply: Reply<PendingConfirmation>,
+    },
 }
 
 /// A document that may be stored.
@@ -126,10 +132,21 @@ impl Transactions {
         self.look_for_pending();
         match (self.job.take().map(|job| job.then), stored) {
             (None, _) => {}
-            (Some(Then::Apply { document, mut report, reply }), Ok(())) => {
-                engine.reload(*document, clock::now());
+            (Some(Then::Apply { document, mut report, author, mode, reply }), Ok(())) => {
+                let changed = engine.reload(*document, clock::now()).changed.len();
                 report.revision = self.current().map(|entry| entry.number);
                 report.pending = self.pending();
+                let revision = report.revision.unwrap_or_default();
+                engine.tell(match (mode, &reply) {
+                    (Mode::Final, _) => {
+                        Occurrence::ConfigCommitted { revision, author, confirm_secs: None, changed }
+                    }
+                    (Mode::Confirm { secs }, _) => {
+                        Occurrence::ConfigCommitted { revision, author, confirm_secs: Some(secs), changed }
+                    }
+                    (Mode::Return, Some(_)) => Occurrence::ConfigRolledBack { revision, author, changed },
+                    (Mode::Return, None) => Occurrence::ConfigReturned { revision, changed },
+                });
                 if let Some(reply) = reply {
                     answer(reply, Ok(report));
                 }
@@ -140,8 +157,11 @@ impl Transactions {
                     answer(reply, Err(problem(&error)));
                 }
             }
-            (Some(Then::Confirmed(confirmed, reply)), stored) => {
-                answer(reply, stored.map(|()| confirmed).map_err(|error| problem(&error)));
+            (Some(Then::Confirmed { pending, author, reply }), stored) => {
+                if stored.is_ok() {
+                    engine.tell(Occurrence::ConfigConfirmed { revision: pending.revision, author });
+                }
+                answer(reply, stored.map(|()| pending).map_err(|error| problem(&error)));
             }
         }
         self.serve(engine);
@@ -276,7 +296,8 @@ impl Transactions {
         };
         tracing::info!(revision = pending.revision, author, "confirmed");
         let thread = spawn_blocking(move || store.confirm().map(drop));
-        self.job = Some(Job { thread, then: Then::Confirmed(pending, reply) });
+        let author = author.clone();
+        self.job = Some(Job { thread, then: Then::Confirmed { pending, author, reply } });
     }
 
     /// The time to confirm is over.
@@ -301,8 +322,9 @@ impl Transactions {
     ) {
         let Prepared { document, draft, report } = prepared;
         tracing::info!(author = draft.author, comment = draft.comment, ?mode, "commit");
+        let author = draft.author.clone();
         let thread = spawn_blocking(move || store.commit(&draft, mode).map(drop));
-        self.job = Some(Job { thread, then: Then::Apply { document, report, reply } });
+        self.job = Some(Job { thread, then: Then::Apply { document, report, author, mode, reply } });
     }
 
     fn history(&self, engine: &Engine) -> Result<History, Problem> {

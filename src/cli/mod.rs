@@ -9,6 +9,7 @@ mod connection;
 mod demo;
 mod diagnose;
 mod doctor;
+mod events;
 mod exit;
 mod explain;
 mod human;
@@ -176,6 +177,14 @@ enum Command {
     ///   esplanade top --once
     #[command(verbatim_doc_comment)]
     Top(top::Options),
+    /// Tell what happens to SAs, tunnels and the configuration, as it happens; Ctrl-C ends it
+    ///
+    /// Examples:
+    ///   esplanade events
+    ///   esplanade events --connection hq --kind tunnel,ike-sa-rekeyed
+    ///   esplanade events --kind config --json
+    #[command(verbatim_doc_comment)]
+    Events(events::Options),
     /// Connections and their peers
     #[command(subcommand)]
     Connection(connection::Command),
@@ -243,6 +252,7 @@ impl Cli {
             Command::Bench(options) => bench::run(&options),
             Command::Tunnel(command) => tunnel::run(&client, &command),
             Command::Top(options) => top::run(&client, &options),
+            Command::Events(options) => events::run(&client, &options),
             Command::Connection(command) => connection::run(&client, &command),
             Command::Token(command) => token::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),

@@ -16,6 +16,7 @@
 //! | GET `/v1/ports` | | list of [`Port`] |
 //! | GET `/v1/neighbours` | | list of [`Neighbour`] |
 //! | GET `/v1/diagnoses` | | list of [`Diagnosis`] |
+//! | GET `/v1/events?connection=..&kind=..` | | server-sent [`Event`]s, those of an [`EventFilter`] |
 //! | POST `/v1/config/check` | [`ConfigText`] | [`ConfigReport`] |
 //! | POST `/v1/config/diff` | [`ConfigText`] | [`ConfigDiff`] |
 //! | POST `/v1/config/reload` | | [`ConfigReport`] |
@@ -34,6 +35,7 @@
 
 mod access;
 mod config;
+mod events;
 mod figures;
 mod problem;
 mod sas;
@@ -47,6 +49,7 @@ pub use config::{
     ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact, PeerConfig,
     PeerFile, Severity,
 };
+pub use events::{Event, EventFilter, Occurrence, Reason};
 pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
     SaCounters, SteeringPath,
@@ -81,6 +84,7 @@ pub mod path {
     pub const NEIGHBOURS: &str = "/v1/neighbours";
     pub const CERTIFICATES: &str = "/v1/certificates";
     pub const DIAGNOSES: &str = "/v1/diagnoses";
+    pub const EVENTS: &str = "/v1/events";
     pub const CONFIG: &str = "/v1/config";
     pub const CONFIG_COMMIT: &str = "/v1/config/commit";
     pub const CONFIG_CONFIRM: &str = "/v1/config/confirm";

@@ -2,6 +2,8 @@
 
 mod audit;
 mod client;
+mod feed;
+mod follow;
 mod guard;
 mod idempotency;
 mod kept;
@@ -30,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use utoipa_axum::routes;
 
 pub use self::client::Access;
+pub use self::feed::{Feed, Follower, Publisher};
 use self::guard::Guard;
 pub use self::limits::Limits;
 use self::routes::Routes;
@@ -65,6 +68,7 @@ pub enum Call {
     Neighbours(Reply<Vec<Neighbour>>),
     Diagnoses(Reply<Vec<Diagnosis>>),
     Certificates(Reply<Vec<Certificate>>),
+    Events(Reply<Feed>),
     Record { connection: String, request: RecordRequest, reply: Reply<Recorded> },
     PeerConfig { connection: String, vendor: String, reply: Reply<PeerConfig> },
     CheckConfig(ConfigText, Reply<ConfigReport>),
@@ -146,6 +150,7 @@ fn routes(limits: Limits) -> Routes {
         .add(Role::Admin, routes!(reload_config))
         .add(Role::Admin, routes!(shutdown))
         .add(Role::Viewer, routes!(openapi))
+        .add(Role::Viewer, routes!(follow::events))
         .add(Role::Admin, routes!(manage::tokens, manage::create_token))
         .add(Role::Admin, routes!(manage::revoke_token))
         .add(Role::Admin, routes!(manage::audit))

@@ -38,6 +38,7 @@ impl Engine {
                 let all = self.diagnoses.iter().map(|failure| self.view_diagnosis(failure, now)).collect();
                 answer(reply, Ok(all));
             }
+            Call::Events(reply) => answer(reply, Ok(self.teller.feed())),
             Call::Record { connection, request, reply } => self.record(&connection, request, reply, now),
             Call::PeerConfig { connection, vendor, reply } => {
                 answer(reply, self.view_peer_config(&connection, &vendor));

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use api::Occurrence;
 use ike::{ConnectionKey, Flow, Gone, Time};
 use shm::message::{Acquire, Event, InvalidSpi};
 
 use super::link::Purpose;
+use super::tell;
 use super::{Engine, State};
 use crate::convert;
 
@@ -106,13 +108,19 @@ impl Engine {
                     initiator,
                     "IKE SA established"
                 );
+                self.tell_of(key, Occurrence::IkeSaEstablished { ike_sa: ike_sa.0, initiator });
             }
             ike::Event::IkeRekeyed { key, old, new } => {
                 tracing::info!(tunnel = self.tunnel_name(key), old = old.0, new = new.0, "IKE SA rekeyed");
+                self.tell_of(key, Occurrence::IkeSaRekeyed { ike_sa: new.0, replaces: old.0 });
             }
             ike::Event::IkeDeleted { key, ike_sa, why } => {
                 let tunnel = key.map(|key| self.tunnel_name(key)).unwrap_or_default();
                 tracing::info!(tunnel, ike_sa = ike_sa.0, ?why, "IKE SA deleted");
+                if let Some(key) = key {
+                    let reason = tell::reason(why);
+                    self.tell_of(key, Occurrence::IkeSaDeleted { ike_sa: ike_sa.0, reason });
+                }
             }
             ike::Event::ChildEstablished { key, spi, replaces, .. } => {
                 self.child_up(key, spi, replaces, now);
@@ -123,6 +131,7 @@ impl Engine {
                     let tunnel = diagnosis.connection.map(|key| self.tunnel_name(key)).unwrap_or_default();
                     let (code, confidence) = (diagnosis.code, diagnosis.confidence);
                     tracing::warn!(tunnel, ?code, %confidence, %diagnosis, "negotiation failed");
+                    self.tell_failure(&diagnosis);
                 }
                 self.diagnoses.add(diagnosis, now);
             }
@@ -144,26 +153,37 @@ impl Engine {
     }
 
     fn child_up(&mut self, key: ConnectionKey, spi: ike::Spi, replaces: Option<ike::Spi>, now: Time) {
-        let replaces = replaces.map(|old| format!("{old:08x}"));
-        tracing::info!(tunnel = self.tunnel_name(key), spi = format!("{spi:08x}"), ?replaces, "CHILD_SA up");
+        let replaces = replaces.map(tell::spi);
+        tracing::info!(tunnel = self.tunnel_name(key), spi = tell::spi(spi), ?replaces, "CHILD_SA up");
+        self.tell_of(
+            key,
+            match replaces {
+                Some(replaces) => Occurrence::ChildSaRekeyed { spi: tell::spi(spi), replaces },
+                None => Occurrence::ChildSaEstablished { spi: tell::spi(spi) },
+            },
+        );
         self.diagnoses.recovered(key);
         let spis = self.children.entry(key.tunnel).or_default();
         let was_down = spis.is_empty();
         spis.insert(spi);
         self.ledger.came_up(key.tunnel, now);
         if was_down {
+            self.tell_of(key, Occurrence::TunnelUp);
             self.steer(key.tunnel);
         }
         self.delete_orphans(key.tunnel, ORPHAN_LINGER);
     }
 
     fn child_down(&mut self, key: ConnectionKey, spi: ike::Spi, why: Gone) {
-        tracing::info!(tunnel = self.tunnel_name(key), spi = format!("{spi:08x}"), ?why, "CHILD_SA gone");
+        tracing::info!(tunnel = self.tunnel_name(key), spi = tell::spi(spi), ?why, "CHILD_SA gone");
+        let reason = tell::reason(why);
+        self.tell_of(key, Occurrence::ChildSaDeleted { spi: tell::spi(spi), reason });
         let Some(spis) = self.children.get_mut(&key.tunnel) else { return };
         spis.remove(&spi);
         if spis.is_empty() {
             self.children.remove(&key.tunnel);
             self.ledger.went_down(key.tunnel);
+            self.tell_of(key, Occurrence::TunnelDown { reason });
             self.steer(key.tunnel);
         }
     }

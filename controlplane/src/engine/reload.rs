@@ -24,8 +24,9 @@ impl Engine {
         let (unchanged, changed) = compare(&self.document, &document);
         let stays: BTreeSet<u32> = document.plan.tunnels.iter().map(|t| t.id).collect();
         let old = self.document.plan.tunnels.iter();
-        let gone: Vec<ike::ConnectionKey> =
-            old.filter(|t| !stays.contains(&t.id)).map(convert::key).collect();
+        let goes = old.filter(|t| !stays.contains(&t.id));
+        let gone: Vec<ike::ConnectionKey> = goes.clone().map(convert::key).collect();
+        self.teller.depart(goes);
         self.ledger.keep(&stays);
         let control_moved = self.document.desired.control != document.desired.control;
         self.document = document;

@@ -8,6 +8,7 @@ use shm::counters::{CountersReader, CountersSpec, CountersWriter};
 use shm::message::{Acquire, Change, Event, RejectCode, SaTotals};
 use tokio::sync::oneshot;
 
+mod events;
 mod world;
 
 use world::*;

@@ -1,6 +1,6 @@
 //! A daemon as a process, with its folder and its API.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
@@ -108,4 +108,39 @@ psk-file = "site.psk"
     std::fs::write(&psk, "sesame\n").expect("written");
     std::fs::set_permissions(&psk, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode set");
     folder
+}
+
+/// The events of a daemon as they come.
+pub(crate) struct Events(BufReader<UnixStream>);
+
+impl Events {
+    /// From now on, or from the one after `last`.
+    pub(crate) fn follow(folder: &Path, last: Option<&str>) -> Self {
+        let mut stream = UnixStream::connect(folder.join("control.sock")).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
+        write!(stream, "GET /v1/events HTTP/1.1\r\nhost: x\r\n{last}\r\n").expect("written");
+        let mut events = Self(BufReader::new(stream));
+        while !events.line().starts_with("retry: ") {}
+        events
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.0.read_line(&mut line).expect("a line in time"), 0, "the events end");
+        line
+    }
+
+    /// The next event that is not a tunnel's.
+    pub(crate) fn of_the_configuration(&mut self) -> serde_json::Value {
+        loop {
+            let line = self.line();
+            let event: Option<serde_json::Value> =
+                line.strip_prefix("data: ").map(|data| serde_json::from_str(data).expect("JSON"));
+            match event {
+                Some(event) if !event["kind"].to_string().contains("tunnel") => return event,
+                _ => {}
+            }
+        }
+    }
 }

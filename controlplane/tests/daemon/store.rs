@@ -1,6 +1,6 @@
 //! The daemon on its store, as a process: what was committed is in force after a restart, and what was not confirmed is not.
 
-use crate::common::{Daemon, ask, folder};
+use crate::common::{Daemon, Events, ask, folder};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -105,6 +105,45 @@ fn what_is_not_confirmed_goes_while_the_daemon_runs_and_while_it_is_dead() {
     assert_eq!(running(folder), second);
     let comment = history(folder)["revisions"][0]["comment"].clone();
     assert_eq!(comment, "revision 5 was not confirmed within 10 s: back to revision 4");
+}
+
+#[test]
+fn what_becomes_of_the_configuration_is_told_and_a_restart_shows_as_a_gap() {
+    let folder = folder();
+    let folder = folder.path();
+    let daemon = start(folder, true);
+    let mut events = Events::follow(folder, None);
+    let first = text(folder);
+    let second = first.replace("10.2.0.0/24", "10.3.0.0/24");
+    commit(folder, &second, &json!({}));
+    let committed = events.of_the_configuration();
+    let wanted = json!(["config-committed", 2, "uid 0", 1]);
+    assert_eq!(
+        json!([committed["kind"], committed["revision"], committed["author"], committed["changed"]]),
+        wanted
+    );
+    commit(folder, &first, &json!({ "confirm_secs": 10 }));
+    ask(folder, "POST", "/v1/config/confirm", None);
+    ask(folder, "POST", "/v1/config/rollback", Some(&json!({ "revision": 2 })));
+    ask(folder, "POST", "/v1/config/reload", None);
+    commit(folder, &first, &json!({ "confirm_secs": 10 }));
+    let told: Vec<Value> = (0..6).map(|_| events.of_the_configuration()).collect();
+    let kinds: Vec<&str> = told.iter().map(|event| event["kind"].as_str().expect("a kind")).collect();
+    let wanted = [
+        "config-committed",
+        "config-confirmed",
+        "config-rolled-back",
+        "config-reloaded",
+        "config-committed",
+        "config-returned",
+    ];
+    assert_eq!((kinds, &told[0]["confirm_secs"]), (wanted.to_vec(), &json!(10)));
+    let mut again = Events::follow(folder, committed["id"].as_str());
+    assert_eq!(again.of_the_configuration(), told[0]);
+    drop(daemon);
+    let _daemon = start(folder, false);
+    let gap = Events::follow(folder, committed["id"].as_str()).of_the_configuration();
+    assert_eq!((&gap["kind"], &gap["count"]), (&json!("missed"), &Value::Null));
 }
 
 #[test]

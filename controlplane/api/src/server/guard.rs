@@ -14,7 +14,7 @@ use http_body_util::LengthLimitError;
 use super::audit::Audit;
 use super::client::{Access, Client, Identity, Source};
 use super::idempotency::{Answers, once};
-use super::limits::{Buckets, Limits};
+use super::limits::{Buckets, Limits, Seats};
 use super::manage;
 use super::tokens::Tokens;
 use crate::{AuditRecord, Problem, Role};
@@ -31,6 +31,8 @@ pub(super) struct Guard {
     pub(super) tokens: Tokens,
     pub(super) audit: Audit,
     pub(super) answers: Answers,
+    /// Who follows events.
+    pub(super) followers: Arc<Seats<Source>>,
     access: Access,
     requests: Buckets<Source>,
 }
@@ -41,7 +43,9 @@ impl Guard {
         let requests = Buckets::new(limits.requests_per_sec, limits.burst);
         let tokens = Tokens::load(access.state.as_deref())?;
         let audit = Audit::start(access.state.as_deref())?;
-        Ok(Arc::new(Self { limits, tokens, audit, answers: Answers::default(), access, requests }))
+        let followers = Seats::new(limits.followers, limits.followers_each);
+        let answers = Answers::default();
+        Ok(Arc::new(Self { limits, tokens, audit, answers, followers, access, requests }))
     }
 
     /// Who asks. A token counts before what the kernel says, so that whoever may much can ask for less.
@@ -66,6 +70,16 @@ impl Guard {
     /// The certificate of the gateway's own CA, where it has one.
     pub(super) fn ca(&self) -> Option<&str> {
         self.access.ca.as_deref()
+    }
+
+    /// Whether one who was admitted still would be: an answer that does not end must not outlive its token.
+    pub(super) fn still_knows(&self, source: Source) -> bool {
+        match source {
+            Source::User(_) => true,
+            // Nobody is admitted as an address.
+            Source::Address(_) => false,
+            Source::Token(id) => self.tokens.is_good(id, manage::now()),
+        }
     }
 
     fn admits(&self, client: Client, request: &Request) -> Result<Identity, Problem> {

@@ -18,6 +18,9 @@ pub struct Limits {
     pub handshakes_each: usize,
     pub handshakes_per_sec: u32,
     pub handshake_time: Duration,
+    /// How often events may be followed, by all and by one client.
+    pub followers: usize,
+    pub followers_each: usize,
     /// Requests a second of one client in the long run, and at once after a pause.
     pub requests_per_sec: u32,
     pub burst: u32,
@@ -45,6 +48,8 @@ impl Default for Limits {
             handshakes_each: 8,
             handshakes_per_sec: 200,
             handshake_time: Duration::from_secs(5),
+            followers: 32,
+            followers_each: 16,
             requests_per_sec: 100,
             burst: 400,
             header_time: Duration::from_secs(10),
@@ -99,6 +104,13 @@ impl<K: Eq + Hash + Copy> Seats<K> {
 pub(super) struct Seat<K: Eq + Hash + Copy> {
     seats: Arc<Seats<K>>,
     client: K,
+}
+
+impl<K: Eq + Hash + Copy> Seat<K> {
+    /// Whose it is.
+    pub(super) fn client(&self) -> K {
+        self.client
+    }
 }
 
 impl<K: Eq + Hash + Copy> Drop for Seat<K> {

@@ -1,3 +1,4 @@
+mod events;
 mod hostile;
 mod idempotency;
 mod roles;
@@ -10,10 +11,11 @@ use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-/// A server with an engine that knows its version only, on a socket of its own.
+/// A server with an engine that knows its version and tells events, on a socket of its own.
 struct Served {
     folder: tempfile::TempDir,
     server: Arc<Server>,
+    publisher: Publisher,
 }
 
 impl Served {
@@ -22,17 +24,29 @@ impl Served {
         let access = Access { state: Some(folder.path().to_owned()), ..Access::default() };
         let listener = UnixListener::bind(folder.path().join("api.sock")).expect("a socket");
         let (calls, mut queue) = Calls::new(4);
+        let publisher = Publisher::default();
+        let feed = publisher.feed();
         tokio::spawn(async move {
             while let Some(call) = queue.recv().await {
-                if let Call::Version(reply) = call {
-                    let version = Version { version: "1".into(), contract: 2, dataplane: None };
-                    let _ = reply.send(Ok(version));
+                match call {
+                    Call::Version(reply) => {
+                        let version = Version { version: "1".into(), contract: 2, dataplane: None };
+                        let _ = reply.send(Ok(version));
+                    }
+                    Call::Events(reply) => drop(reply.send(Ok(feed.clone()))),
+                    _ => {}
                 }
             }
         });
         let server = Server::new(calls, limits, access).expect("a server");
         tokio::spawn(Arc::clone(&server).serve_unix(listener));
-        Self { folder, server }
+        Self { folder, server, publisher }
+    }
+
+    /// The engine goes, then the server.
+    async fn stop(self) {
+        drop(self.publisher);
+        self.server.stop().await;
     }
 
     async fn connect(&self) -> UnixStream {

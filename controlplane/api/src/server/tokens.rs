@@ -57,6 +57,11 @@ impl Tokens {
         (same && now < kept.token.expires).then_some((id, kept.token.role))
     }
 
+    /// Whether a token is neither revoked nor expired at this time.
+    pub(super) fn is_good(&self, id: u32, now: u64) -> bool {
+        self.lock().get(&id).is_some_and(|kept| now < kept.token.expires)
+    }
+
     pub(super) fn list(&self) -> Vec<Token> {
         self.lock().values().map(|kept| kept.token.clone()).collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 /// Bounds that a test reaches soon.
-fn tight() -> Limits {
+pub(super) fn tight() -> Limits {
     Limits {
         connections: 4,
         connections_each: 3,
@@ -21,7 +21,7 @@ fn tight() -> Limits {
 
 /// The answer is a problem of this status and code.
 #[track_caller]
-fn refused(answer: &str, status: u16, code: &str) {
+pub(super) fn refused(answer: &str, status: u16, code: &str) {
     let problem = answer.starts_with(&format!("HTTP/1.1 {status} "))
         && answer.contains("content-type: application/problem+json")
         && answer.contains(&format!("\"code\":\"{code}\""));
