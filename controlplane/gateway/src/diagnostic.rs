@@ -1,5 +1,6 @@
 //! What is wrong with a document, where, and how to put it right.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -210,9 +211,13 @@ pub(crate) struct Sink<'a> {
     /// Where secrets stand: their lines are not repeated.
     secrets: Vec<Range<usize>>,
     found: Vec<(usize, Diagnostic)>,
+    /// A pre-shared key that is left out will be made.
+    pub(crate) makes_keys: bool,
+    /// Where somebody wants to know: the names of keys that are spelled otherwise, by their paths.
+    pub(crate) names: Option<BTreeMap<String, &'static str>>,
     /// The names of the keys that each table was asked for, by its path.
     #[cfg(test)]
-    pub(crate) asked: std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>>,
+    pub(crate) asked: BTreeMap<String, std::collections::BTreeSet<&'static str>>,
 }
 
 impl<'a> Sink<'a> {
@@ -224,8 +229,10 @@ impl<'a> Sink<'a> {
             file,
             secrets: Vec::new(),
             found: Vec::new(),
+            makes_keys: false,
+            names: None,
             #[cfg(test)]
-            asked: std::collections::BTreeMap::new(),
+            asked: BTreeMap::new(),
         }
     }
 

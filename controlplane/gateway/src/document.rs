@@ -24,6 +24,7 @@ mod value;
 pub(crate) use authentication::read_identity;
 
 use reader::Reader;
+pub(crate) use reader::normal;
 
 /// A resource and where its fields stand.
 #[derive(Debug)]

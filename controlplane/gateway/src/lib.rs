@@ -12,7 +12,9 @@ pub mod algorithm;
 pub mod diagnostic;
 pub mod diff;
 mod document;
+pub mod edit;
 pub mod import;
+pub mod keys;
 pub mod model;
 pub mod peer;
 pub mod plan;
@@ -25,6 +27,16 @@ pub use diagnostic::{Code, Diagnostic, Report, Severity};
 pub use model::Desired;
 pub use plan::{Plan, plan};
 pub use schema::schema;
+
+/// As [`check`], of a document whose pre-shared keys will be made where they are left out: for its problems only.
+#[must_use]
+pub fn check_open(text: &str, file_name: &str) -> Report {
+    let mut sink = diagnostic::Sink::new(text, file_name);
+    sink.makes_keys = true;
+    let document = document::read(text, &mut sink);
+    let desired = validate::validate(document, &mut sink);
+    Report { desired: None, ..sink.finish(desired) }
+}
 
 /// Reads and validates one document.
 ///

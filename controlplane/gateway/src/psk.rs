@@ -9,6 +9,11 @@ pub const LENGTH: std::ops::RangeInclusive<usize> = 1..=100;
 /// The punctuation a key may hold besides letters and digits.
 pub const PUNCTUATION: &str = "~`!@#$%^&*()_-+={}[]\\|;:',.<>/?";
 
+/// Length of a generated key, in characters.
+pub const GENERATED: usize = 16;
+/// What generated keys are made of: no byte favours one of 64, and no peer's configuration has to quote any.
+const SYMBOLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// A checked pre-shared key. `Debug` shows its length only; memory is cleared on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Psk(Zeroizing<String>);
@@ -47,6 +52,12 @@ impl Psk {
         Self::new(text.strip_suffix('\r').unwrap_or(text))
     }
 
+    /// A key of 16 characters, made of as many random bytes: 96 bits of chance.
+    #[must_use]
+    pub fn generate(chance: &[u8; GENERATED]) -> Self {
+        Self(Zeroizing::new(chance.iter().map(|byte| char::from(SYMBOLS[usize::from(byte % 64)])).collect()))
+    }
+
     /// The key itself, for the key derivation only.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -78,6 +89,14 @@ mod tests {
         for bad in ["a b", "a\"b", "a\tb", "aéb"] {
             assert_eq!(Psk::new(bad), Err(PskError::Charset { position: 2 }), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_generated_key_has_16_characters_of_the_set() {
+        let chance = std::array::from_fn(|at| u8::try_from(at * 17).expect("a byte"));
+        let key = Psk::generate(&chance);
+        assert_eq!(key.expose(), b"ARizEVm3IZq7Mdu_");
+        assert!(std::str::from_utf8(key.expose()).is_ok_and(|key| Psk::new(key).is_ok()));
     }
 
     #[test]

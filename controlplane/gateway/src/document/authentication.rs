@@ -9,6 +9,7 @@ use crate::model::{
     Authority, Identity, LocalAuth, OwnCertificate, Proofs, PskSource, RemoteAuth, RsaPadding,
 };
 use crate::psk::{self, Psk, PskError};
+use crate::redact::NOT_SHOWN;
 
 /// Longest identity, in characters.
 const MAX_ID: usize = 100;
@@ -95,12 +96,12 @@ fn pre_shared_key(reader: &mut Reader<'_>, needed: bool, sink: &mut Sink<'_>) ->
             sink.error(problem.fix("keep psk-file"));
             None
         }
-        (None, None) if needed => {
+        (None, None) if needed && !sink.makes_keys => {
             let message = "the tunnel has no pre-shared key, nor certificate and ca";
             let problem = Problem::new(Code::MissingKey, reader.at(), message);
             sink.error(problem.fix(
-                "add  psk-file = \"/etc/esplanade/NAME.psk\"  (mode 0600, the key only), or certificate, \
-                 private-key and ca",
+                "add  psk-file = \"/etc/esplanade/NAME.psk\"  (mode 0600, the key only, as `openssl rand -base64 12` \
+                 makes one), or certificate, private-key and ca; a gateway with a store (--state) makes one itself",
             ));
             None
         }
@@ -110,10 +111,19 @@ fn pre_shared_key(reader: &mut Reader<'_>, needed: bool, sink: &mut Sink<'_>) ->
 }
 
 fn inline_key(value: &Value<'_>, sink: &mut Sink<'_>) -> Option<Psk> {
-    let error = match Psk::new(value.text(sink)?) {
+    let text = value.text(sink)?;
+    let error = match Psk::new(text) {
         Ok(psk) => return Some(psk),
         Err(error) => error,
     };
+    if text == NOT_SHOWN {
+        let message = "the key was not shown, and there is none in force for this tunnel of this connection";
+        let problem = Problem::new(Code::PskCharset, value.at(), message);
+        sink.error(
+            problem.fix("write the key, or take the line out where a gateway with a store shall make one"),
+        );
+        return None;
+    }
     let (code, allowed) = match error {
         PskError::Length(_) => (Code::PskLength, "1 to 100 characters".to_owned()),
         PskError::Charset { .. } => (Code::PskCharset, format!("digits, letters and {}", psk::PUNCTUATION)),

@@ -43,6 +43,9 @@ impl<'a> Reader<'a> {
                 sink.error(Problem::new(Code::DuplicateKey, &at, message).fix("keep one of them"));
                 continue;
             }
+            if let Some(spellings) = sink.names.as_mut().filter(|_| key.get_ref() != names[0]) {
+                spellings.insert(at.path.clone(), names[0]);
+            }
             self.fields.insert(names[0], at.clone());
             found = Some(Value::new(value.get_ref(), at));
         }
@@ -148,7 +151,7 @@ pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
 }
 
 /// Lower case, with `-` for `_`.
-pub(super) fn normal(key: &str) -> String {
+pub(crate) fn normal(key: &str) -> String {
     key.to_ascii_lowercase().replace('_', "-")
 }
 
