@@ -15,6 +15,7 @@ use crate::clock;
 use crate::document::{self, Loaded};
 use crate::engine::{Engine, State, reload_failed};
 use crate::notify::{notify, watchdog_interval};
+use crate::random;
 use crate::session::Session;
 use crate::sockets::Sockets;
 use crate::state::Source;
@@ -40,7 +41,7 @@ pub async fn run(document: Loaded, source: Source) -> Result<()> {
         Server::new(calls, Limits::default(), sockets.access.clone()).context("the API cannot be served")?;
     sockets.serve(&server);
     let mut seed = [0; 32];
-    fill_random(&mut seed)?;
+    random::fill(&mut seed).context("no random numbers")?;
     let socket = document.desired.control.socket.clone();
     let mut daemon = Daemon::new(document, source, seed, queue)?;
     notify("READY=1");
@@ -51,15 +52,6 @@ pub async fn run(document: Loaded, source: Source) -> Result<()> {
     server.stop().await;
     // A successor may own the path already; it then binds anew.
     drop(std::fs::remove_file(socket));
-    Ok(())
-}
-
-fn fill_random(seed: &mut [u8; 32]) -> Result<()> {
-    let mut filled = 0;
-    while filled < seed.len() {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut seed[filled..], flags).context("no random numbers")?;
-    }
     Ok(())
 }
 
@@ -93,9 +85,13 @@ struct Daemon {
 
 impl Daemon {
     fn new(document: Loaded, source: Source, seed: [u8; 32], queue: mpsc::Receiver<Call>) -> Result<Self> {
+        let mut engine = Engine::new(document, seed, clock::now());
+        if matches!(source, Source::Store(..)) {
+            engine.make_keys();
+        }
         Ok(Self {
             transactions: Transactions::new(source),
-            engine: Engine::new(document, seed, clock::now()),
+            engine,
             queue,
             session: None,
             connecting: None,

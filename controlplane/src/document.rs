@@ -7,13 +7,13 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use gateway::model::PskSource;
 use gateway::plan::{InterfaceIds, Plan};
-use gateway::psk::PskError;
-use gateway::{Desired, Report};
+use gateway::psk::{self, Psk, PskError};
+use gateway::{Desired, Report, keys};
 use zeroize::Zeroizing;
 
 use crate::credentials::{CredentialError, Credentials, TunnelAuth};
+use crate::random;
 use crate::sockets;
 
 /// Largest file that is read, in bytes.
@@ -69,6 +69,8 @@ pub enum LoadError {
     Mode { path: PathBuf, mode: u32 },
     #[error("{path}: {source}", path = path.display())]
     Credential { path: PathBuf, source: CredentialError },
+    #[error("no random numbers for a pre-shared key: {source}")]
+    Random { source: std::io::Error },
     #[error("[api] certificate: {0}")]
     Api(api::server::TlsError),
     #[error("{path} is not text", path = path.display())]
@@ -82,10 +84,26 @@ pub enum LoadError {
 /// # Errors
 /// The first file that cannot be used, or everything that is wrong with the document.
 pub fn load(file: &Path, ids: &InterfaceIds) -> Result<Loaded, LoadError> {
+    from_file(file, |text, name| load_text(text, name, file, ids))
+}
+
+/// As [`load`], of a file that may leave pre-shared keys open: they are made.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_seed(file: &Path) -> Result<Loaded, LoadError> {
+    from_file(file, |text, name| load_open(text, "", name, file, &InterfaceIds::default()))
+}
+
+fn from_file(
+    file: &Path,
+    load: impl FnOnce(&str, &str) -> Result<Loaded, LoadError>,
+) -> Result<Loaded, LoadError> {
     let (bytes, mode) = read(file, MAX_LEN)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| LoadError::NotText { path: file.to_owned() })?;
-    let loaded = load_text(text, &file.display().to_string(), file, ids)?;
-    if loaded.plan.tunnels.iter().any(|t| matches!(t.auth.psk(), Some(PskSource::Inline(_)))) {
+    let loaded = load(text, &file.display().to_string())?;
+    let has_secrets = gateway::redact::redact(text) != text;
+    if has_secrets {
         private(file, mode)?;
     }
     Ok(loaded)
@@ -110,6 +128,36 @@ pub fn load_text(text: &str, name: &str, file: &Path, ids: &InterfaceIds) -> Res
     }
     let text = Text(Zeroizing::new(text.to_owned()));
     Ok(Loaded { file: file.to_owned(), text, desired, plan, auth, report })
+}
+
+/// As [`load_text`], of a text that may leave pre-shared keys open: they are those of `in_force`, or made.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_open(
+    text: &str,
+    in_force: &str,
+    name: &str,
+    file: &Path,
+    ids: &InterfaceIds,
+) -> Result<Loaded, LoadError> {
+    let mut chances = Ok(());
+    let keys::Completed { restored, filled } = keys::complete(text, in_force, || {
+        let mut chance = Zeroizing::new([0; psk::GENERATED]);
+        if let Err(source) = random::fill(&mut *chance) {
+            chances = Err(LoadError::Random { source });
+        }
+        Psk::generate(&chance)
+    });
+    chances?;
+    let Some(filled) = filled else { return load_text(&restored, name, file, ids) };
+    // Problems have their places in the text that somebody wrote.
+    let report = gateway::check_open(&restored, name);
+    if !report.errors.is_empty() {
+        return Err(LoadError::Invalid { report: Box::new(report) });
+    }
+    let loaded = load_text(&filled, name, file, ids)?;
+    Ok(Loaded { report, ..loaded })
 }
 
 /// The bytes and the mode of the very file that was read.

@@ -46,7 +46,7 @@ mod sas;
 mod sync;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tunnels;
 mod view;
 mod wait;
@@ -75,6 +75,8 @@ pub struct Packet {
 #[derive(Debug)]
 pub struct Engine {
     document: Loaded,
+    /// Documents may leave pre-shared keys open: whoever keeps them makes the keys.
+    makes_keys: bool,
     manager: IkeManager,
     started: Time,
     state: State,
@@ -120,6 +122,7 @@ impl Engine {
         let expiry = Expiry::new(&document, now);
         Self {
             document,
+            makes_keys: false,
             manager: IkeManager::new(ike::Config::default(), rng_seed, now),
             started: now,
             state: State::Away,

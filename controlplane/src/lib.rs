@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod document;
 pub mod engine;
 mod notify;
+mod random;
 mod session;
 mod sockets;
 pub mod state;

@@ -101,7 +101,7 @@ pub(crate) fn returned(pending: Pending) -> String {
 fn begin(store: &Store, folder: &Path, seed: Option<&Path>, now: u64) -> Result<Revision, StateError> {
     let (text, comment, beside) = match seed {
         Some(file) => {
-            let loaded = document::load(file, &InterfaceIds::default()).map_err(StateError::Seed)?;
+            let loaded = document::load_seed(file).map_err(StateError::Seed)?;
             (loaded.text.into_inner(), format!("from {}", file.display()), file.parent().unwrap_or(folder))
         }
         None => (Zeroizing::default(), "empty".to_owned(), folder),

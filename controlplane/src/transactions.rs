@@ -17,18 +17,27 @@ use std::time::Duration;
 
 use api::server::{Author, Reply, Transaction};
 use api::{
-    CommitReport, CommitRequest, ConfirmRequest, Document, History, Occurrence, PendingConfirmation, Problem,
-    RevisionEntry, RollbackRequest,
+    CommitReport, CommitRequest, ConfigChange, ConfirmRequest, Document, History, Impact, Occurrence,
+    PendingConfirmation, Problem, RevisionEntry, RollbackRequest,
 };
+use gateway::keys;
+use gateway::psk::{self, Psk};
 use ike::Time;
 use store::{Draft, Entry, Mode, Pending, Revision, Store, StoreError};
 use tokio::task::{JoinHandle, spawn_blocking};
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::document::{LoadError, Loaded, load_text};
+use crate::document::{LoadError, Loaded, load_open};
 use crate::engine::{Engine, reload_failed};
 use crate::state::{self, Source};
+
+use problem::{confirm_first, no_revision, of_store};
+
+mod edit;
+mod problem;
+#[cfg(test)]
+mod tests;
 
 /// Transactions that wait for the one that is stored.
 const MAX_WAITING: usize = 32;
@@ -44,6 +53,8 @@ pub(crate) struct Transactions {
     job: Option<Job>,
     /// When the revision in force gives way, unless it is confirmed before.
     returns_at: Option<Time>,
+    /// What the last change touched: it is busy until the data plane has it.
+    touched: Vec<ConfigChange>,
 }
 
 /// What the thread is at, and what follows.
@@ -73,6 +84,29 @@ enum Then {
     },
 }
 
+/// What goes with a document or a change of one.
+struct Terms {
+    author: String,
+    comment: String,
+    confirm_secs: Option<u64>,
+    dry_run: bool,
+    /// The idempotency key.
+    token: Option<String>,
+}
+
+impl Terms {
+    fn draft(&self, text: Zeroizing<String>, engine: &Engine) -> Draft {
+        Draft {
+            text,
+            at: clock::wall().as_secs(),
+            author: self.author.clone(),
+            comment: self.comment.clone(),
+            folder: engine.document().file.parent().unwrap_or(Path::new("/")).to_owned(),
+            token: self.token.clone(),
+        }
+    }
+}
+
 /// A document that may be stored.
 struct Prepared {
     document: Box<Loaded>,
@@ -86,7 +120,8 @@ impl Transactions {
             Source::File => None,
             Source::Store(store, _) => Some(Arc::new(store)),
         };
-        let mut new = Self { store, waiting: VecDeque::new(), job: None, returns_at: None };
+        let (waiting, touched) = (VecDeque::new(), Vec::new());
+        let mut new = Self { store, waiting, job: None, returns_at: None, touched };
         new.look_for_pending();
         new
     }
@@ -134,6 +169,9 @@ impl Transactions {
             (None, _) => {}
             (Some(Then::Apply { document, mut report, author, mode, reply }), Ok(())) => {
                 let changed = engine.reload(*document, clock::now()).changed.len();
+                self.touched.clone_from(&report.changes);
+                self.touched.retain(|change| change.impact != Impact::Unchanged);
+                report.state = Some(engine.state_of_configuration());
                 report.revision = self.current().map(|entry| entry.number);
                 report.pending = self.pending();
                 let revision = report.revision.unwrap_or_default();
@@ -154,14 +192,14 @@ impl Transactions {
             (Some(Then::Apply { reply, .. }), Err(error)) => {
                 tracing::error!(%error, "the document in force stays");
                 if let Some(reply) = reply {
-                    answer(reply, Err(problem(&error)));
+                    answer(reply, Err(of_store(&error)));
                 }
             }
             (Some(Then::Confirmed { pending, author, reply }), stored) => {
                 if stored.is_ok() {
                     engine.tell(Occurrence::ConfigConfirmed { revision: pending.revision, author });
                 }
-                answer(reply, stored.map(|()| pending).map_err(|error| problem(&error)));
+                answer(reply, stored.map(|()| pending).map_err(|error| of_store(&error)));
             }
         }
         self.serve(engine);
@@ -186,6 +224,10 @@ impl Transactions {
                 Transaction::Rollback { request, author, reply } => {
                     self.rollback(request, &author, reply, engine)
                 }
+                Transaction::Objects { kind, name, reply } => {
+                    answer(reply, self.objects(kind, name.as_deref(), engine));
+                }
+                Transaction::Edit { edit, author, reply } => self.edit(edit, author, reply, engine),
                 Transaction::History(reply) => answer(reply, self.history(engine)),
                 Transaction::Document { revision, secrets, author, reply } => {
                     answer(reply, self.document(revision, secrets, &author, engine));
@@ -202,32 +244,43 @@ impl Transactions {
         engine: &Engine,
     ) {
         let CommitRequest { text, file, comment, confirm_secs, dry_run, idempotency_key: token } = request;
+        let terms = Terms { author, comment, confirm_secs, dry_run, token };
         let store = match self.store(engine) {
             Ok(store) => store,
             Err(problem) => return answer(reply, Err(problem)),
         };
-        if let Some(done) = token.as_deref().filter(|_| !dry_run).and_then(|token| done_before(&store, token))
+        if let Some(done) =
+            terms.token.as_deref().filter(|_| !dry_run).and_then(|token| done_before(&store, token))
         {
             let Revision { entry: Entry { number, comment: before, .. }, text: committed } = done;
-            return if (&*committed, &before) == (&text, &comment) {
+            return if says(&text, &committed) && before == terms.comment {
                 let report = CommitReport { revision: Some(number), pending: self.pending(), ..unchanged() };
                 answer(reply, Ok(report))
             } else {
                 answer(reply, Err(Problem::key_reused(format!("revision {number} was committed with it"))))
             };
         }
-        let folder = engine.document().file.parent().unwrap_or(Path::new("/")).to_owned();
-        let text = Zeroizing::new(text);
-        let draft = Draft { text, at: clock::wall().as_secs(), author, comment, folder, token };
-        let prepared = match prepare(draft, &file, engine) {
-            Ok(prepared) if !dry_run => prepared,
-            Ok(Prepared { report, .. }) => return answer(reply, Ok(report)),
-            Err(refused) => return answer(reply, refused),
-        };
+        match prepare(terms.draft(Zeroizing::new(text), engine), &file, engine) {
+            Ok(prepared) => self.put_into_force(store, prepared, &terms, reply),
+            Err(refused) => answer(reply, refused),
+        }
+    }
+
+    /// Answers with the plan where that is all that is wanted, else stores it.
+    fn put_into_force(
+        &mut self,
+        store: Arc<Store>,
+        prepared: Prepared,
+        terms: &Terms,
+        reply: Reply<CommitReport>,
+    ) {
+        if terms.dry_run {
+            return answer(reply, Ok(prepared.report));
+        }
         if let Some(pending) = self.pending() {
             return answer(reply, Err(confirm_first(pending)));
         }
-        let mode = confirm_secs.map_or(Mode::Final, |secs| Mode::Confirm { secs });
+        let mode = terms.confirm_secs.map_or(Mode::Final, |secs| Mode::Confirm { secs });
         self.begin(store, prepared, mode, Some(reply));
     }
 
@@ -267,7 +320,7 @@ impl Transactions {
                 return Err(problem.fix("name a revision: `esplanade config history` lists them"));
             }
         };
-        let revision = store.revision(number).map_err(|error| problem(&error))?;
+        let revision = store.revision(number).map_err(|error| of_store(&error))?;
         revision.ok_or_else(|| no_revision(number))
     }
 
@@ -283,7 +336,7 @@ impl Transactions {
             Err(problem) => return answer(reply, Err(problem)),
         };
         let pending = match self.pending() {
-            None => return answer(reply, Err(problem(&StoreError::NothingPending))),
+            None => return answer(reply, Err(of_store(&StoreError::NothingPending))),
             Some(pending) if request.revision.is_some_and(|wanted| wanted != pending.revision) => {
                 let detail =
                     format!("revision {} waits for its confirmation, not that one", pending.revision);
@@ -328,7 +381,7 @@ impl Transactions {
     }
 
     fn history(&self, engine: &Engine) -> Result<History, Problem> {
-        let entries = self.store(engine)?.history().map_err(|error| problem(&error))?;
+        let entries = self.store(engine)?.history().map_err(|error| of_store(&error))?;
         Ok(History { revisions: entries.into_iter().map(entry).collect(), pending: self.pending() })
     }
 
@@ -342,7 +395,7 @@ impl Transactions {
         let (entry, text) = match revision {
             None => (self.current(), engine.document().text.clone().into_inner()),
             Some(number) => {
-                let found = self.store(engine)?.revision(number).map_err(|error| problem(&error))?;
+                let found = self.store(engine)?.revision(number).map_err(|error| of_store(&error))?;
                 let Revision { entry, text } = found.ok_or_else(|| no_revision(number))?;
                 (Some(entry), text)
             }
@@ -382,11 +435,13 @@ impl Transactions {
     }
 }
 
-/// Checks and plans; what it refuses with is the client's answer.
+/// Checks and plans, with the keys that the document leaves open; what it refuses with is the client's answer.
 fn prepare(draft: Draft, name: &str, engine: &Engine) -> Result<Prepared, Result<CommitReport, Problem>> {
-    match load_text(&draft.text, name, &state::place(&draft.folder), engine.interface_ids()) {
+    let (place, in_force) = (state::place(&draft.folder), engine.document().text.expose());
+    match load_open(&draft.text, in_force, name, &place, engine.interface_ids()) {
         Ok(document) => {
             let report = engine.commit_report(&document);
+            let draft = Draft { text: document.text.clone().into_inner(), ..draft };
             Ok(Prepared { document: Box::new(document), draft, report })
         }
         Err(error) => Err(reload_failed(&error).map(|report| CommitReport {
@@ -404,41 +459,21 @@ fn done_before(store: &Store, token: &str) -> Option<Revision> {
     store.revision(entry.number).ok()?
 }
 
+/// Whether a text became `committed`, with the keys that it leaves open.
+fn says(text: &str, committed: &str) -> bool {
+    let none = || Psk::generate(&[0; psk::GENERATED]);
+    let keys::Completed { restored, filled } = keys::complete(text, committed, none);
+    *filled.unwrap_or(restored) == *committed
+}
+
 fn unchanged() -> CommitReport {
-    CommitReport { valid: true, problems: Vec::new(), changes: Vec::new(), revision: None, pending: None }
+    let (problems, changes) = (Vec::new(), Vec::new());
+    CommitReport { valid: true, problems, changes, revision: None, pending: None, state: None }
 }
 
 fn entry(entry: Entry) -> RevisionEntry {
     let Entry { number: revision, at, author, comment, .. } = entry;
     RevisionEntry { revision, at, author, comment }
-}
-
-fn no_revision(number: u64) -> Problem {
-    let problem = Problem::not_found(format!("there is no revision {number}, or it is too old"));
-    problem.fix("`esplanade config history` lists what is kept")
-}
-
-fn confirm_first(pending: PendingConfirmation) -> Problem {
-    let PendingConfirmation { revision, fallback, left_secs } = pending;
-    let detail = format!("revision {revision} waits for its confirmation, for {left_secs} s more");
-    Problem::new(409, "ConfirmationPending", "Another commit is not confirmed", detail).fix(format!(
-        "`esplanade config confirm` keeps it, `esplanade config rollback` returns to revision {fallback}"
-    ))
-}
-
-fn problem(error: &StoreError) -> Problem {
-    match error {
-        StoreError::NothingPending => {
-            Problem::new(409, "NothingPending", "Nothing to confirm", error.to_string())
-        }
-        StoreError::Pending(_) | StoreError::NothingToReturnTo => {
-            Problem::new(409, "ConfirmationPending", "Another commit is not confirmed", error.to_string())
-        }
-        error => {
-            tracing::error!(%error, "the store");
-            Problem::new(500, "Store", "The store failed", error.to_string())
-        }
-    }
 }
 
 /// A client that hung up does not matter.

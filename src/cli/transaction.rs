@@ -56,7 +56,7 @@ pub(super) struct Export {
     /// Another revision than the one in force
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
-    /// Without pre-shared keys: such a file cannot be committed before they are written into it
+    /// Without pre-shared keys: where such a file is committed, a tunnel keeps the key it has there
     #[arg(long)]
     without_secrets: bool,
 }

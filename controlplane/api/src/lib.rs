@@ -26,6 +26,9 @@
 //! | POST `/v1/config/rollback` | [`RollbackRequest`] | [`CommitReport`] |
 //! | GET `/v1/config/history` | | [`History`] |
 //! | GET `/v1/config/revisions/{revision}?secrets=true` | | [`Document`] |
+//! | GET `/v1/config/{kind}` | | list of objects: `vpn-gateways`, `customer-gateways` or `connections` |
+//! | GET `/v1/config/{kind}/{name}` | | the object |
+//! | PUT, PATCH, DELETE `/v1/config/{kind}/{name}` | the object, a merge patch, none | [`CommitReport`] |
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
 //! | GET, POST `/v1/tokens` | [`TokenRequest`] | list of [`Token`], [`TokenCreated`] |
 //! | DELETE `/v1/tokens/{id}` | | 204 |
@@ -37,6 +40,7 @@ mod access;
 mod config;
 mod events;
 mod figures;
+mod object;
 mod problem;
 mod sas;
 #[cfg(feature = "server")]
@@ -54,6 +58,9 @@ pub use figures::{
     Counters, DropCounter, InterfaceCounters, InterfaceDrops, Neighbour, NeighbourState, Offload, Port,
     SaCounters, SteeringPath,
 };
+#[cfg(feature = "server")]
+pub use object::ConfigObject;
+pub use object::{EditTerms, ObjectKind};
 pub use problem::Problem;
 pub use sas::{
     ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Path, PathLimit, PathState, Proposal,
@@ -121,6 +128,18 @@ pub mod path {
     #[must_use]
     pub fn revision(number: u64) -> String {
         format!("{CONFIG}/revisions/{number}")
+    }
+
+    /// Path of the configured objects of a kind.
+    #[must_use]
+    pub fn objects(kind: crate::ObjectKind) -> String {
+        format!("{CONFIG}/{}", kind.name())
+    }
+
+    /// Path of a configured object.
+    #[must_use]
+    pub fn object(kind: crate::ObjectKind, name: &str) -> String {
+        format!("{}/{name}", objects(kind))
     }
 
     /// Path of an action on a connection.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::ConfigProblem;
+
 /// An `application/problem+json` body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{title}: {detail}")]
@@ -13,11 +15,11 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: Box<str>,
     /// The same for every occurrence of this kind.
-    pub title: String,
+    pub title: Box<str>,
     /// HTTP status.
     pub status: u16,
     /// What went wrong this time.
-    pub detail: String,
+    pub detail: Box<str>,
     /// Stable name for programs, e.g. `NotFound`.
     pub code: Box<str>,
     /// What to do about it.
@@ -26,6 +28,9 @@ pub struct Problem {
     /// Seconds after which the request may be made again; also in `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_secs: Option<u32>,
+    /// What is wrong with a configuration that was refused, all of it.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub problems: Box<[ConfigProblem]>,
 }
 
 impl Problem {
@@ -34,12 +39,13 @@ impl Problem {
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("/problems/{code}").into(),
-            title: title.to_owned(),
+            title: title.into(),
             status,
-            detail: detail.into(),
+            detail: detail.into().into(),
             code: code.into(),
             fix: None,
             retry_after_secs: None,
+            problems: Box::default(),
         }
     }
 

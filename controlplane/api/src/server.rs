@@ -9,6 +9,7 @@ mod idempotency;
 mod kept;
 mod limits;
 mod manage;
+mod objects;
 mod patient;
 mod routes;
 mod serve;
@@ -35,6 +36,7 @@ pub use self::client::Access;
 pub use self::feed::{Feed, Follower, Publisher};
 use self::guard::Guard;
 pub use self::limits::Limits;
+pub use self::objects::{Change, Edit, Objects, Precondition};
 use self::routes::Routes;
 pub use self::serve::Server;
 pub use self::tls::{Tls, TlsError};
@@ -155,7 +157,7 @@ fn routes(limits: Limits) -> Routes {
         .add(Role::Admin, routes!(manage::revoke_token))
         .add(Role::Admin, routes!(manage::audit))
         .add(Role::Viewer, routes!(manage::ca));
-    transaction::add_to(routes)
+    objects::add_to(transaction::add_to(routes))
 }
 
 /// The API in OpenAPI 3.1, as JSON.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{ConfigChange, ConfigProblem};
+use crate::{ConfigChange, ConfigProblem, TunnelState};
 
 /// Shortest and longest time that a commit may wait for its confirmation, seconds.
 pub const CONFIRM_SECS: std::ops::RangeInclusive<u64> = 10..=3600;
@@ -54,6 +54,10 @@ pub struct CommitReport {
     /// The confirmation that is awaited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<PendingConfirmation>,
+    /// Whether the data plane has what is in force now; the state of each tunnel tells when it has. Absent where
+    /// nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<TunnelState>,
 }
 
 /// A revision that waits for its confirmation.

@@ -6,12 +6,17 @@ use gateway::plan::TunnelPlan;
 
 use super::{Engine, reload};
 use crate::convert;
-use crate::document::{Loaded, load_text};
+use crate::document::{Loaded, load_open, load_text};
 
 /// Fields of an interface that are set up anew.
 const INTERFACE_ANEW: [&str; 4] = ["port", "vlan", "role", "vrf"];
 
 impl Engine {
+    /// Documents are kept in a store, which makes the pre-shared keys that they leave open.
+    pub fn make_keys(&mut self) {
+        self.makes_keys = true;
+    }
+
     /// What a commit of `new` is about to do.
     #[must_use]
     pub fn commit_report(&self, new: &Loaded) -> CommitReport {
@@ -21,12 +26,19 @@ impl Engine {
             changes: changes(&self.document, new),
             revision: None,
             pending: None,
+            state: None,
         }
     }
 
     /// Compares a document with the one in force; the files that it names are read, from the same folder.
     pub(super) fn view_diff(&self, text: &ConfigText) -> Result<ConfigDiff, Problem> {
-        match load_text(&text.text, &text.file, &self.document.file, self.interface_ids()) {
+        let ConfigText { text, file: name } = text;
+        let (in_force, file, ids) = (self.document.text.expose(), &self.document.file, self.interface_ids());
+        let new = match self.makes_keys {
+            true => load_open(text, in_force, name, file, ids),
+            false => load_text(text, name, file, ids),
+        };
+        match new {
             Ok(new) => Ok(ConfigDiff {
                 valid: true,
                 problems: reload::report(&new.report, true).problems,

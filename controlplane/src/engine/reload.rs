@@ -65,6 +65,7 @@ pub fn failed(error: &LoadError) -> Result<ConfigReport, api::Problem> {
         | LoadError::Psk { .. }
         | LoadError::Credential { .. }
         | LoadError::Api(_)
+        | LoadError::Random { .. }
         | LoadError::NotText { .. } => {
             Err(api::Problem::new(422, "CannotLoad", "The document cannot be loaded", error.to_string()))
         }

@@ -9,7 +9,7 @@ use shm::message::{Acquire, Change, Event, RejectCode, SaTotals};
 use tokio::sync::oneshot;
 
 mod events;
-mod world;
+pub(crate) mod world;
 
 use world::*;
 

@@ -91,6 +91,19 @@ impl Engine {
         self.document.desired.connections.iter().map(connection).collect()
     }
 
+    /// Whether the data plane has what the document says.
+    #[must_use]
+    pub fn state_of_configuration(&self) -> TunnelState {
+        let in_force = self.state == State::Ready && !self.link.is_configuring();
+        if in_force { TunnelState::Active } else { TunnelState::Updating }
+    }
+
+    /// Whether a configuration is on its way to the data plane.
+    #[must_use]
+    pub fn is_configuring(&self) -> bool {
+        self.state != State::Away && self.link.is_configuring()
+    }
+
     /// By tunnel, what its SAs carry and carried.
     fn traffic(&self, figures: &CountersReader) -> BTreeMap<u32, TunnelTraffic> {
         let mut all = self.ledger.gone.clone();
@@ -118,7 +131,6 @@ impl Engine {
             false if established() => NegotiationStatus::IpsecSaNotEstablished,
             false => NegotiationStatus::IkeSaNotEstablished,
         };
-        let in_force = self.state == State::Ready && !self.link.is_configuring();
         Tunnel {
             id: plan.id,
             name: plan.name(),
@@ -127,7 +139,7 @@ impl Engine {
             gateway_ip: plan.local,
             customer_gateway: customer_gateway.to_owned(),
             customer_gateway_ip: plan.remote,
-            state: if in_force { TunnelState::Active } else { TunnelState::Updating },
+            state: self.state_of_configuration(),
             status,
             up_secs: self.ledger.up.get(&plan.id).map(|since| now.since(*since).as_secs()),
             failure: self.diagnoses.code(key).map(|code| format!("{code:?}")),

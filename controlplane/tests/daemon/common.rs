@@ -16,7 +16,7 @@ impl Daemon {
         let process = Process::new(program).args(arguments).stderr(Stdio::null()).spawn();
         let daemon = Self(process.expect("started"));
         let end = Instant::now() + Duration::from_secs(20);
-        while exchange(folder, "GET", "/v1/version", None).is_none() {
+        while exchange(folder, "GET", "/v1/version", JSON, None).is_none() {
             assert!(Instant::now() < end, "it does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -39,14 +39,32 @@ pub(crate) fn ask(
     path: &str,
     body: Option<&serde_json::Value>,
 ) -> (u16, serde_json::Value) {
-    exchange(folder, method, path, body).expect("an answer")
+    exchange(folder, method, path, JSON, body).expect("an answer")
 }
+
+/// As [`ask`], with a header field more; or with another kind of body.
+#[track_caller]
+pub(crate) fn ask_with(
+    folder: &Path,
+    method: &str,
+    path: &str,
+    field: &str,
+    body: Option<&serde_json::Value>,
+) -> (u16, serde_json::Value) {
+    let fields =
+        if field.starts_with("content-type") { field.to_owned() } else { format!("{JSON}\r\n{field}") };
+    exchange(folder, method, path, &fields, body).expect("an answer")
+}
+
+/// The kind of a body.
+const JSON: &str = "content-type: application/json";
 
 /// `None` while nobody listens.
 fn exchange(
     folder: &Path,
     method: &str,
     path: &str,
+    fields: &str,
     body: Option<&serde_json::Value>,
 ) -> Option<(u16, serde_json::Value)> {
     let mut stream = UnixStream::connect(folder.join("control.sock")).ok()?;
@@ -54,7 +72,7 @@ fn exchange(
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n\
          content-length: {length}\r\n\r\n{body}"
     )
     .ok()?;

@@ -1,6 +1,7 @@
 //! The daemon over a real session of the contract: a data plane that answers commands and forwards nothing.
 
 mod common;
+mod objects;
 mod remote;
 mod store;
 

@@ -168,6 +168,29 @@ fn the_audit_log_is_kept_beside_the_store() {
 }
 
 #[test]
+fn a_store_begins_with_the_keys_that_its_seed_leaves_out() {
+    let folder = folder();
+    let folder = folder.path();
+    let open = text(folder).replace("psk-file = \"site.psk\"\n", "");
+    std::fs::write(folder.join("gw.toml"), &open).expect("written");
+    let daemon = start(folder, true);
+    let first = running(folder);
+    assert!(first.starts_with(&open) && first.contains("psk = \"(not shown)\""), "{first}");
+    let secret = || ask(folder, "GET", "/v1/config?secrets=true", None).1["text"].clone();
+    let key = secret();
+    drop(daemon);
+    let _daemon = start(folder, true);
+    assert_eq!(secret(), key);
+    let diff = ask(folder, "POST", "/v1/config/diff", Some(&json!({ "text": open }))).1;
+    let changes = diff["changes"].as_array().expect("changes");
+    assert!(changes.iter().all(|change| change["impact"] == "unchanged"), "{diff}");
+    for _ in 0..2 {
+        let again = commit(folder, &open, &json!({ "idempotency_key": "k" }));
+        assert_eq!((&again["revision"], secret()), (&json!(2), key.clone()));
+    }
+}
+
+#[test]
 fn a_gateway_run_from_a_file_says_so() {
     let folder = folder();
     let folder = folder.path();

@@ -236,7 +236,8 @@ async fn with_body(limits: Limits, request: Request) -> Result<axum::http::Reque
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let essence = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+    let takes = ["application/json", "application/merge-patch+json"];
+    essence.is_some_and(|essence| takes.iter().any(|kind| essence.eq_ignore_ascii_case(kind)))
 }
 
 #[cfg(test)]

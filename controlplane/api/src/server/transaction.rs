@@ -7,11 +7,12 @@ use utoipa_axum::routes;
 
 use super::client::Identity;
 use super::idempotency::{Key, MAX_KEY};
+use super::objects::{Edit, Objects};
 use super::routes::Routes;
 use super::{Answer, Call, Calls, Reply, answer, bad_body, body};
 use crate::{
-    CommitReport, CommitRequest, ConfirmRequest, Document, History, PendingConfirmation, Problem, Role,
-    RollbackRequest, Secrets, path,
+    CommitReport, CommitRequest, ConfirmRequest, Document, History, ObjectKind, PendingConfirmation, Problem,
+    Role, RollbackRequest, Secrets, path,
 };
 
 /// What a client wants of the store.
@@ -40,16 +41,30 @@ pub enum Transaction {
         author: Author,
         reply: Reply<Document>,
     },
+    /// The objects of a kind in the document in force, or the one of that name.
+    Objects {
+        kind: ObjectKind,
+        name: Option<String>,
+        reply: Reply<Objects>,
+    },
+    Edit {
+        edit: Edit,
+        author: Author,
+        reply: Reply<CommitReport>,
+    },
 }
 
 impl Transaction {
     /// Answers it with `problem`.
     pub fn refuse(self, problem: Problem) {
         match self {
-            Self::Commit { reply, .. } | Self::Rollback { reply, .. } => drop(reply.send(Err(problem))),
+            Self::Commit { reply, .. } | Self::Rollback { reply, .. } | Self::Edit { reply, .. } => {
+                drop(reply.send(Err(problem)));
+            }
             Self::Confirm { reply, .. } => drop(reply.send(Err(problem))),
             Self::History(reply) => drop(reply.send(Err(problem))),
             Self::Document { reply, .. } => drop(reply.send(Err(problem))),
+            Self::Objects { reply, .. } => drop(reply.send(Err(problem))),
         }
     }
 }
@@ -58,9 +73,9 @@ impl Transaction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author(pub String);
 
-type By = Extension<Identity>;
+pub(super) type By = Extension<Identity>;
 
-fn author(Extension(identity): By) -> Author {
+pub(super) fn author(Extension(identity): By) -> Author {
     Author(identity.source.to_string())
 }
 
@@ -78,6 +93,21 @@ pub(super) fn add_to(routes: Routes) -> Routes {
 /// Longest comment, in characters.
 const MAX_COMMENT: usize = 1000;
 
+/// Whether what a commit says beside its document is within bounds.
+pub(super) fn check_terms(confirm_secs: Option<u64>, comment: &str) -> Result<(), Problem> {
+    if confirm_secs.is_some_and(|secs| !crate::CONFIRM_SECS.contains(&secs)) {
+        return Err(out_of_range("confirm_secs is 10 to 3600"));
+    }
+    if comment.chars().count() > MAX_COMMENT || comment.chars().any(char::is_control) {
+        return Err(out_of_range("comment has up to 1000 printable characters"));
+    }
+    Ok(())
+}
+
+fn out_of_range(detail: &str) -> Problem {
+    Problem::new(422, "OutOfRange", "A value is out of range", detail)
+}
+
 /// Checks a document, stores it as a new revision and puts it into force; all or nothing
 #[utoipa::path(
     post,
@@ -93,16 +123,11 @@ async fn commit(
     request: Result<Json<CommitRequest>, JsonRejection>,
 ) -> Answer<CommitReport> {
     let Json(mut request) = request.map_err(|error| bad_body(&error))?;
-    let refused = |detail: &str| Problem::new(422, "OutOfRange", "A value is out of range", detail);
-    if request.confirm_secs.is_some_and(|secs| !crate::CONFIRM_SECS.contains(&secs)) {
-        return Err(refused("confirm_secs is 10 to 3600"));
-    }
-    let printable = |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
-    if !printable(&request.comment, MAX_COMMENT) {
-        return Err(refused("comment has up to 1000 printable characters"));
-    }
-    if request.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || !printable(key, MAX_KEY)) {
-        return Err(refused("idempotency_key has 1 to 128 printable characters"));
+    check_terms(request.confirm_secs, &request.comment)?;
+    let printable =
+        |key: &String| (1..=MAX_KEY).contains(&key.chars().count()) && !key.chars().any(char::is_control);
+    if request.idempotency_key.as_ref().is_some_and(|key| !printable(key)) {
+        return Err(out_of_range("idempotency_key has 1 to 128 printable characters"));
     }
     request.idempotency_key = request.idempotency_key.or(key.map(|Extension(Key(key))| key));
     let call = |reply| Call::Transact(Transaction::Commit { request, author: author(by), reply });

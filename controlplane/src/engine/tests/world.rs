@@ -21,36 +21,36 @@ use crate::engine::*;
 
 /// What a data plane would keep and answer.
 #[derive(Debug, Default)]
-pub(super) struct Plane {
-    pub(super) epoch: u64,
-    pub(super) next_spi: u32,
-    pub(super) sas: BTreeMap<u32, SaRecord>,
-    pub(super) journal: BTreeMap<u64, Zeroizing<Vec<u8>>>,
-    pub(super) staged: BTreeMap<TxnId, (bool, Vec<Change>)>,
+pub(crate) struct Plane {
+    pub(crate) epoch: u64,
+    pub(crate) next_spi: u32,
+    pub(crate) sas: BTreeMap<u32, SaRecord>,
+    pub(crate) journal: BTreeMap<u64, Zeroizing<Vec<u8>>>,
+    pub(crate) staged: BTreeMap<TxnId, (bool, Vec<Change>)>,
     /// Changes of each full transaction.
-    pub(super) configurations: Vec<Vec<Change>>,
+    pub(crate) configurations: Vec<Vec<Change>>,
     /// SPIs in the order in which they were deleted.
-    pub(super) deleted: Vec<u32>,
-    pub(super) ports: Vec<&'static str>,
-    pub(super) reject: Option<RejectCode>,
+    pub(crate) deleted: Vec<u32>,
+    pub(crate) ports: Vec<&'static str>,
+    pub(crate) reject: Option<RejectCode>,
     /// Bitmap of the last group of tunnels.
-    pub(super) active: u16,
+    pub(crate) active: u16,
 }
 
 impl Plane {
-    pub(super) fn new(first_spi: u32) -> Self {
+    pub(crate) fn new(first_spi: u32) -> Self {
         Self { next_spi: first_spi, ports: vec!["p0", "p1"], ..Self::default() }
     }
 
-    pub(super) fn entries(&self) -> Vec<JournalEntry> {
+    pub(crate) fn entries(&self) -> Vec<JournalEntry> {
         self.journal.iter().map(|(&id, data)| JournalEntry { id, data: data.clone() }).collect()
     }
 
-    pub(super) fn installed(&self) -> Vec<u32> {
+    pub(crate) fn installed(&self) -> Vec<u32> {
         self.sas.values().filter(|sa| sa.state == SaState::Installed).map(|sa| sa.spi.value()).collect()
     }
 
-    pub(super) fn answer(&mut self, command: Command) -> Vec<Completion> {
+    pub(crate) fn answer(&mut self, command: Command) -> Vec<Completion> {
         match command {
             Command::Begin(begin) => {
                 self.staged.insert(begin.txn, (begin.full, Vec::new()));
@@ -125,7 +125,7 @@ impl Plane {
         spi
     }
 
-    pub(super) fn apply(&mut self, change: &Change) {
+    pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::InstallInbound(install) => {
                 let sa = self.sas.get_mut(&install.spi.value()).expect("reserved");
@@ -156,7 +156,7 @@ impl Plane {
     }
 }
 
-pub(super) fn port(id: u16, name: &str) -> PortRecord {
+pub(crate) fn port(id: u16, name: &str) -> PortRecord {
     PortRecord {
         id: PortId(id),
         name: Label::new(name),
@@ -172,17 +172,17 @@ pub(super) fn port(id: u16, name: &str) -> PortRecord {
 }
 
 /// A gateway: the engine of its control plane and its data plane.
-pub(super) struct Gateway {
-    pub(super) engine: Engine,
-    pub(super) plane: Plane,
-    pub(super) connected: bool,
-    pub(super) folder: tempfile::TempDir,
-    pub(super) seed: u8,
+pub(crate) struct Gateway {
+    pub(crate) engine: Engine,
+    pub(crate) plane: Plane,
+    pub(crate) connected: bool,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) seed: u8,
     /// What the data plane counts, where a test writes it.
-    pub(super) figures: Option<CountersReader>,
+    pub(crate) figures: Option<CountersReader>,
 }
 
-pub(super) fn text(side: u8, immediately: bool) -> String {
+pub(crate) fn text(side: u8, immediately: bool) -> String {
     let other = 3 - side;
     format!(
         r#"
@@ -217,7 +217,7 @@ psk = "sesame"
 }
 
 impl Gateway {
-    pub(super) fn new(side: u8, immediately: bool) -> Self {
+    pub(crate) fn new(side: u8, immediately: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write(&folder, &text(side, immediately));
         let document = loaded(&folder, &InterfaceIds::default());
@@ -226,14 +226,14 @@ impl Gateway {
         Self { engine, plane, connected: false, folder, seed: side, figures: None }
     }
 
-    pub(super) fn connect(&mut self, now: Time) {
+    pub(crate) fn connect(&mut self, now: Time) {
         self.plane.epoch += 1;
         self.connected = true;
         self.engine.connected(Epoch(self.plane.epoch), &self.plane.entries(), now);
     }
 
     /// `kill -9` of the control plane, and a new one.
-    pub(super) fn restart_control(&mut self, now: Time) {
+    pub(crate) fn restart_control(&mut self, now: Time) {
         let document = loaded(&self.folder, &InterfaceIds::default());
         self.seed += 100;
         self.engine = Engine::new(document, [self.seed; 32], now);
@@ -241,20 +241,20 @@ impl Gateway {
     }
 
     /// `kill -9` of the data plane, and a new one.
-    pub(super) fn restart_dataplane(&mut self, now: Time) {
+    pub(crate) fn restart_dataplane(&mut self, now: Time) {
         self.engine.disconnected("gone", now);
         self.plane = Plane { epoch: self.plane.epoch, ..Plane::new(self.plane.next_spi + 0x100) };
         self.connect(now);
     }
 
-    pub(super) fn reload(&mut self, text: &str, now: Time) -> api::ConfigReport {
+    pub(crate) fn reload(&mut self, text: &str, now: Time) -> api::ConfigReport {
         write(&self.folder, text);
         let document = loaded(&self.folder, self.engine.interface_ids());
         self.engine.reload(document, now)
     }
 
     /// Carries commands and answers until both sides are quiet; gives the packets that left.
-    pub(super) fn run(&mut self, now: Time) -> Vec<Vec<u8>> {
+    pub(crate) fn run(&mut self, now: Time) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         if !self.connected {
             return packets;
@@ -278,7 +278,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn act(&mut self, name: &str, action: Action, target: Target, now: Time) -> Answer {
+    pub(crate) fn act(&mut self, name: &str, action: Action, target: Target, now: Time) -> Answer {
         let (reply, answer) = oneshot::channel();
         let request = ActionRequest { target, tunnel: None, wait_secs: 30 };
         let call = Call::Act { connection: name.to_owned(), action, request, reply };
@@ -287,28 +287,28 @@ impl Gateway {
     }
 }
 
-pub(super) type Answer = oneshot::Receiver<Result<ActionReply, api::Problem>>;
+pub(crate) type Answer = oneshot::Receiver<Result<ActionReply, api::Problem>>;
 
-pub(super) fn write(folder: &tempfile::TempDir, text: &str) {
+pub(crate) fn write(folder: &tempfile::TempDir, text: &str) {
     let file = folder.path().join("gw.toml");
     std::fs::write(&file, text).expect("written");
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&file, private).expect("mode set");
 }
 
-pub(super) fn loaded(folder: &tempfile::TempDir, ids: &InterfaceIds) -> Loaded {
+pub(crate) fn loaded(folder: &tempfile::TempDir, ids: &InterfaceIds) -> Loaded {
     load(&folder.path().join("gw.toml"), ids).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Two gateways and the time.
-pub(super) struct World {
-    pub(super) gateways: [Gateway; 2],
-    pub(super) now: Time,
+pub(crate) struct World {
+    pub(crate) gateways: [Gateway; 2],
+    pub(crate) now: Time,
 }
 
 impl World {
     /// Side 1 negotiates at once, side 2 waits.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world =
             Self { gateways: [Gateway::new(1, true), Gateway::new(2, false)], now: Time::from_secs(1) };
         let now = world.now;
@@ -317,7 +317,7 @@ impl World {
     }
 
     /// Lets `secs` seconds pass, in steps of 100 ms.
-    pub(super) fn pass(&mut self, secs: u64) {
+    pub(crate) fn pass(&mut self, secs: u64) {
         for _ in 0..secs * 10 {
             self.settle();
             self.now = self.now + std::time::Duration::from_millis(100);
@@ -332,7 +332,7 @@ impl World {
     }
 
     /// Delivers packets until none is on the wire.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             let [a, b] = &mut self.gateways;
             let (from_a, from_b) = (a.run(self.now), b.run(self.now));
@@ -350,7 +350,7 @@ impl World {
     }
 
     /// A world in which the tunnel is up; with the SPIs of both sides.
-    pub(super) fn up() -> (Self, [u32; 2]) {
+    pub(crate) fn up() -> (Self, [u32; 2]) {
         let mut world = Self::new();
         world.pass(2);
         let spis = world.spis();
@@ -359,7 +359,7 @@ impl World {
 
     /// The only installed SA of each side.
     #[track_caller]
-    pub(super) fn spis(&self) -> [u32; 2] {
+    pub(crate) fn spis(&self) -> [u32; 2] {
         let one = |gateway: &Gateway| match gateway.plane.installed()[..] {
             [spi] => spi,
             ref other => panic!("one SA expected: {other:x?}"),
@@ -368,7 +368,7 @@ impl World {
     }
 
     /// The data planes see traffic: the responder of a rekey may switch.
-    pub(super) fn traffic(&mut self) {
+    pub(crate) fn traffic(&mut self) {
         for gateway in &mut self.gateways {
             for spi in gateway.plane.installed() {
                 let event = Event::FirstUse(FirstUse { spi: Spi::new(spi).expect("an SPI") });
