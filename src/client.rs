@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Method, Request, Response};
+use hyper::header::{AUTHORIZATION, HOST, LINK};
+use hyper::http::response::Parts;
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ pub use remote::{NotAnUrl, Remote, Url};
 pub const DEFAULT_SOCKET: &str = "/run/esplanade/control.sock";
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 20;
+/// Entries of a list that are asked for at once.
+const PART: usize = 500;
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -91,6 +94,22 @@ impl Client {
         self.call(Method::GET, path, Bytes::new())
     }
 
+    /// `GET path` of a list, part by part.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{joint}limit={PART}"));
+        let mut all = Vec::new();
+        while let Some(path) = next {
+            let (headers, answer) = self.answer(Method::GET, &path, Bytes::new())?;
+            all.extend(parse::<Vec<T>>(&path, &answer)?);
+            next = headers.get(LINK).and_then(|link| next_part(link.to_str().ok()?));
+        }
+        Ok(all)
+    }
+
     /// `POST path` with a JSON body.
     ///
     /// # Errors
@@ -108,24 +127,27 @@ impl Client {
     }
 
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
+        self.answer(method, path, body).and_then(|(_, answer)| parse(path, &answer))
+    }
+
+    fn answer(&self, method: Method, path: &str, body: Bytes) -> Result<(HeaderMap, Bytes)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (status, answer) = runtime.block_on(async {
+        let (head, answer) = runtime.block_on(async {
             let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body));
             exchange.await.with_context(|| format!("{path}: no answer within {} s", TIMEOUT.as_secs()))?
         })?;
-        if !status.is_success() {
-            return Err(refusal(path, status, &answer).into());
+        if head.status.is_success() {
+            Ok((head.headers, answer))
+        } else {
+            Err(refusal(path, head.status, &answer).into())
         }
-        let answer = if answer.is_empty() { &b"null"[..] } else { &answer };
-        serde_json::from_slice(answer).with_context(|| format!("{path}: an answer of another version?"))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(hyper::StatusCode, Bytes)> {
-        let response = self.send(method, path, None, body).await?;
-        let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.send(method, path, None, body).await?.into_parts();
+        let answer = Limited::new(body, MAX_ANSWER).collect().await;
         let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
-        Ok((status, answer))
+        Ok((head, answer))
     }
 
     /// Sends a request on a connection of its own, and gives the answer as far as its header.
@@ -170,6 +192,17 @@ where
     sender.send_request(request).await.context("the control plane hung up")
 }
 
+fn parse<T: DeserializeOwned>(path: &str, answer: &[u8]) -> Result<T> {
+    let answer = if answer.is_empty() { &b"null"[..] } else { answer };
+    serde_json::from_slice(answer).with_context(|| format!("{path}: an answer of another version?"))
+}
+
+/// The path of the next part of a list, by the header that says so (RFC 8288).
+fn next_part(link: &str) -> Option<String> {
+    let (target, _) = link.strip_prefix('<')?.split_once(">; rel=\"next\"")?;
+    target.starts_with('/').then(|| target.to_owned())
+}
+
 /// A path with the fields of `query` that there are.
 ///
 /// # Errors
@@ -187,4 +220,18 @@ fn refusal(path: &str, status: hyper::StatusCode, answer: &[u8]) -> CallError {
     let message = if parts.is_empty() { format!("{path}: {status}") } else { parts.join(": ") };
     let code = problem["code"].as_str().unwrap_or_default().to_owned();
     CallError::Refused { status: status.as_u16(), code, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_part_is_on_the_same_gateway() {
+        let next = next_part("</v1/sas?limit=2&cursor=2f>; rel=\"next\"");
+        assert_eq!(next.as_deref(), Some("/v1/sas?limit=2&cursor=2f"));
+        for link in ["", "/v1/sas", "<https://elsewhere/v1/sas>; rel=\"next\"", "</v1/sas>; rel=\"prev\""] {
+            assert_eq!(next_part(link), None, "{link}");
+        }
+    }
 }

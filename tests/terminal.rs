@@ -206,7 +206,7 @@ fn answer(mut stream: UnixStream) -> std::io::Result<()> {
         // Until the client hangs up, or to the end of the answer where it comes back.
         return if request.contains("last-event-id: 1-7") { stream.read(&mut [0]).map(drop) } else { Ok(()) };
     }
-    let (status, body) = match path {
+    let (status, body) = match path.split('?').next().unwrap_or_default() {
         api::path::CONNECTIONS => ("200 OK", serde_json::to_string(&connections())?),
         api::path::SAS => ("200 OK", serde_json::to_string::<[IkeSa; 0]>(&[])?),
         api::path::DIAGNOSES => ("200 OK", serde_json::to_string::<[Diagnosis; 0]>(&[])?),

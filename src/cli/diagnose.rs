@@ -63,7 +63,7 @@ pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
 /// Why it is down now, or was before.
 fn tell(client: &Client, name: &str, options: &Options) -> Result<ExitCode> {
     let connection = select::connection(client, name, options.tunnel)?;
-    let failures: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
+    let failures: Vec<Diagnosis> = client.list(api::path::DIAGNOSES)?;
     let verdicts = verdicts(connection, &failures, options.all);
     let up = verdicts.iter().all(|verdict| is_up(&verdict.tunnel));
     options.format.print(&verdicts, |verdicts| verdicts.iter().map(text).collect())?;

@@ -87,6 +87,7 @@ pub(super) fn ike_sa(connection: &str, tunnel: u8) -> IkeSa {
 /// A failure of a tunnel.
 pub(super) fn diagnosis(connection: &str, tunnel: u8, code: &str) -> Diagnosis {
     Diagnosis {
+        id: 1,
         connection: connection.to_owned(),
         tunnel,
         remote: THERE,

@@ -1,6 +1,7 @@
 //! `esplanade list-sas`.
 
 use super::Format;
+use super::select::Filter;
 use anyhow::Result;
 use api::{ChildSa, IkeSa, Party, Path, PathLimit, PathState, Reach, Traffic};
 use clap::Args;
@@ -14,11 +15,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
     #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
     format: Format,
 }
 
 pub(super) fn run(client: &Client, options: &Options) -> Result<ExitCode> {
-    let mut sas: Vec<IkeSa> = client.get(api::path::SAS)?;
+    let mut sas: Vec<IkeSa> = options.filter.list(client, api::path::SAS)?;
     if let Some(name) = &options.connection {
         sas.retain(|sa| &sa.name == name);
     }

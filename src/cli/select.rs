@@ -4,7 +4,8 @@ use super::exit::NotFound;
 use anyhow::Result;
 use api::{Connection, ConnectionFilter};
 use clap::Args;
-use esplanade::client::Client;
+use esplanade::client::{Client, with_query};
+use serde::de::DeserializeOwned;
 
 #[derive(Debug, Args)]
 pub(super) struct Filter {
@@ -19,17 +20,20 @@ pub(super) struct Filter {
 impl Filter {
     /// The connections that it lets pass.
     pub(super) fn connections(&self, client: &Client) -> Result<Vec<Connection>> {
+        self.list(client, api::path::CONNECTIONS)
+    }
+
+    /// Those of a list that belong to such connections.
+    pub(super) fn list<T: DeserializeOwned>(&self, client: &Client, path: &str) -> Result<Vec<T>> {
         let Self { tag, resource_group } = self;
         let filter = ConnectionFilter { tag: tag.clone(), resource_group: resource_group.clone() };
-        let mut all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
-        all.retain(|connection| filter.takes(connection));
-        Ok(all)
+        client.list(&with_query(path, &filter)?)
     }
 }
 
 /// The connection of that name with its tunnels, or with the one of that index.
 pub(super) fn connection(client: &Client, name: &str, tunnel: Option<u8>) -> Result<Connection> {
-    let all: Vec<Connection> = client.get(api::path::CONNECTIONS)?;
+    let all: Vec<Connection> = client.list(api::path::CONNECTIONS)?;
     let names: Vec<String> = all.iter().map(|connection| connection.name.clone()).collect();
     let found = all.into_iter().find(|connection| connection.name == name);
     let mut connection = found.ok_or_else(|| {

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(super) struct Options {
     #[arg(value_enum)]
     what: What,
-    /// Drop reasons that have counted nothing, too
+    /// Drop reasons that have counted nothing, too; all records of the audit log, not the last 100 only
     #[arg(long)]
     all: bool,
     /// Only runtime: show again every so many seconds what happened in between, until Ctrl-C
@@ -64,15 +64,19 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
         What::Counters => format.print(&client.get(api::path::COUNTERS)?, counters),
         What::Ports => format.print(&client.get(api::path::PORTS)?, |ports: &Vec<Port>| self::ports(ports)),
         What::Neighbours => {
-            format.print(&client.get(api::path::NEIGHBOURS)?, |list: &Vec<Neighbour>| neighbours(list))
+            format.print(&client.list(api::path::NEIGHBOURS)?, |list: &Vec<Neighbour>| neighbours(list))
         }
         What::Diagnoses => {
-            format.print(&client.get(api::path::DIAGNOSES)?, |list: &Vec<Diagnosis>| diagnoses(list))
+            format.print(&client.list(api::path::DIAGNOSES)?, |list: &Vec<Diagnosis>| diagnoses(list))
         }
         What::Certificates => {
             format.print(&client.get(api::path::CERTIFICATES)?, |list: &Vec<Certificate>| certificates(list))
         }
-        What::Audit => format.print(&client.get(api::path::AUDIT)?, |list: &Vec<AuditRecord>| audit(list)),
+        What::Audit => {
+            let path = api::path::AUDIT;
+            let records = if options.all { client.list(path)? } else { client.get(path)? };
+            format.print(&records, |list: &Vec<AuditRecord>| audit(list))
+        }
         What::Ca => format.print(&client.get(api::path::CA)?, |ca: &CaCertificate| ca.certificate.clone()),
         What::Status => format.print(&client.get(api::path::STATUS)?, status),
         What::Errors => {
@@ -86,7 +90,7 @@ pub(super) fn run(client: &Client, options: Options) -> Result<ExitCode> {
 fn audit(records: &[AuditRecord]) -> String {
     let now = human::now();
     let rows = records.iter().map(|record| {
-        let AuditRecord { time, who, from, method, path, status, untold } = record;
+        let AuditRecord { time, who, from, method, path, status, untold, .. } = record;
         let untold = if *untold > 0 { format!(", {untold} refusals before") } else { String::new() };
         let what = format!("{method} {}", path.escape_debug());
         [

@@ -60,7 +60,9 @@ pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
             // Nothing but the secret, so that it can go into a file.
             format.print(&made, |made| format!("{}\n", made.secret))
         }
-        Command::List(format) => format.print(&client.get(path::TOKENS)?, |tokens: &Vec<Token>| list(tokens)),
+        Command::List(format) => {
+            format.print(&client.list(path::TOKENS)?, |tokens: &Vec<Token>| list(tokens))
+        }
         Command::Revoke { id } => {
             client.delete(&path::token(id))?;
             println!("token {id} is revoked");

@@ -1,7 +1,7 @@
 //! Who may ask what, and who asked.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// What a client may do; each role may all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -83,6 +83,9 @@ pub struct CaCertificate {
 /// A request that changed something, read a secret, or was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditRecord {
+    /// Rising; 0 where a release before this one wrote it.
+    #[serde(default)]
+    pub id: u64,
     /// Seconds since 1970.
     pub time: u64,
     /// `uid 1000` or `token 1a2b3c4d`; empty for one who could not say.
@@ -102,15 +105,4 @@ pub struct AuditRecord {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// Which records of the audit log are listed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct AuditQuery {
-    /// So many of the last ones, 1-1000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: Option<usize>,
 }

@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | GET `/v1/version` | | [`Version`] |
 //! | GET `/v1/status` | | [`Status`] |
-//! | GET `/v1/sas` | | list of [`IkeSa`] |
-//! | GET `/v1/connections?tag=..&resource-group=..` | | list of [`Connection`], those of a [`ConnectionFilter`] |
+//! | GET `/v1/sas?tag=..&resource-group=..` | | list of [`IkeSa`], the part and those of a [`ListQuery`] |
+//! | GET `/v1/connections?tag=..&resource-group=..` | | list of [`Connection`], the same |
 //! | POST `/v1/connections/{name}/initiate`, `/rekey`, `/terminate`, `/reset` | [`ActionRequest`] | [`ActionReply`] |
 //! | POST `/v1/connections/{name}/record` | [`RecordRequest`] | [`Recorded`] |
 //! | GET `/v1/connections/{name}/peer-config/{vendor}` | | [`PeerConfig`], with the pre-shared key |
@@ -32,7 +32,7 @@
 //! | POST `/v1/shutdown` | [`ShutdownRequest`] | 202 |
 //! | GET, POST `/v1/tokens` | [`TokenRequest`] | list of [`Token`], [`TokenCreated`] |
 //! | DELETE `/v1/tokens/{id}` | | 204 |
-//! | GET `/v1/audit?limit=..` | | list of [`AuditRecord`] |
+//! | GET `/v1/audit?limit=..` | | list of [`AuditRecord`], the part of a [`Page`] |
 //! | GET `/v1/openapi.json` | | all of this in OpenAPI 3.1: `docs/openapi.json` |
 #![forbid(unsafe_code)]
 
@@ -41,6 +41,7 @@ mod config;
 mod events;
 mod figures;
 mod object;
+mod page;
 mod problem;
 mod sas;
 #[cfg(feature = "server")]
@@ -48,7 +49,7 @@ pub mod server;
 mod system;
 mod transaction;
 
-pub use access::{AuditQuery, AuditRecord, CaCertificate, Role, Token, TokenCreated, TokenRequest};
+pub use access::{AuditRecord, CaCertificate, Role, Token, TokenCreated, TokenRequest};
 pub use config::{
     ConfigChange, ConfigDiff, ConfigProblem, ConfigReport, ConfigText, FieldChange, Impact, PeerConfig,
     PeerFile, Severity,
@@ -61,6 +62,7 @@ pub use figures::{
 #[cfg(feature = "server")]
 pub use object::ConfigObject;
 pub use object::{EditTerms, ObjectKind};
+pub use page::{ListQuery, Page};
 pub use problem::Problem;
 pub use sas::{
     ChildMode, ChildSa, ChildState, Diagnosis, IkeSa, IkeState, Party, Path, PathLimit, PathState, Proposal,

@@ -208,6 +208,9 @@ pub struct Traffic {
 /// Why a negotiation failed: what we had, what the peer had, and the fix for either end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Diagnosis {
+    /// Number within the daemon: the higher, the later it happened last.
+    #[serde(default)]
+    pub id: u64,
     pub connection: String,
     pub tunnel: u8,
     #[schema(value_type = String)]

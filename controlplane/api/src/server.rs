@@ -10,6 +10,7 @@ mod kept;
 mod limits;
 mod manage;
 mod objects;
+mod page;
 mod patient;
 mod routes;
 mod serve;
@@ -19,12 +20,13 @@ mod tls;
 mod tokens;
 mod transaction;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
@@ -37,6 +39,7 @@ pub use self::feed::{Feed, Follower, Publisher};
 use self::guard::Guard;
 pub use self::limits::Limits;
 pub use self::objects::{Change, Edit, Objects, Precondition};
+use self::page::Part;
 use self::routes::Routes;
 pub use self::serve::Server;
 pub use self::tls::{Tls, TlsError};
@@ -44,14 +47,17 @@ pub use self::transaction::{Author, Transaction};
 
 use crate::{
     Action, ActionReply, ActionRequest, Certificate, ConfigDiff, ConfigReport, ConfigText, Connection,
-    ConnectionFilter, Counters, Diagnosis, DropCounter, IkeSa, Neighbour, PeerConfig, Port, Problem,
-    RecordRequest, Recorded, Role, ShutdownRequest, Status, Version, path,
+    ConnectionFilter, Counters, Diagnosis, DropCounter, IkeSa, ListQuery, Neighbour, Page, PeerConfig, Port,
+    Problem, RecordRequest, Recorded, Role, ShutdownRequest, Status, Version, path,
 };
 
 /// How long a call may take beyond the wait it asks for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait a client may ask for, in seconds.
 const MAX_WAIT: u64 = 300;
+
+/// What the lists of connections and of what belongs to them can be asked for.
+const LIST_FIX: &str = "use tag=KEY, tag=KEY=VALUE, resource-group=NAME, limit=NUMBER or cursor=CURSOR";
 
 /// Where the answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -226,9 +232,32 @@ async fn status(State(calls): State<Calls>) -> Answer<Status> {
 }
 
 /// IKE SAs with their CHILD_SAs
-#[utoipa::path(get, path = path::SAS, tag = "connections", responses((status = 200, body = Vec<IkeSa>)))]
-async fn sas(State(calls): State<Calls>) -> Answer<Vec<IkeSa>> {
-    answer(&calls, Call::Sas).await
+#[utoipa::path(
+    get,
+    path = path::SAS,
+    tag = "connections",
+    params(ListQuery),
+    responses((status = 200, body = Vec<IkeSa>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
+)]
+async fn sas(
+    State(calls): State<Calls>,
+    uri: Uri,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Part<Vec<IkeSa>>, Problem> {
+    let (filter, page) = page::query(query, LIST_FIX)?.split();
+    let names = names(&calls, &filter).await?;
+    let mut all = calls.ask(Call::Sas).await?;
+    all.retain(|sa| names.as_ref().is_none_or(|names| names.contains(&sa.name)));
+    page::part(all, |sa| sa.unique_id, &page, &uri)
+}
+
+/// The connections that a filter takes; `None` where it takes all.
+async fn names(calls: &Calls, filter: &ConnectionFilter) -> Result<Option<BTreeSet<String>>, Problem> {
+    if *filter == ConnectionFilter::default() {
+        return Ok(None);
+    }
+    let all = calls.ask(Call::Connections).await?;
+    Ok(Some(all.into_iter().filter(|one| filter.takes(one)).map(|one| one.name).collect()))
 }
 
 /// Connections and the state of their tunnels
@@ -236,20 +265,18 @@ async fn sas(State(calls): State<Calls>) -> Answer<Vec<IkeSa>> {
     get,
     path = path::CONNECTIONS,
     tag = "connections",
-    params(ConnectionFilter),
-    responses((status = 200, body = Vec<Connection>)),
+    params(ListQuery),
+    responses((status = 200, body = Vec<Connection>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
 )]
 async fn connections(
     State(calls): State<Calls>,
-    filter: Result<Query<ConnectionFilter>, QueryRejection>,
-) -> Answer<Vec<Connection>> {
-    let Query(filter) = filter.map_err(|error| {
-        Problem::new(400, "BadRequest", "The request cannot be read", error.body_text())
-            .fix("use tag=KEY, tag=KEY=VALUE or resource-group=NAME")
-    })?;
+    uri: Uri,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Part<Vec<Connection>>, Problem> {
+    let (filter, page) = page::query(query, LIST_FIX)?.split();
     let mut all = calls.ask(Call::Connections).await?;
     all.retain(|connection| filter.takes(connection));
-    Ok(Json(all))
+    page::part(all, |connection| connection.name.clone(), &page, &uri)
 }
 
 /// Negotiates, rekeys or deletes the SAs of a connection
@@ -332,21 +359,39 @@ async fn ports(State(calls): State<Calls>) -> Answer<Vec<Port>> {
     get,
     path = path::NEIGHBOURS,
     tag = "figures",
-    responses((status = 200, body = Vec<Neighbour>)),
+    params(Page),
+    responses((status = 200, body = Vec<Neighbour>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
 )]
-async fn neighbours(State(calls): State<Calls>) -> Answer<Vec<Neighbour>> {
-    answer(&calls, Call::Neighbours).await
+async fn neighbours(
+    State(calls): State<Calls>,
+    uri: Uri,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Part<Vec<Neighbour>>, Problem> {
+    let page = page::query(query, page::FIX)?;
+    let all = calls.ask(Call::Neighbours).await?;
+    let key = |one: &Neighbour| format!("{:05} {} {}", one.vrf, one.ip, one.interface);
+    page::part(all, key, &page, &uri)
 }
 
-/// Why negotiations failed
+/// Why negotiations failed, the newest first; one that happens again moves to the front
 #[utoipa::path(
     get,
     path = path::DIAGNOSES,
     tag = "connections",
-    responses((status = 200, body = Vec<Diagnosis>)),
+    params(ListQuery),
+    responses((status = 200, body = Vec<Diagnosis>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
 )]
-async fn diagnoses(State(calls): State<Calls>) -> Answer<Vec<Diagnosis>> {
-    answer(&calls, Call::Diagnoses).await
+async fn diagnoses(
+    State(calls): State<Calls>,
+    uri: Uri,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Part<Vec<Diagnosis>>, Problem> {
+    let (filter, page) = page::query(query, LIST_FIX)?.split();
+    let names = names(&calls, &filter).await?;
+    let mut all = calls.ask(Call::Diagnoses).await?;
+    all.retain(|failure| names.as_ref().is_none_or(|names| names.contains(&failure.connection)));
+    // The newest first.
+    page::part(all, |failure| u64::MAX - failure.id, &page, &uri)
 }
 
 /// Certificates that tunnels use

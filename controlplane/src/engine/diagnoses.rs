@@ -20,6 +20,8 @@ const NEGOTIATION: Duration = Duration::from_secs(60);
 /// A failure, and how often in a row.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
+    /// Rising with every failure.
+    pub(super) id: u64,
     pub(super) diagnosis: Diagnosis,
     pub(super) at: Time,
     pub(super) count: u64,
@@ -57,6 +59,8 @@ impl Pace {
 #[derive(Debug, Default)]
 pub(super) struct Diagnoses {
     failures: VecDeque<Failure>,
+    /// The ID of the newest one.
+    last: u64,
     /// By tunnel: those that failed lately.
     paces: BTreeMap<Option<ConnectionKey>, Pace>,
 }
@@ -72,7 +76,8 @@ impl Diagnoses {
         {
             self.failures.remove(oldest);
         }
-        self.failures.push_front(Failure { diagnosis, at: now, count, recovered: false });
+        self.last += 1;
+        self.failures.push_front(Failure { id: self.last, diagnosis, at: now, count, recovered: false });
         self.failures.truncate(MOST);
     }
 

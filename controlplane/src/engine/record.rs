@@ -91,7 +91,7 @@ impl Engine {
         });
         let is_up = recording.results().any(|what| *what == What::Up);
         let diagnosis = failed.map(|diagnosis| {
-            self.view_diagnosis(&Failure { diagnosis, at: now, count: 1, recovered: false }, now)
+            self.view_diagnosis(&Failure { id: 0, diagnosis, at: now, count: 1, recovered: false }, now)
         });
         let message = match &diagnosis {
             Some(diagnosis) if !is_up => format!("failed: {}", diagnosis.code),

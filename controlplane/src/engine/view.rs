@@ -173,6 +173,7 @@ impl Engine {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let side = if d.side == ike::Side::Local { "local" } else { "remote" };
         Diagnosis {
+            id: failure.id,
             connection: plan.map(|p| p.connection.clone()).unwrap_or_default(),
             tunnel: plan.map_or(0, |p| p.index),
             remote: plan.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |p| p.remote),

@@ -119,8 +119,8 @@ impl Source {
 
     fn control(&self) -> Result<Control> {
         Ok(Control {
-            connections: self.client.get(api::path::CONNECTIONS)?,
-            diagnoses: self.client.get(api::path::DIAGNOSES)?,
+            connections: self.client.list(api::path::CONNECTIONS)?,
+            diagnoses: self.client.list(api::path::DIAGNOSES)?,
             drops: self.client.get(api::path::ERRORS).unwrap_or_default(),
         })
     }

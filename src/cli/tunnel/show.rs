@@ -27,8 +27,8 @@ struct Detail {
 pub(super) fn run(client: &Client, options: &ShowOptions) -> Result<ExitCode> {
     let ShowOptions { name, format } = options;
     let connection = name.find(client)?;
-    let sas: Vec<IkeSa> = client.get(api::path::SAS)?;
-    let diagnoses: Vec<Diagnosis> = client.get(api::path::DIAGNOSES)?;
+    let sas: Vec<IkeSa> = client.list(api::path::SAS)?;
+    let diagnoses: Vec<Diagnosis> = client.list(api::path::DIAGNOSES)?;
     print(*format, &details(connection, &sas, &diagnoses))
 }
 

@@ -20,9 +20,6 @@ const FILES: u32 = 8;
 const QUEUE: usize = 256;
 /// Refusals that get a record: so many a second in the long run, and at once. The others are counted.
 const REFUSALS: (u32, u32) = (1, 20);
-/// Most records that are listed at once.
-const MAX_LIST: usize = 1000;
-const LIST: usize = 100;
 
 /// Writes records, to `audit.jsonl` in the state folder if there is one, and to the log.
 #[derive(Debug)]
@@ -40,11 +37,11 @@ impl Audit {
         let queue = match &file {
             Some(file) => {
                 let mut log = Log::open(file, FILE)?;
-                let (sender, mut records) = mpsc::channel(QUEUE);
+                let (sender, mut records) = mpsc::channel::<AuditRecord>(QUEUE);
                 let name = "audit".to_owned();
                 std::thread::Builder::new().name(name).spawn(move || {
                     while let Some(record) = records.blocking_recv() {
-                        if let Err(error) = log.append(&record) {
+                        if let Err(error) = log.append(record.clone()) {
                             tracing::error!(%error, ?record, "the audit log could not be written");
                         }
                     }
@@ -73,15 +70,12 @@ impl Audit {
         }
     }
 
-    /// The last records, the newest first. It reads from the disk: not for an async task.
-    pub(super) fn last(&self, limit: Option<usize>) -> Result<Vec<AuditRecord>, Problem> {
-        let limit = limit.unwrap_or(LIST);
-        if !(1..=MAX_LIST).contains(&limit) {
-            return Err(Problem::bad_request(format!("limit is 1-{MAX_LIST}")));
-        }
+    /// The last records, or the last ones before that of an ID, the newest first. It reads from the disk: not for an
+    /// async task.
+    pub(super) fn last(&self, limit: usize, before: Option<u64>) -> Result<Vec<AuditRecord>, Problem> {
         let file =
             self.file.as_deref().ok_or_else(|| no_state("the audit log is only in the daemon's log"))?;
-        last(file, limit).map_err(|error| {
+        last(file, limit, before).map_err(|error| {
             let detail = format!("{}: {error}", file.display());
             Problem::new(500, "StateNotRead", "The audit log could not be read", detail)
         })
@@ -95,24 +89,29 @@ struct Log {
     file: File,
     written: u64,
     most: u64,
+    /// The ID of the last record.
+    id: u64,
 }
 
 impl Log {
     fn open(path: &Path, most: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let written = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, written, most })
+        let id = last(path, 1, None)?.first().map_or(0, |record| record.id);
+        Ok(Self { path: path.to_owned(), file, written, most, id })
     }
 
-    fn append(&mut self, record: &AuditRecord) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
+    fn append(&mut self, mut record: AuditRecord) -> io::Result<()> {
+        self.id += 1;
+        record.id = self.id;
+        let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
         if self.written + line.len() as u64 > self.most {
             for number in (1..FILES - 1).rev() {
                 rename(&numbered(&self.path, number), &numbered(&self.path, number + 1))?;
             }
             rename(&self.path, &numbered(&self.path, 1))?;
-            *self = Self::open(&self.path, self.most)?;
+            *self = Self { id: self.id, ..Self::open(&self.path, self.most)? };
         }
         self.file.write_all(&line)?;
         self.written += line.len() as u64;
@@ -132,8 +131,8 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// The last records of all files, the newest first.
-fn last(path: &Path, limit: usize) -> io::Result<Vec<AuditRecord>> {
+/// The last records of all files, or those before that of an ID, the newest first.
+fn last(path: &Path, limit: usize, before: Option<u64>) -> io::Result<Vec<AuditRecord>> {
     let mut found = Vec::new();
     for number in 0..FILES {
         let file = match File::open(numbered(path, number)) {
@@ -142,8 +141,9 @@ fn last(path: &Path, limit: usize) -> io::Result<Vec<AuditRecord>> {
         };
         let lines = BufReader::new(file).lines().collect::<io::Result<Vec<_>>>()?;
         // The last line may be half of one, after a power failure.
-        let records = lines.iter().rev().filter_map(|line| serde_json::from_str(line).ok());
-        found.extend(records.take(limit - found.len()));
+        let records = lines.iter().rev().filter_map(|line| serde_json::from_str::<AuditRecord>(line).ok());
+        let wanted = records.filter(|record| before.is_none_or(|before| record.id < before));
+        found.extend(wanted.take(limit - found.len()));
         if found.len() == limit {
             break;
         }
@@ -159,7 +159,7 @@ mod tests {
         let text = str::to_owned;
         let (who, from) = (text("uid 0"), text("pid 7 on the Unix socket"));
         let (method, path) = (text("POST"), text("/v1/config/reload"));
-        AuditRecord { time, who, from, method, path, status: 200, untold: 0 }
+        AuditRecord { id: 0, time, who, from, method, path, status: 200, untold: 0 }
     }
 
     #[test]
@@ -168,16 +168,18 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let mut log = Log::open(&path, 1000).expect("opened");
         for time in 0..200 {
-            log.append(&record(time)).expect("appended");
+            log.append(record(time)).expect("appended");
         }
         // A line of half a record, and then a new process.
         log.file.write_all(b"{\"time\":4\n").expect("written");
-        Log::open(&path, 1000).expect("opened").append(&record(200)).expect("appended");
+        Log::open(&path, 1000).expect("opened").append(record(200)).expect("appended");
         let sizes = std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry"));
         let sizes: Vec<u64> = sizes.map(|entry| entry.metadata().expect("there").len()).collect();
         assert!(sizes.len() == FILES as usize && sizes.iter().all(|size| *size <= 1000), "{sizes:?}");
-        let times: Vec<u64> = last(&path, 30).expect("read").iter().map(|record| record.time).collect();
+        let times: Vec<u64> = last(&path, 30, None).expect("read").iter().map(|record| record.time).collect();
         assert_eq!(times, (171..=200).rev().collect::<Vec<u64>>());
+        let ids: Vec<u64> = last(&path, 2, Some(200)).expect("read").iter().map(|record| record.id).collect();
+        assert_eq!(ids, [199, 198], "they go on over files and processes");
     }
 
     #[tokio::test]
@@ -191,13 +193,13 @@ mod tests {
         let told =
             |records: &[AuditRecord]| records.len() as u64 + records.iter().map(|r| r.untold).sum::<u64>();
         for _ in 0..100 {
-            let records = audit.last(None).expect("read");
+            let records = audit.last(100, None).expect("read");
             if told(&records) == 101 {
                 assert!(records.len() < 50);
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("{:?}", audit.last(None));
+        panic!("{:?}", audit.last(100, None));
     }
 }

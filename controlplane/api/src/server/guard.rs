@@ -121,8 +121,16 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     if refused || secret || !method.is_safe() {
         let path = path.chars().take(MAX_AUDITED).collect();
         let (who, from, method) = (source.to_string(), client.to_string(), method.to_string());
-        let record =
-            AuditRecord { time: manage::now(), who, from, method, path, status: status.as_u16(), untold: 0 };
+        let record = AuditRecord {
+            id: 0,
+            time: manage::now(),
+            who,
+            from,
+            method,
+            path,
+            status: status.as_u16(),
+            untold: 0,
+        };
         guard.audit.add(record, refused).await;
     }
     let headers = response.headers_mut();

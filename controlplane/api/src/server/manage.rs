@@ -5,12 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 
 use super::guard::Guard;
+use super::page::{self, Part};
 use super::{Answer, bad_body};
-use crate::{AuditQuery, AuditRecord, CaCertificate, Problem, Token, TokenCreated, TokenRequest, path};
+use crate::{AuditRecord, CaCertificate, Page, Problem, Token, TokenCreated, TokenRequest, path};
+
+/// Records of the audit log that are listed where nothing is said.
+const RECORDS: usize = 100;
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
@@ -26,9 +30,20 @@ async fn on_disk<T: Send + 'static>(
 }
 
 /// Tokens, without their secrets
-#[utoipa::path(get, path = path::TOKENS, tag = "access", responses((status = 200, body = Vec<Token>)))]
-pub(super) async fn tokens(Extension(guard): Extension<Arc<Guard>>) -> Answer<Vec<Token>> {
-    Ok(Json(guard.tokens.list()))
+#[utoipa::path(
+    get,
+    path = path::TOKENS,
+    tag = "access",
+    params(Page),
+    responses((status = 200, body = Vec<Token>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
+)]
+pub(super) async fn tokens(
+    Extension(guard): Extension<Arc<Guard>>,
+    uri: Uri,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Part<Vec<Token>>, Problem> {
+    let page = page::query(query, page::FIX)?;
+    page::part(guard.tokens.list(), |token| token.id.clone(), &page, &uri)
 }
 
 /// Makes a token, and tells its secret this once
@@ -74,18 +89,23 @@ pub(super) async fn ca(Extension(guard): Extension<Arc<Guard>>) -> Answer<CaCert
     })
 }
 
-/// Requests that changed something, read a secret or were refused, the newest first
+/// Requests that changed something, read a secret or were refused, the newest first; by default 100
 #[utoipa::path(
     get,
     path = path::AUDIT,
     tag = "access",
-    params(AuditQuery),
-    responses((status = 200, body = Vec<AuditRecord>)),
+    params(Page),
+    responses((status = 200, body = Vec<AuditRecord>, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
 )]
 pub(super) async fn audit(
     Extension(guard): Extension<Arc<Guard>>,
-    query: Result<Query<AuditQuery>, QueryRejection>,
-) -> Answer<Vec<AuditRecord>> {
-    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    on_disk(move || guard.audit.last(query.limit)).await.map(Json)
+    uri: Uri,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Part<Vec<AuditRecord>>, Problem> {
+    let page = page::query(query, page::FIX)?;
+    let (limit, before) = (page::limit(&page)?.unwrap_or(RECORDS), page::after(&page, &uri)?);
+    let body = on_disk(move || guard.audit.last(limit, before)).await?;
+    let oldest = body.last().filter(|_| body.len() == limit);
+    let next = oldest.and_then(|record| page::next(&record.id, &uri));
+    Ok(Part { body, next })
 }

@@ -1,6 +1,7 @@
 mod events;
 mod hostile;
 mod idempotency;
+mod lists;
 mod roles;
 mod tls;
 

@@ -3,16 +3,18 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
+use axum::http::Uri;
 use utoipa_axum::routes;
 
 use super::client::Identity;
 use super::idempotency::{Key, MAX_KEY};
 use super::objects::{Edit, Objects};
+use super::page::{self, Part};
 use super::routes::Routes;
 use super::{Answer, Call, Calls, Reply, answer, bad_body, body};
 use crate::{
-    CommitReport, CommitRequest, ConfirmRequest, Document, History, ObjectKind, PendingConfirmation, Problem,
-    Role, RollbackRequest, Secrets, path,
+    CommitReport, CommitRequest, ConfirmRequest, Document, History, ObjectKind, Page, PendingConfirmation,
+    Problem, Role, RollbackRequest, Secrets, path,
 };
 
 /// What a client wants of the store.
@@ -175,10 +177,20 @@ async fn rollback(
     get,
     path = path::CONFIG_HISTORY,
     tag = "configuration",
-    responses((status = 200, body = History)),
+    params(Page),
+    responses((status = 200, body = History, headers(("Link" = Option<String>, description = "Where the next part is, with `rel=\"next\"`")))),
 )]
-async fn history(State(calls): State<Calls>) -> Answer<History> {
-    answer(&calls, |reply| Call::Transact(Transaction::History(reply))).await
+async fn history(
+    State(calls): State<Calls>,
+    uri: Uri,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Part<History>, Problem> {
+    let page = page::query(query, page::FIX)?;
+    let History { revisions, pending } =
+        calls.ask(|reply| Call::Transact(Transaction::History(reply))).await?;
+    // The newest first.
+    let Part { body: revisions, next } = page::part(revisions, |one| u64::MAX - one.revision, &page, &uri)?;
+    Ok(Part { body: History { revisions, pending }, next })
 }
 
 /// The document in force
