@@ -42,7 +42,7 @@ pub(super) struct ListOptions {
 pub(super) struct PeerOptions {
     /// Connection
     name: String,
-    /// The peer's software: strongswan, libreswan; linux: a script for the kernel and strongSwan; cisco-ios; generic: a table of all parameters; json: the same for programs
+    /// The peer's software: strongswan, libreswan; linux: a script for the kernel and strongSwan; frr: routes into its interfaces; cisco-ios; generic: a table of all parameters; json: the same for programs
     #[arg(long, value_parser = vendor, default_value = "generic", value_name = "NAME")]
     vendor: Vendor,
     /// Write the files, mode 0600, into this folder, which must not have them yet

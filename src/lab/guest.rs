@@ -20,6 +20,8 @@ pub enum Daemon {
     StrongSwan6,
     /// That of this machine's Debian.
     Libreswan,
+    /// strongSwan for the keys, FRR for the routes.
+    Frr,
 }
 
 impl Daemon {
@@ -29,13 +31,14 @@ impl Daemon {
             Self::StrongSwan => "base.cpio.zst",
             Self::StrongSwan6 => "strongswan6.cpio.zst",
             Self::Libreswan => "libreswan.cpio.zst",
+            Self::Frr => "frr.cpio.zst",
         }
     }
 
     /// Brings it up; with a configuration of its own, as its package would.
     fn start(self, own: bool) -> &'static str {
         match self {
-            Self::StrongSwan | Self::StrongSwan6 => START,
+            Self::StrongSwan | Self::StrongSwan6 | Self::Frr => START,
             Self::Libreswan if own => libreswan::START_AS_IS,
             Self::Libreswan => libreswan::START,
         }
@@ -44,7 +47,7 @@ impl Daemon {
     /// Negotiates the tunnel, and what it prints then.
     fn initiate(self) -> (&'static str, &'static str) {
         match self {
-            Self::StrongSwan | Self::StrongSwan6 => {
+            Self::StrongSwan | Self::StrongSwan6 | Self::Frr => {
                 ("swanctl --initiate --child net --timeout 15 2>&1", "initiate completed successfully")
             }
             Self::Libreswan => ("timeout 20 ipsec whack --initiate --name t 2>&1", "established Child SA"),
@@ -78,6 +81,9 @@ pub struct Guest {
 }
 
 const MANAGEMENT: &str = "169.254.77";
+/// Made beside the images: Debian's kernel for guests has all of IPsec but this.
+const MODULE: &str = "xfrm_interface.ko";
+const LOAD: &str = "[ ! -e /peer/xfrm_interface.ko ] || { modprobe -qa tunnel4 xfrm6_tunnel && insmod /peer/xfrm_interface.ko; }\n";
 const DUAL_STACK: &str = "sysctl -qw net.ipv6.conf.all.disable_ipv6=0
 ip address add 2001:db8::2/64 dev wan nodad
 ip address add 2001:db8:2::1/64 dev lo nodad
@@ -224,6 +230,10 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
         own.join("etc/strongswan.conf"),
         charon_conf("/run/charon.log", "/run/charon.vici", &unwanted, &options.swan.charon_lines, ""),
     )?;
+    let module = image.join(MODULE);
+    if module.exists() {
+        std::fs::copy(module, own.join("peer").join(MODULE))?;
+    }
     for (path, contents) in &options.files {
         let path = own.join(path.trim_start_matches('/'));
         std::fs::create_dir_all(path.parent().unwrap_or(&own))?;
@@ -231,12 +241,14 @@ fn initrd(folder: &Path, image: &Path, options: &GuestOptions) -> Result<PathBuf
     }
     match options.daemon {
         _ if !options.files.is_empty() => {}
-        Daemon::StrongSwan | Daemon::StrongSwan6 => options.swan.write(&own.join("etc/swanctl"))?,
+        Daemon::StrongSwan | Daemon::StrongSwan6 | Daemon::Frr => {
+            options.swan.write(&own.join("etc/swanctl"))?
+        }
         Daemon::Libreswan => libreswan::write(&options.swan, &own.join("etc"))?,
     }
     let addresses = if options.dual_stack { DUAL_STACK } else { "" };
     let start = options.script.as_deref().unwrap_or(options.daemon.start(!options.files.is_empty()));
-    std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{addresses}{start}{}", options.more))?;
+    std::fs::write(own.join("peer/start"), format!("#!/bin/sh\n{LOAD}{addresses}{start}{}", options.more))?;
     run("chmod", &["+x", &own.join("peer/start").to_string_lossy()])?;
 
     let archive = folder.join("own.cpio");

@@ -43,6 +43,8 @@ pub struct SiteOptions {
     pub tunnel_lines: String,
     /// More of the document.
     pub more: String,
+    /// Routes choose what goes into the tunnels, not the networks of both sides.
+    pub destination: bool,
     /// Networks on this side, in TOML.
     pub local_networks: String,
     /// Networks on the other side, in TOML.
@@ -72,6 +74,7 @@ impl SiteOptions {
             connection_lines: String::new(),
             tunnel_lines: String::new(),
             more: String::new(),
+            destination: false,
             local_networks: format!("[\"10.{side}.0.0/24\"]"),
             remote_networks: format!("[\"10.{}.0.0/24\"]", 3 - side),
         }
@@ -79,18 +82,7 @@ impl SiteOptions {
 
     fn config(&self) -> String {
         let Self {
-            side,
-            peer,
-            own,
-            two_tunnels,
-            dual_stack,
-            mtu,
-            connection_lines,
-            more,
-            local_networks,
-            remote_networks,
-            immediately,
-            ..
+            side, peer, own, two_tunnels, dual_stack, mtu, connection_lines, more, immediately, ..
         } = self;
         let v6 = |address: String| if *dual_stack { format!(", \"{address}\"") } else { String::new() };
         let (outside6, inside6) = (v6(format!("2001:db8::{side}/64")), v6(format!("2001:db8:{side}::1/64")));
@@ -99,6 +91,7 @@ impl SiteOptions {
             true => (format!(", \"192.0.2.{second}/24\""), format!(", \"192.0.2.{second}\"")),
             false => (String::new(), String::new()),
         };
+        let [routing, routes] = self.routing();
         let tunnels = self.tunnel().repeat(1 + usize::from(*two_tunnels));
         format!(
             r#"
@@ -126,16 +119,28 @@ ip = "{peer}"
 
 [[connection]]
 name = "site"
-routing-mode = "protected-data-flows"
-local-networks = {local_networks}
-remote-networks = {remote_networks}
+{routing}
 effective-immediately = {immediately}
 {connection_lines}
 
 {tunnels}
+{routes}
 {more}
 "#
         )
+    }
+
+    /// Lines of the connection, and routes into it.
+    fn routing(&self) -> [String; 2] {
+        let Self { side, local_networks, remote_networks, .. } = self;
+        if self.destination {
+            let route = format!("[[route]]\nprefix = \"10.{}.0.0/24\"\nconnection = \"site\"", 3 - side);
+            return ["routing-mode = \"destination\"".to_owned(), route];
+        }
+        let lines = format!(
+            "routing-mode = \"protected-data-flows\"\nlocal-networks = {local_networks}\nremote-networks = {remote_networks}"
+        );
+        [lines, String::new()]
     }
 
     fn tunnel(&self) -> String {

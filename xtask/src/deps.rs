@@ -46,8 +46,10 @@ pub(crate) const STRONGSWAN: PackageSet = PackageSet {
 };
 
 /// What making and booting the Linux kernel peer needs.
-pub(crate) const GUEST: PackageSet =
-    PackageSet { what_for: "the Linux kernel peer", packages: &["mmdebstrap", "zstd", "cpio", "socat"] };
+pub(crate) const GUEST: PackageSet = PackageSet {
+    what_for: "the Linux kernel peer",
+    packages: &["mmdebstrap", "zstd", "cpio", "socat", "make", "flex", "bison", "bc", "xz-utils"],
+};
 
 /// The sources of DPDK's example gateway.
 pub(crate) const COMPARE: PackageSet = PackageSet { what_for: "the comparison", packages: &["dpdk-doc"] };

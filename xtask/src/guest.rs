@@ -6,20 +6,21 @@ use anyhow::Result;
 use std::path::PathBuf;
 
 /// strongSwan on the Linux kernel: what the chosen scenarios and the demo need.
-pub(crate) const ONE: [&str; 1] = ["base"];
+pub(crate) const ONE: [&str; 1] = ["base.cpio.zst"];
 /// Those and other daemons: what the whole matrix needs.
-pub(crate) const ALL: [&str; 3] = ["base", "libreswan", "strongswan6"];
+pub(crate) const ALL: [&str; 5] =
+    ["base.cpio.zst", "libreswan.cpio.zst", "strongswan6.cpio.zst", "frr.cpio.zst", "xfrm_interface.ko"];
 
 /// The folder that holds the kernel and the images.
 pub(crate) fn folder() -> PathBuf {
     target_dir().join("guest")
 }
 
-/// Makes the kernel and the images of these peers that are not there yet.
-pub(crate) fn ensure(peers: &[&str]) -> Result<()> {
+/// Makes the kernel and those of these files that are not there yet.
+pub(crate) fn ensure(files: &[&str]) -> Result<()> {
     let made = |file: &str| folder().join(file).exists();
-    let missing = |peer: &&&str| !made("linux.uml") || !made(&format!("{peer}.cpio.zst"));
-    let missing: Vec<&str> = peers.iter().filter(missing).copied().collect();
+    let missing = files.iter().filter(|file| !made("linux.uml") || !made(file));
+    let missing: Vec<&str> = missing.filter_map(|file| file.split('.').next()).collect();
     if missing.is_empty() {
         return Ok(());
     }

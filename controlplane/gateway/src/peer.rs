@@ -3,12 +3,14 @@
 //! Everything here is told from the peer's side: its local address is our remote one, and its networks are those behind
 //! it. A file is complete: it is loaded as it is, unless its notes say what only the peer's owner can know.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::model::{Connection, Desired, LocalAuth, RemoteAuth};
+use crate::model::{Connection, Desired, LocalAuth, RemoteAuth, Role, Via};
 use crate::plan::TunnelPlan;
 
 /// Adds a line; writing to a `String` cannot fail.
@@ -19,7 +21,9 @@ macro_rules! line {
 }
 
 mod cisco;
+mod frr;
 mod generic;
+mod interfaces;
 mod libreswan;
 mod linux;
 mod strongswan;
@@ -36,6 +40,8 @@ pub enum Vendor {
     Libreswan,
     /// The kernel's interfaces and routes, with strongSwan for the keys.
     Linux,
+    /// Routes of FRR into the interfaces of that script.
+    Frr,
     /// IOS XE.
     CiscoIos,
     /// A table of every parameter, for whatever has a form to fill in.
@@ -46,8 +52,15 @@ pub enum Vendor {
 
 impl Vendor {
     /// In the order in which they are listed.
-    pub const ALL: [Self; 6] =
-        [Self::StrongSwan, Self::Libreswan, Self::Linux, Self::CiscoIos, Self::Generic, Self::Json];
+    pub const ALL: [Self; 7] = [
+        Self::StrongSwan,
+        Self::Libreswan,
+        Self::Linux,
+        Self::Frr,
+        Self::CiscoIos,
+        Self::Generic,
+        Self::Json,
+    ];
 
     /// As it is written in commands and paths.
     #[must_use]
@@ -56,6 +69,7 @@ impl Vendor {
             Self::StrongSwan => "strongswan",
             Self::Libreswan => "libreswan",
             Self::Linux => "linux",
+            Self::Frr => "frr",
             Self::CiscoIos => "cisco-ios",
             Self::Generic => "generic",
             Self::Json => "json",
@@ -70,11 +84,13 @@ impl Vendor {
 }
 
 /// One tunnel, and the secret that both its ends know.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct PeerTunnel<'a> {
     plan: &'a TunnelPlan,
     /// The peer's address inside the tunnel with the prefix length, and ours.
     inner: Option<(IpAddr, u8, IpAddr)>,
+    /// Networks behind us that it is for.
+    behind: Vec<IpNet>,
     secret: Option<&'a str>,
 }
 
@@ -100,7 +116,9 @@ impl<'a> PeerTunnel<'a> {
             let ours = tunnel.inner_address?;
             Some((tunnel.inner_peer()?, ours.prefix_len(), ours.addr()))
         };
-        of_connection.map(|plan| Self { plan, inner: inner(plan), secret: secret(plan) }).collect()
+        let tunnel =
+            |plan| Self { plan, inner: inner(plan), behind: behind(desired, plan), secret: secret(plan) };
+        of_connection.map(tunnel).collect()
     }
 
     /// The name of its connection as every configuration language takes it.
@@ -148,9 +166,28 @@ impl<'a> PeerTunnel<'a> {
 
     /// Routes choose what goes into the tunnel: a policy of the peer's would take all its traffic.
     fn is_routed(&self) -> bool {
-        let everything = |networks: &[ipnet::IpNet]| networks.iter().any(|net| net.prefix_len() == 0);
+        let everything = |networks: &[IpNet]| networks.iter().any(|net| net.prefix_len() == 0);
         everything(&self.plan.local_networks) && everything(&self.plan.remote_networks)
     }
+}
+
+/// What a routed tunnel leads to on our side: the networks of inside interfaces in the connection's VRF, and those that
+/// routes find behind them.
+fn behind(desired: &Desired, plan: &TunnelPlan) -> Vec<IpNet> {
+    let vrf = desired.connections.iter().find(|c| c.name == plan.connection).map_or(0, |c| c.vrf);
+    let inside: Vec<_> =
+        desired.interfaces.iter().filter(|i| i.role == Role::Inside && i.vrf == vrf).collect();
+    let leads_inside = |via: &Via| match via {
+        Via::Gateway { interface, .. } | Via::Interface(interface) => {
+            inside.iter().any(|i| i.name == *interface)
+        }
+        _ => false,
+    };
+    let links = inside.iter().flat_map(|interface| &interface.addresses).map(IpNet::trunc);
+    let routed = desired.routes.iter().filter(|route| route.vrf == vrf && leads_inside(&route.via));
+    let all: BTreeSet<IpNet> = links.chain(routed.map(|route| route.prefix)).collect();
+    let wanted = |net: &IpNet| plan.local_networks.iter().any(|local| local.contains(net));
+    all.into_iter().filter(|net| net.prefix_len() > 0 && wanted(net)).collect()
 }
 
 /// The document asks for something that the peer's software cannot do.
@@ -198,6 +235,7 @@ pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> Result<PeerConfig, 
         Vendor::StrongSwan => strongswan::render(tunnels),
         Vendor::Libreswan => libreswan::render(tunnels)?,
         Vendor::Linux => linux::render(tunnels),
+        Vendor::Frr => frr::render(tunnels)?,
         Vendor::CiscoIos => cisco::render(tunnels)?,
         Vendor::Generic => generic::table(tunnels),
         Vendor::Json => generic::json(tunnels),
@@ -205,6 +243,6 @@ pub fn render(vendor: Vendor, tunnels: &[PeerTunnel<'_>]) -> Result<PeerConfig, 
 }
 
 /// Networks in a list.
-fn list(networks: &[ipnet::IpNet], separator: &str) -> String {
+fn list(networks: &[IpNet], separator: &str) -> String {
     networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }

@@ -3,11 +3,13 @@
 # daemon, iperf3 and iproute2. They give the tests a real kernel's native ESP (protocol 50) without loading a module on this
 # machine.
 #
-#   build.sh FOLDER [PEER...]    result: FOLDER/linux.uml and FOLDER/PEER.cpio.zst; about a minute for each peer; needs root
+#   build.sh FOLDER [PEER...]    result: FOLDER/linux.uml, FOLDER/PEER.cpio.zst; about a minute for each peer; needs root
 #
 #   base          strongSwan of this machine's Debian
 #   libreswan     libreswan of this machine's Debian
 #   strongswan6   strongSwan 6, of Debian 13
+#   frr           that of base, and FRR
+#   xfrm_interface  no peer: the module of that name for all of them (FOLDER/xfrm_interface.ko)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?usage: build.sh FOLDER [PEER...]}
@@ -35,6 +37,28 @@ kernel() {
     for d in net/*; do
         case $d in net/core|net/ipv4|net/ipv6|net/key|net/xfrm|net/sched|net/netfilter|net/packet|net/8021q|net/llc|net/802) ;; *) rm -rf "$d" ;; esac
     done
+}
+
+# module: xfrm_interface.ko, which Debian's UML kernel is configured without, from the source of that very kernel.
+module() {
+    local source=linux-source-${version%.*}
+    mkdir -p "$work/source"
+    (cd "$work" && apt-get -q download "$source=$version-1" >>"$log" 2>&1) ||
+        (cd "$work" && apt-get -q download "$source" >>"$log" 2>&1)
+    dpkg -x "$work/$source"_*.deb "$work/deb"
+    local archive=$work/deb/usr/src/$source.tar.xz
+    # No driver is built; their configuration files are read all the same.
+    tar -C "$work/source" --strip-components=1 --exclude='*/drivers/*/*' --exclude='*/sound/*' --exclude='*/Documentation/*' -xf "$archive"
+    tar -C "$work/source" --strip-components=1 --wildcards -xf "$archive" '*/Kconfig*' '*/drivers/*/Makefile' '*/sound/*/Makefile'
+    cd "$work/source"
+    zcat "$work/uml/usr/share/doc/user-mode-linux/config.gz" |
+        sed 's/.*CONFIG_XFRM_INTERFACE.*/CONFIG_XFRM_INTERFACE=m/; s/.*CONFIG_LOCALVERSION_AUTO.*/CONFIG_LOCALVERSION_AUTO=n/' >.config
+    make ARCH=um olddefconfig modules_prepare >>"$log" 2>&1
+    # The kernel has no versions of symbols, so what they are is found when the module is loaded.
+    make ARCH=um KBUILD_MODPOST_WARN=1 M=net/xfrm CONFIG_XFRM_ALGO= CONFIG_XFRM_USER= CONFIG_XFRM_IPCOMP= modules >>"$log" 2>&1
+    mv net/xfrm/xfrm_interface.ko "$out/"
+    cd "$out"
+    echo "guest module xfrm_interface for kernel $version"
 }
 
 # sources SUITE: the machine's own package sources, whatever they are, so that a mirror or proxy set up here is used here too.
@@ -79,6 +103,8 @@ for peer; do
     case $peer in
         base) image "$peer" "$suite" "$strongswan" ;;
         libreswan) image "$peer" "$suite" libreswan,libnss3-tools ;;
+        frr) image "$peer" "$suite" "$strongswan,frr" ;;
+        xfrm_interface) module ;;
         strongswan6) image "$peer" trixie "$strongswan" ;;
         *) echo "no such peer: $peer" >&2; exit 2 ;;
     esac

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{PeerConfig, PeerFile, PeerTunnel, Unsupported, Vendor, list};
+use super::{PeerConfig, PeerFile, PeerTunnel, Unsupported, Vendor, interfaces, list};
 use crate::algorithm::{Authentication, DhGroup, Encryption};
 use crate::model::{Identity, LocalAuth, RsaPadding, same_family};
 
@@ -32,6 +32,8 @@ pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> Result<PeerConfig> {
     if !text.is_empty() {
         config.files.push(PeerFile { path: format!("/etc/ipsec.d/{name}.secrets"), text });
     }
+    let script = format!("/etc/ipsec.d/{name}-interfaces.sh");
+    config.files.extend(interfaces::script(script, tunnels, |tunnel| format!("ipsec{}", tunnel.plan.id)));
     Ok(config)
 }
 
@@ -225,14 +227,9 @@ fn notes(tunnels: &[PeerTunnel<'_>]) -> Vec<String> {
             let import = "certutil -A -d sql:/var/lib/ipsec/nss -n CA -t CT,, -i ca.pem";
             notes.push(format!("{name}: import the CA of our certificate: {import}"));
         }
-        if let (true, id) = (tunnel.is_routed(), tunnel.plan.id) {
-            let address = tunnel
-                .inner
-                .map(|(address, prefix, _)| format!(" ip address add {address}/{prefix} dev ipsec{id};"));
-            let address = address.unwrap_or_default();
-            notes.push(format!(
-                "{name}: when its interface is there:{address} ip route add NETWORK dev ipsec{id}"
-            ));
+        if tunnel.is_routed() {
+            let networks = interfaces::networks(tunnel);
+            notes.push(format!("{name}: the script gives its interface addresses and routes to {networks}"));
         }
     }
     notes

@@ -5,15 +5,21 @@ use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-use super::{MTU, PeerConfig, PeerFile, PeerTunnel, strongswan};
+use super::{MTU, PeerConfig, PeerFile, PeerTunnel, list, strongswan};
 
 pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
+    let routes = |tunnel: &PeerTunnel<'_>| list(&tunnel.behind, " ");
+    script(tunnels, &tunnels.first().map(routes).unwrap_or_default())
+}
+
+/// The script; `networks` are those that it routes into the tunnels unless it is told others.
+pub(super) fn script(tunnels: &[PeerTunnel<'_>], networks: &str) -> PeerConfig {
     let name = tunnels.first().map(PeerTunnel::connection).unwrap_or_default();
     let path = format!("/usr/local/sbin/vpn-{name}");
     let mut text = Zeroizing::new(String::new());
     head(&name, &path, tunnels, &mut text);
     down(&name, tunnels, &mut text);
-    interfaces(tunnels, &mut text);
+    interfaces(tunnels, networks, &mut text);
     largest_segment(&name, tunnels, &mut text);
     keys(tunnels, &mut text);
     let mut notes = strongswan::certificates(tunnels);
@@ -27,7 +33,7 @@ fn head(name: &str, path: &str, tunnels: &[PeerTunnel<'_>], text: &mut String) {
     line!(text, "#   sh {path}         brings it up, at each start of the machine; again does no harm");
     line!(text, "#   sh {path} down    removes all that it made");
     if tunnels.iter().any(PeerTunnel::is_routed) {
-        line!(text, "# Routes choose what goes into the tunnels; the networks behind them:");
+        line!(text, "# Routes choose what goes into the tunnels. Other networks than those below, or none:");
         line!(text, "#   NETWORKS=\"10.1.0.0/16 10.5.0.0/16\" sh {path}");
     }
     line!(text, "set -eu");
@@ -52,7 +58,7 @@ fn down(name: &str, tunnels: &[PeerTunnel<'_>], text: &mut String) {
 }
 
 /// Where networks choose, policies do, which need no interface.
-fn interfaces(tunnels: &[PeerTunnel<'_>], text: &mut String) {
+fn interfaces(tunnels: &[PeerTunnel<'_>], networks: &str, text: &mut String) {
     line!(text, "\nsysctl -qw net.ipv4.ip_forward=1");
     if tunnels.iter().any(|tunnel| tunnel.plan.local_networks.iter().any(|net| net.addr().is_ipv6())) {
         line!(text, "sysctl -qw net.ipv6.conf.all.forwarding=1");
@@ -67,7 +73,7 @@ fn interfaces(tunnels: &[PeerTunnel<'_>], text: &mut String) {
             line!(text, "ip address replace {theirs}/{prefix} dev {device}");
         }
         let metric = 100 * u32::from(tunnel.plan.index);
-        line!(text, "for network in ${{NETWORKS-}}; do");
+        line!(text, "for network in ${{NETWORKS-{networks}}}; do");
         line!(text, "    ip route replace \"$network\" dev {device} metric {metric}");
         line!(text, "done");
     }

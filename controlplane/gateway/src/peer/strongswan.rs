@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{MTU, PeerConfig, PeerFile, PeerTunnel, list};
+use super::{PeerConfig, PeerFile, PeerTunnel, interfaces, list};
 use crate::algorithm::{DhGroup, Encryption};
 use crate::model::Identity;
 
@@ -19,7 +19,8 @@ pub(super) fn render(tunnels: &[PeerTunnel<'_>]) -> PeerConfig {
         Zeroizing::new(format!("# Put this into {path} (mode 0600), then: swanctl --load-all\n\n"));
     text.push_str(&swanctl(tunnels));
     let mut config = PeerConfig { files: vec![PeerFile { path, text }], notes: notes(tunnels) };
-    config.files.extend(interfaces(&name, tunnels));
+    let script = format!("/etc/swanctl/{name}-interfaces.sh");
+    config.files.extend(interfaces::script(script, tunnels, |tunnel| tunnel.device()));
     config
 }
 
@@ -173,33 +174,13 @@ fn group(group: DhGroup) -> &'static str {
     }
 }
 
-/// The interfaces of routed tunnels, and the routes into them.
-fn interfaces(name: &str, tunnels: &[PeerTunnel<'_>]) -> Option<PeerFile> {
-    let path = format!("/etc/swanctl/{name}-interfaces.sh");
-    let mut text = Zeroizing::new(
-        "#!/bin/sh\n# Once after each start of the machine, as root, with the networks that this connection leads to.\nset -e\n"
-            .to_owned(),
-    );
-    let routed = tunnels.iter().filter(|tunnel| tunnel.is_routed());
-    for tunnel in routed.clone() {
-        let (id, device) = (tunnel.plan.id, tunnel.device());
-        line!(text, "ip link add {device} type xfrm if_id {id}");
-        line!(text, "ip link set {device} mtu {MTU} up");
-        if let Some((theirs, prefix, _)) = tunnel.inner {
-            line!(text, "ip address add {theirs}/{prefix} dev {device}");
-        }
-        let metric = 100 * u32::from(tunnel.plan.index);
-        line!(text, "# ip route add NETWORK dev {device} metric {metric}");
-    }
-    routed.clone().next().is_some().then_some(PeerFile { path, text })
-}
-
 fn notes(tunnels: &[PeerTunnel<'_>]) -> Vec<String> {
     let mut notes = certificates(tunnels);
     for tunnel in tunnels.iter().filter(|tunnel| tunnel.is_routed()) {
         let name = tunnel.name();
         notes.push(format!(
-            "{name}: the script makes its interface; which networks are routed into it is for you to add"
+            "{name}: the script makes its interface, with routes to {}",
+            interfaces::networks(tunnel)
         ));
     }
     notes

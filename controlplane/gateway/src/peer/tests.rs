@@ -75,7 +75,7 @@ fn text(vendor: Vendor, flows: &str, tunnel: &str) -> String {
 
 #[test]
 fn every_vendor_reads_back_by_its_name() {
-    let names = ["strongswan", "libreswan", "linux", "cisco-ios", "generic", "json"];
+    let names = ["strongswan", "libreswan", "linux", "frr", "cisco-ios", "generic", "json"];
     assert_eq!(Vendor::ALL.map(Vendor::name), names);
     for name in names {
         let vendor = Vendor::from_name(&name.to_uppercase());
@@ -115,6 +115,60 @@ fn routed_tunnels_get_interfaces_and_no_policy_that_takes_everything() {
     let [swanctl, script] = &config.files[..] else { panic!("{config:?}") };
     assert!(swanctl.text.contains("if_id_in = ") && !swanctl.text.contains("priority"), "{}", *swanctl.text);
     assert_eq!(script.text.matches("ip link add esp").count(), 2);
+}
+
+/// A gateway with networks behind it, some of which are not for the tunnels.
+const BEHIND: &str = r#"
+[[interface]]
+name = "lan"
+port = "lan"
+role = "inside"
+addresses = ["10.1.0.1/24", "2001:db8:1::1/64"]
+[[interface]]
+name = "other"
+port = "lan"
+vlan = 7
+role = "inside"
+vrf = 7
+addresses = ["10.7.0.1/24"]
+[[route]]
+prefix = "10.5.0.0/16"
+via = "10.1.0.2"
+[[route]]
+prefix = "10.2.0.0/16"
+connection = "hq.branch"
+"#;
+
+#[test]
+fn routed_tunnels_lead_to_what_is_behind_us() {
+    let document = format!("{DOCUMENT}{BEHIND}");
+    let text = |vendor, at: usize| {
+        let config = rendered_from(&document, vendor, "", "").unwrap_or_else(|error| panic!("{error}"));
+        String::clone(&config.files[at].text)
+    };
+    let script = text(Vendor::Linux, 0);
+    assert!(script.contains("in ${NETWORKS-10.1.0.0/24 10.5.0.0/16}; do"), "{script}");
+    let script = text(Vendor::StrongSwan, 1);
+    assert_eq!(script.matches("\nip route replace 10.5.0.0/16 dev esp").count(), 2, "{script}");
+}
+
+#[test]
+fn frr_prefers_the_primary_and_lets_nothing_out_in_clear() {
+    let document = format!("{DOCUMENT}{BEHIND}");
+    let config = rendered_from(&document, Vendor::Frr, "", "").unwrap_or_else(|error| panic!("{error}"));
+    let [script, routes] = &config.files[..] else { panic!("{config:?}") };
+    assert!(script.text.contains("in ${NETWORKS-}; do"), "its routes are FRR's: {}", *script.text);
+    let distances: Vec<_> = routes
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ip route 10.5.0.0/16 ")?.split_once(' '))
+        .collect();
+    let [(first, "10"), (second, "20"), ("blackhole", "250")] = distances[..] else {
+        panic!("{}", *routes.text)
+    };
+    assert!(first.starts_with("esp") && second.starts_with("esp") && first != second);
+    let refused = rendered_from(&document, Vendor::Frr, FLOWS, "").expect_err("nothing to route");
+    assert_eq!((refused.field, &refused.value[..]), ("routing-mode", "protected-data-flows"));
 }
 
 #[test]

@@ -43,6 +43,20 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("peer-config/linux/two-tunnels", |lab| {
             on_linux(lab, &two_tunnels(), "linux", Daemon::StrongSwan)
         }),
+        Scenario::new("peer-config/linux/routed", |lab| {
+            on_linux(lab, &routed(), "linux", Daemon::StrongSwan)
+        }),
+        Scenario::new("peer-config/linux/routed-two-tunnels", |lab| {
+            let site = SiteOptions { two_tunnels: true, ..routed() };
+            on_linux(lab, &site, "linux", Daemon::StrongSwan)
+        }),
+        Scenario::new("peer-config/strongswan-linux/routed", |lab| {
+            on_linux(lab, &routed(), "strongswan", Daemon::StrongSwan)
+        }),
+        Scenario::new("peer-config/libreswan/routed", |lab| {
+            on_linux(lab, &routed(), "libreswan", Daemon::Libreswan)
+        }),
+        Scenario::new("peer-config/frr/routed", |lab| on_linux(lab, &routed(), "frr", Daemon::Frr)),
     ]
 }
 
@@ -61,6 +75,27 @@ fn two_tunnels() -> SiteOptions {
     SiteOptions { two_tunnels: true, ..options(GCM_ECP256, false) }
 }
 
+/// The default: routes choose what goes into the tunnel.
+fn routed() -> SiteOptions {
+    SiteOptions { destination: true, ..options(GCM_ECP256, true) }
+}
+
+/// How the owner of these files puts them into force, beside what the daemon reads by itself.
+fn put_into_force(files: &[(String, Vec<u8>)]) -> String {
+    let line = |(path, _): &(String, Vec<u8>)| match path {
+        // What runs twice finds all in place the second time.
+        path if path.contains("/sbin/") => format!("sh {path} && sh {path}\n"),
+        path if path.ends_with(".sh") => format!("sh {path}\n"),
+        path if path.starts_with("/etc/frr/") => {
+            format!(
+                "install -d -o frr -g frr /run/frr\n/usr/lib/frr/zebra -d\n/usr/lib/frr/staticd -d\nvtysh -f {path}\n"
+            )
+        }
+        _ => String::new(),
+    };
+    files.iter().map(line).collect()
+}
+
 /// A guest that has nothing but what we wrote for it, in the places that we named.
 fn on_linux(lab: &Lab, options: &SiteOptions, vendor: &str, daemon: Daemon) -> Result<String> {
     let wan = lab.wan()?;
@@ -69,9 +104,7 @@ fn on_linux(lab: &Lab, options: &SiteOptions, vendor: &str, daemon: Daemon) -> R
     let config = ["connection", "peer-config", "site", "--json", "--vendor", vendor];
     let config: PeerConfig = serde_json::from_str(&site.gateway.command(&config)?)?;
     let files: Vec<_> = config.files.into_iter().map(|file| (file.path, file.text.into_bytes())).collect();
-    // A script runs twice: the second time it finds all in place.
-    let scripts = files.iter().filter(|(path, _)| path.contains("/sbin/"));
-    let more = scripts.map(|(path, _)| format!("sh {path} && sh {path}\n")).collect();
+    let more = put_into_force(&files);
     let peer = Peer::linux(lab, &wan, &GuestOptions { daemon, files, more, ..GuestOptions::default() })?;
     let scene = Scene { lab, site, peer, capture, wan };
     scene.explain(scene.site.gateway.wait_established(lab, Duration::from_secs(60)))?;
