@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, LINK};
+use hyper::header::{AUTHORIZATION, ETAG, HOST, LINK};
 use hyper::http::response::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -94,6 +94,31 @@ impl Client {
         self.call(Method::GET, path, Bytes::new())
     }
 
+    /// `GET path`, and the entity tag of the answer.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>)> {
+        let (headers, answer) = self.answer(Method::GET, path, None, Bytes::new())?;
+        let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((parse(path, &answer)?, tag))
+    }
+
+    /// `PUT path` with a JSON body and a header field with the condition for it.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        condition: (&str, &str),
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let (_, answer) =
+            self.answer(Method::PUT, path, Some(condition), serde_json::to_vec(body)?.into())?;
+        parse(path, &answer)
+    }
+
     /// `GET path` of a list, part by part.
     ///
     /// # Errors
@@ -103,7 +128,7 @@ impl Client {
         let mut next = Some(format!("{path}{joint}limit={PART}"));
         let mut all = Vec::new();
         while let Some(path) = next {
-            let (headers, answer) = self.answer(Method::GET, &path, Bytes::new())?;
+            let (headers, answer) = self.answer(Method::GET, &path, None, Bytes::new())?;
             all.extend(parse::<Vec<T>>(&path, &answer)?);
             next = headers.get(LINK).and_then(|link| next_part(link.to_str().ok()?));
         }
@@ -123,17 +148,32 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn delete(&self, path: &str) -> Result<()> {
+        self.remove(path)
+    }
+
+    /// As [`Client::delete`], with what the answer says.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn remove<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Method::DELETE, path, Bytes::new())
     }
 
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
-        self.answer(method, path, body).and_then(|(_, answer)| parse(path, &answer))
+        self.answer(method, path, None, body).and_then(|(_, answer)| parse(path, &answer))
     }
 
-    fn answer(&self, method: Method, path: &str, body: Bytes) -> Result<(HeaderMap, Bytes)> {
+    /// The answer to a request with a header field more.
+    fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        field: Option<(&str, &str)>,
+        body: Bytes,
+    ) -> Result<(HeaderMap, Bytes)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (head, answer) = runtime.block_on(async {
-            let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body));
+            let exchange = tokio::time::timeout(TIMEOUT, self.exchange(method, path, field, body));
             exchange.await.with_context(|| format!("{path}: no answer within {} s", TIMEOUT.as_secs()))?
         })?;
         if head.status.is_success() {
@@ -143,8 +183,14 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(Parts, Bytes)> {
-        let (head, body) = self.send(method, path, None, body).await?.into_parts();
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        field: Option<(&str, &str)>,
+        body: Bytes,
+    ) -> Result<(Parts, Bytes)> {
+        let (head, body) = self.send(method, path, field, body).await?.into_parts();
         let answer = Limited::new(body, MAX_ANSWER).collect().await;
         let answer = answer.map_err(|error| anyhow::anyhow!("{path}: {error}"))?.to_bytes();
         Ok((head, answer))
@@ -217,7 +263,12 @@ fn refusal(path: &str, status: hyper::StatusCode, answer: &[u8]) -> CallError {
     let problem: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     let parts: Vec<&str> =
         ["title", "detail", "fix"].iter().filter_map(|field| problem[field].as_str()).collect();
-    let message = if parts.is_empty() { format!("{path}: {status}") } else { parts.join(": ") };
+    let mut message = if parts.is_empty() { format!("{path}: {status}") } else { parts.join(": ") };
+    let others = problem["problems"].as_array().into_iter().flatten();
+    for other in others.filter(|other| other["severity"] == "error").skip(1) {
+        let said = ["path", "message", "allowed", "fix"].iter().filter_map(|field| other[field].as_str());
+        message += &format!("\n  {}", said.collect::<Vec<_>>().join(": "));
+    }
     let code = problem["code"].as_str().unwrap_or_default().to_owned();
     CallError::Refused { status: status.as_u16(), code, message }
 }

@@ -207,6 +207,7 @@ fn answer(mut stream: UnixStream) -> std::io::Result<()> {
         return if request.contains("last-event-id: 1-7") { stream.read(&mut [0]).map(drop) } else { Ok(()) };
     }
     let (status, body) = match path.split('?').next().unwrap_or_default() {
+        "/v1/config/connections/osaka" => ("200 OK", edited(&request).to_string()),
         api::path::CONNECTIONS => ("200 OK", serde_json::to_string(&connections())?),
         api::path::SAS => ("200 OK", serde_json::to_string::<[IkeSa; 0]>(&[])?),
         api::path::DIAGNOSES => ("200 OK", serde_json::to_string::<[Diagnosis; 0]>(&[])?),
@@ -219,6 +220,24 @@ fn answer(mut stream: UnixStream) -> std::io::Result<()> {
         stream,
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n{body}"
     )
+}
+
+/// What a control plane says to a change of a connection: that it interrupts traffic, and then that it was done.
+fn edited(request: &str) -> serde_json::Value {
+    let (method, target) = request.split_once(' ').expect("a request");
+    let impact = match method {
+        "GET" => {
+            return serde_json::json!({ "name": "osaka", "mtu": 1400, "tunnel": [{ "psk": "(not shown)" }] });
+        }
+        "DELETE" => "removed",
+        _ => "interrupting",
+    };
+    let change = serde_json::json!({ "kind": "connection", "name": "osaka", "impact": impact });
+    let mut report = serde_json::json!({ "valid": true, "problems": [], "changes": [change] });
+    if target.contains("dry-run=false") {
+        report["revision"] = 7.into();
+    }
+    report
 }
 
 /// A folder with a control plane's socket in it.
@@ -290,4 +309,36 @@ fn exit_statuses_tell_what_happened() {
     assert_eq!(exit(&folder.path().join("nobody.sock"), &["tunnel", "list"]), Some(4));
     assert_eq!(exit(&socket, &["tunnel", "show", "osaka/7"]), Some(64));
     assert_eq!(exit(&socket, &["--help"]), Some(0));
+}
+
+#[test]
+fn what_interrupts_or_deletes_is_asked_about() {
+    let (_folder, socket) = control();
+    let cases = [
+        (&["connection", "set", "osaka", "mtu=1300"][..], "this interrupts traffic"),
+        (&["connection", "delete", "osaka"], "this deletes connection osaka"),
+    ];
+    for (args, question) in cases {
+        for (answer, exit, result) in [("n\r", 1, ""), ("\r", 1, ""), ("y\r", 0, "revision 7 is in force")] {
+            let mut terminal = Terminal::start(100, &socket, args);
+            terminal.expect(&format!("{question}; go on? [y/N] "));
+            terminal.press(answer);
+            let (status, text) = terminal.finish();
+            assert!(status == Some(exit) && text.contains(result), "{args:?} {answer:?}: {status:?} {text}");
+            assert_eq!(text.contains("in force"), exit == 0, "{text}");
+        }
+        let (status, text) = Terminal::start(100, &socket, &[args, &["--yes"]].concat()).finish();
+        assert!(status == Some(0) && !text.contains("go on") && text.contains("in force"), "{text}");
+        let (status, text) = Terminal::start(100, &socket, &[args, &["--plan"]].concat()).finish();
+        assert!(status == Some(0) && text.contains("nothing was done"), "{text}");
+        let mut alone = Command::new(env!("CARGO_BIN_EXE_esplanade"));
+        let alone = alone.arg("--socket").arg(&socket).args(args).stdin(Stdio::null());
+        let said = alone.output().expect("started");
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(1) && text.contains("add --yes where it is meant"), "{text}");
+    }
+    let (status, text) = Terminal::start(100, &socket, &["connection", "show", "osaka"]).finish();
+    assert!(status == Some(0) && text.contains("tunnel[0].psk=\"(not shown)\""), "{text}");
+    assert_eq!(Terminal::start(100, &socket, &["connection", "set", "osaka"]).finish().0, Some(1));
+    assert_eq!(Terminal::start(100, &socket, &["connection", "delete", "a/b"]).finish().0, Some(64));
 }

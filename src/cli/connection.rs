@@ -1,9 +1,9 @@
-//! `esplanade connection list` and `connection peer-config NAME`.
+//! `esplanade connection`: the connections, their state, and what their peers must be configured with.
 
 use super::select::Filter;
-use super::{Format, private, show};
+use super::{Format, object, private, show};
 use anyhow::{Context, Result, bail};
-use api::{Connection, PeerConfig, Tunnel};
+use api::{Connection, ObjectKind, PeerConfig, Tunnel};
 use clap::{Args, Subcommand};
 use esplanade::client::Client;
 use gateway::peer::Vendor;
@@ -20,6 +20,32 @@ pub(super) enum Command {
     ///   esplanade connection list --tag site=osaka --json
     #[command(verbatim_doc_comment)]
     List(ListOptions),
+    /// Show how a connection is configured, field by field as `set` takes them; `tunnel show` tells what it does
+    ///
+    /// Example:  esplanade connection show hq
+    #[command(verbatim_doc_comment)]
+    Show(object::Show),
+    /// Create a connection; a tunnel without a psk gets one made, which `peer-config` shows
+    ///
+    /// Examples:
+    ///   esplanade connection create hq --file hq.toml --plan
+    ///   esplanade connection create hq profile=modern 'local-networks=["10.1.0.0/24"]' tunnel[0].customer-gateway=osaka
+    #[command(verbatim_doc_comment)]
+    Create(object::Create),
+    /// Change fields of a connection; what is not named stays as it is
+    ///
+    /// A change that interrupts traffic is said first, and asked about on a terminal.
+    ///
+    /// Examples:
+    ///   esplanade connection set hq tunnel[0].ike.lifetime=3600 tunnel[1].ike.lifetime=3600
+    ///   esplanade connection set hq mtu= --confirm 120
+    #[command(verbatim_doc_comment)]
+    Set(object::Set),
+    /// Delete a connection with its SAs; it asks first
+    ///
+    /// Example:  esplanade connection delete hq
+    #[command(verbatim_doc_comment)]
+    Delete(object::Delete),
     /// Print what the peer must be configured with, in the words of its software; the pre-shared key is part of it
     ///
     /// Examples:
@@ -60,6 +86,10 @@ fn vendor(name: &str) -> Result<Vendor, String> {
 pub(super) fn run(client: &Client, command: &Command) -> Result<ExitCode> {
     match command {
         Command::List(options) => list(client, options),
+        Command::Show(options) => object::show(client, ObjectKind::Connections, options),
+        Command::Create(options) => object::create(client, ObjectKind::Connections, options),
+        Command::Set(options) => object::set(client, ObjectKind::Connections, options),
+        Command::Delete(options) => object::delete(client, ObjectKind::Connections, options),
         Command::PeerConfig(options) => peer_config(client, options),
     }
 }

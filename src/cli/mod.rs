@@ -15,6 +15,7 @@ mod explain;
 mod human;
 mod import;
 mod manual;
+mod object;
 mod private;
 mod runtime;
 #[cfg(test)]
@@ -185,6 +186,12 @@ enum Command {
     ///   esplanade events --kind config --json
     #[command(verbatim_doc_comment)]
     Events(events::Options),
+    /// VPN gateways: our addresses, at which tunnels begin
+    #[command(subcommand)]
+    Gateway(object::Gateway),
+    /// Customer gateways: the peers
+    #[command(subcommand)]
+    CustomerGateway(object::CustomerGateway),
     /// Connections and their peers
     #[command(subcommand)]
     Connection(connection::Command),
@@ -253,6 +260,8 @@ impl Cli {
             Command::Tunnel(command) => tunnel::run(&client, &command),
             Command::Top(options) => top::run(&client, &options),
             Command::Events(options) => events::run(&client, &options),
+            Command::Gateway(command) => object::gateway(&client, &command),
+            Command::CustomerGateway(command) => object::customer_gateway(&client, &command),
             Command::Connection(command) => connection::run(&client, &command),
             Command::Token(command) => token::run(&client, &command),
             Command::Config(command) => config::run(&client, &command),

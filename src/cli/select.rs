@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 
 #[derive(Debug, Args)]
 pub(super) struct Filter {
-    /// Only those of connections with this tag, or with this value of it
+    /// Only what has this tag, or this value of it
     #[arg(long, value_name = "KEY[=VALUE]")]
     tag: Option<String>,
-    /// Only those of connections of this resource group
+    /// Only what is of this resource group
     #[arg(long, value_name = "NAME")]
     resource_group: Option<String>,
 }
@@ -23,7 +23,7 @@ impl Filter {
         self.list(client, api::path::CONNECTIONS)
     }
 
-    /// Those of a list that belong to such connections.
+    /// Those of a list that have such tags, or belong to connections that do.
     pub(super) fn list<T: DeserializeOwned>(&self, client: &Client, path: &str) -> Result<Vec<T>> {
         let Self { tag, resource_group } = self;
         let filter = ConnectionFilter { tag: tag.clone(), resource_group: resource_group.clone() };

@@ -4,12 +4,11 @@ use super::config::{changes, problems};
 use super::{Format, human, private};
 use anyhow::{Context, Result, bail};
 use api::{
-    CommitReport, CommitRequest, ConfirmRequest, Document, History, Impact, PendingConfirmation,
-    RevisionEntry, RollbackRequest,
+    CommitReport, CommitRequest, ConfirmRequest, Document, EditTerms, History, Impact, PendingConfirmation,
+    RevisionEntry, RollbackRequest, TunnelState,
 };
 use clap::Args;
 use esplanade::client::Client;
-use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -63,15 +62,42 @@ pub(super) struct Export {
 
 /// How a document is put into force.
 #[derive(Debug, Args)]
-struct How {
+pub(super) struct How {
     /// Say what would happen, and do nothing
     #[arg(long)]
     plan: bool,
-    /// Do not ask before traffic is interrupted
+    /// Do not ask first
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     format: Format,
+}
+
+/// How an object is changed.
+#[derive(Debug, Args)]
+pub(super) struct Edit {
+    /// Return to the revision before unless `config confirm` comes within so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
+    confirm: Option<u64>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    comment: String,
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+impl Edit {
+    pub(super) fn terms(&self, dry_run: bool) -> EditTerms {
+        EditTerms { dry_run, comment: self.comment.clone(), confirm_secs: self.confirm }
+    }
+}
+
+/// What is asked about before it is done.
+pub(super) enum Question {
+    /// Where traffic is interrupted.
+    Interruption,
+    /// This.
+    Always(String),
 }
 
 pub(super) fn commit(client: &Client, options: &Commit) -> Result<ExitCode> {
@@ -85,47 +111,49 @@ pub(super) fn commit(client: &Client, options: &Commit) -> Result<ExitCode> {
         dry_run: true,
         idempotency_key: None,
     };
-    put_into_force(client, api::path::CONFIG_COMMIT, &options.how, request, |request| &mut request.dry_run)
+    put_into_force(&options.how, &Question::Interruption, |dry_run| {
+        client.post(api::path::CONFIG_COMMIT, &CommitRequest { dry_run, ..request.clone() })
+    })
 }
 
 pub(super) fn rollback(client: &Client, options: &Rollback) -> Result<ExitCode> {
-    let request = RollbackRequest { revision: options.revision, dry_run: true };
-    put_into_force(client, api::path::CONFIG_ROLLBACK, &options.how, request, |request| &mut request.dry_run)
+    put_into_force(&options.how, &Question::Interruption, |dry_run| {
+        let request = RollbackRequest { revision: options.revision, dry_run };
+        client.post(api::path::CONFIG_ROLLBACK, &request)
+    })
 }
 
 /// Asks for a plan by a dry run, then for the same in earnest. Exit code 0 when the document is in force (or would be), 1
 /// when the one before stayed.
-fn put_into_force<T: Serialize>(
-    client: &Client,
-    path: &str,
+pub(super) fn put_into_force(
     how: &How,
-    mut request: T,
-    dry_run: impl Fn(&mut T) -> &mut bool,
+    question: &Question,
+    ask: impl Fn(bool) -> Result<CommitReport>,
 ) -> Result<ExitCode> {
-    *dry_run(&mut request) = true;
-    let plan: CommitReport = client.post(path, &request)?;
+    let plan = ask(true)?;
     if how.plan || !plan.valid {
         return tell(how.format, &plan);
     }
-    if !goes_on(&plan, how.yes)? {
+    if !how.yes && !goes_on(&plan, question)? {
         return Ok(ExitCode::FAILURE);
     }
-    *dry_run(&mut request) = false;
-    tell(how.format, &client.post(path, &request)?)
+    tell(how.format, &ask(false)?)
 }
 
-/// Says what a plan interrupts, and asks whether that is meant.
-fn goes_on(plan: &CommitReport, yes: bool) -> Result<bool> {
+/// Says what a plan does that one may not want, and asks whether that is meant.
+fn goes_on(plan: &CommitReport, question: &Question) -> Result<bool> {
     let mut stops = plan.changes.clone();
     stops.retain(|change| matches!(change.impact, Impact::Interrupting | Impact::Removed));
-    if stops.is_empty() || yes {
-        return Ok(true);
-    }
+    let what = match question {
+        Question::Interruption if stops.is_empty() => return Ok(true),
+        Question::Interruption => "this interrupts traffic",
+        Question::Always(what) => what,
+    };
     eprint!("{}", changes(&stops));
     if !std::io::stdin().is_terminal() {
-        bail!("this interrupts traffic: add --yes where it is meant");
+        bail!("{what}: add --yes where it is meant");
     }
-    eprint!("this interrupts traffic; go on? [y/N] ");
+    eprint!("{what}; go on? [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -145,6 +173,9 @@ fn tell(format: Format, report: &CommitReport) -> Result<ExitCode> {
         }
         let _ = match report.revision {
             None => writeln!(out, "nothing was done"),
+            Some(revision) if report.state == Some(TunnelState::Updating) => {
+                writeln!(out, "revision {revision} is in force; the data plane is updating")
+            }
             Some(revision) => writeln!(out, "revision {revision} is in force"),
         };
         out + &report.pending.as_ref().map(waits).unwrap_or_default()

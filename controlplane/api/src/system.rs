@@ -137,12 +137,18 @@ impl ConnectionFilter {
     /// Whether it lists a connection.
     #[must_use]
     pub fn takes(&self, connection: &Connection) -> bool {
+        let tag = |key: &str| connection.tags.get(key).map(String::as_str);
+        self.takes_labels(connection.resource_group.as_deref(), tag)
+    }
+
+    /// Whether it lists what is of a resource group and has these tags.
+    pub fn takes_labels<'a>(&self, group: Option<&str>, tag: impl Fn(&str) -> Option<&'a str>) -> bool {
         let tagged = |wanted: &String| match wanted.split_once('=') {
-            Some((key, value)) => connection.tags.get(key).is_some_and(|has| has == value),
-            None => connection.tags.contains_key(wanted),
+            Some((key, value)) => tag(key) == Some(value),
+            None => tag(wanted).is_some(),
         };
-        let grouped = |group: &String| connection.resource_group.as_ref() == Some(group);
-        self.tag.as_ref().is_none_or(tagged) && self.resource_group.as_ref().is_none_or(grouped)
+        self.tag.as_ref().is_none_or(tagged)
+            && self.resource_group.as_deref().is_none_or(|wanted| group == Some(wanted))
     }
 }
 

@@ -48,6 +48,24 @@ pub fn list(text: &str, kind: Kind) -> Vec<Object> {
     objects(&redact(text), kind.table())
 }
 
+/// An object by itself, in TOML or JSON.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse(text: &str) -> Result<Object, String> {
+    if doctree::is_json(text) {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    let (root, mistakes) = doctree::parse(text);
+    match mistakes.first() {
+        Some(mistake) => {
+            let line = text[..mistake.span.start].lines().count().max(1);
+            Err(format!("line {line}: {}", mistake.message))
+        }
+        None => Ok(tree::table(root.get_ref(), "", &Names::default())),
+    }
+}
+
 /// The name of an object.
 #[must_use]
 pub fn name(object: &Object) -> &str {

@@ -59,25 +59,26 @@ impl Transactions {
         }
         let object = format!("{} {}", kind.table(), edit.name);
         let place = edit::place(&text, kind, &edit.name);
-        let prepared =
+        let mut prepared =
             prepare(terms.draft(text, engine), &object, engine).map_err(|refused| match refused {
                 Ok(report) => invalid(report.problems, place.as_deref()),
                 Err(problem) => problem,
             })?;
         keeps_what_it_must(&edit.name, &prepared, engine)?;
+        prepared.report.problems.retain_mut(|problem| is_within(problem, place.as_deref()));
         Ok(Edited::Stored(store, Box::new(prepared)))
     }
 
     fn meets(&self, wanted: Precondition, exists: bool, edit: &Edit) -> Result<(), Problem> {
         let failed =
             |code, detail: String| Problem::new(412, code, "It is not as the request assumes", detail);
-        let Edit { kind, name, .. } = edit;
+        let (kind, name) = (model(edit.kind).table(), &edit.name);
         match wanted.exists {
             Some(true) if !exists => {
-                return Err(failed("NotThere", format!("{} has no {name}", kind.name())));
+                return Err(failed("NotThere", format!("there is no {kind} {name}")));
             }
             Some(false) if exists => {
-                let problem = failed("AlreadyThere", format!("{} has {name} already", kind.name()));
+                let problem = failed("AlreadyThere", format!("there is a {kind} {name} already"));
                 return Err(problem.fix("choose another name, or change the object that is there"));
             }
             _ => {}
@@ -123,7 +124,7 @@ fn model(kind: ObjectKind) -> Kind {
 /// The text of the document after the change.
 fn changed_text(edit: &Edit, before: Option<Object>, engine: &Engine) -> Result<Zeroizing<String>, Problem> {
     let (kind, in_force) = (model(edit.kind), engine.document().text.expose());
-    let missing = || Problem::not_found(format!("{} has no {}", edit.kind.name(), edit.name));
+    let missing = || Problem::not_found(format!("there is no {} {}", kind.table(), edit.name));
     let object = match &edit.change {
         Change::Delete => {
             let users = edit::users(&engine.document().desired, kind, &edit.name);
@@ -163,26 +164,30 @@ fn with_name(mut object: Object, name: &str) -> Result<Object, Problem> {
     Ok(object)
 }
 
-/// The first error with all others; fields of the object, which stands at `place`, are named within it.
-fn invalid(mut problems: Vec<ConfigProblem>, place: Option<&str>) -> Problem {
-    if let Some(place) = place {
-        for problem in &mut problems {
-            let within =
-                problem.path.strip_prefix(place).filter(|rest| rest.is_empty() || rest.starts_with('.'));
-            if let Some(within) = within {
-                problem.path = within.trim_start_matches('.').to_owned();
-            }
+/// Names the field of a problem within the object that stands at `place`; false if it is not there.
+fn is_within(problem: &mut ConfigProblem, place: Option<&str>) -> bool {
+    let rest = place.and_then(|place| problem.path.strip_prefix(place));
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('.')) {
+        Some(rest) => {
+            problem.path = rest.trim_start_matches('.').to_owned();
+            true
         }
+        None => false,
+    }
+}
+
+/// The first error with all others, those of the object by its fields.
+fn invalid(mut problems: Vec<ConfigProblem>, place: Option<&str>) -> Problem {
+    for problem in &mut problems {
+        is_within(problem, place);
     }
     let first = problems.iter().find(|problem| problem.severity == Severity::Error);
     let (code, detail) = first.map_or(("Invalid", String::new()), |first| {
-        (&*first.code, format!("{}: {}", first.path, first.message))
+        let allowed = first.allowed.as_ref().map(|allowed| format!("; allowed: {allowed}"));
+        (&*first.code, format!("{}: {}{}", first.path, first.message, allowed.unwrap_or_default()))
     });
     let mut problem = Problem::new(422, code, "The configuration is not valid", detail);
-    problem.fix = first.and_then(|first| match (&first.fix, &first.allowed) {
-        (Some(fix), _) => Some(fix.clone()),
-        (None, allowed) => allowed.as_ref().map(|allowed| format!("allowed: {allowed}")),
-    });
+    problem.fix = first.and_then(|first| first.fix.clone());
     problem.problems = problems.into();
     problem
 }

@@ -52,7 +52,9 @@ fn objects_are_made_read_changed_and_removed() {
     assert_eq!((status, &object["tunnel"][0]["psk"]), (200, &json!("(not shown)")), "{object}");
     let (_, all) = ask(folder, "GET", "/v1/config/connections", None);
     let names: Vec<&Value> = all.as_array().expect("a list").iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["site", "osaka"]);
+    assert_eq!(names, ["osaka", "site"]);
+    let tagged = ask(folder, "GET", "/v1/config/customer-gateways?tag=site=osaka&limit=5", None).1;
+    assert_eq!((tagged.as_array().map(Vec::len), &tagged[0]["name"]), (Some(1), &json!("osaka")));
     assert!(!all.to_string().contains(key));
 
     object["tunnel"][0]["ike"] = json!({ "lifetime": 3600 });

@@ -3,14 +3,15 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::routes::Routes;
 use super::transaction::{Author, By, Transaction, author, check_terms};
-use super::{Call, Calls, bad_body};
-use crate::{CommitReport, ConfigObject, EditTerms, Impact, ObjectKind, Problem, Role};
+use super::{Call, Calls, LIST_FIX, bad_body, page};
+use crate::{CommitReport, ConfigObject, EditTerms, Impact, ListQuery, ObjectKind, Problem, Role};
 
 /// The objects of a kind, or one of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,16 +69,26 @@ type Body = Result<Json<ConfigObject>, JsonRejection>;
     get,
     path = "/v1/config/{kind}",
     tag = "configuration",
-    params(("kind" = ObjectKind, Path)),
+    params(("kind" = ObjectKind, Path), ListQuery),
     responses((status = 200, body = Vec<ConfigObject>, headers(("etag" = String, description = "The revision")))),
 )]
 async fn objects(
     State(calls): State<Calls>,
     kind: Result<Path<ObjectKind>, PathRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
     let Path(kind) = kind.map_err(|error| Problem::not_found(error.body_text()))?;
-    let Objects { revision, objects } = read(&calls, kind, None).await?;
-    Ok((tag(revision), Json(objects)).into_response())
+    let (filter, page) = page::query(query, LIST_FIX)?.split();
+    let Objects { revision, mut objects } = read(&calls, kind, None).await?;
+    objects.retain(|ConfigObject(object)| {
+        let tag = |key: &str| object.get("tags")?.get(key)?.as_str();
+        filter.takes_labels(object.get("resource-group").and_then(Value::as_str), tag)
+    });
+    let name = |ConfigObject(object): &ConfigObject| {
+        object.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    Ok((tag(revision), page::part(objects, name, &page, &uri)?).into_response())
 }
 
 /// A configured object, as the document has it, without secrets
@@ -91,7 +102,8 @@ async fn objects(
 async fn object(State(calls): State<Calls>, target: Target) -> Result<Response, Problem> {
     let Path((kind, name)) = target.map_err(|error| Problem::not_found(error.body_text()))?;
     let Objects { revision, mut objects } = read(&calls, kind, Some(name.clone())).await?;
-    let object = objects.pop().ok_or_else(|| Problem::not_found(format!("{} has no {name}", kind.name())))?;
+    let object =
+        objects.pop().ok_or_else(|| Problem::not_found(format!("{name} is none of the {}", kind.name())))?;
     Ok((tag(revision), Json(object)).into_response())
 }
 

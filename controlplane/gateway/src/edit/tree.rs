@@ -9,7 +9,7 @@ use crate::diagnostic::Sink;
 use crate::document;
 
 /// The names of the keys that a document spells otherwise, by their paths.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Names(BTreeMap<String, &'static str>);
 
 impl Names {
@@ -32,12 +32,14 @@ pub(super) fn child(path: &str, key: &str) -> String {
 }
 
 pub(super) fn table(table: &DeTable<'_>, path: &str, names: &Names) -> Map<String, Value> {
-    let entry = |(key, inner): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-        let key: &std::borrow::Cow<'_, str> = key.get_ref();
-        let path = child(path, key);
-        (names.name(&path, key).to_owned(), value(inner.get_ref(), &path, names))
-    };
-    table.iter().map(entry).collect()
+    let mut all = Map::new();
+    for (key, inner) in table {
+        let path = child(path, key.get_ref());
+        // What is there twice stays so, for the document's reader to refuse.
+        let name = Some(names.name(&path, key.get_ref())).filter(|name| !all.contains_key(*name));
+        all.insert(name.unwrap_or(key.get_ref()).to_owned(), value(inner.get_ref(), &path, names));
+    }
+    all
 }
 
 /// What JSON has no type for is text; so is a decimal number, whose digits count in an AS number.
