@@ -6,6 +6,9 @@ use crate::run::{command, must, say, target_dir};
 use anyhow::Result;
 use std::path::PathBuf;
 
+/// The profile of what `cargo xtask test` builds.
+pub(crate) const TESTED: &str = "ci";
+
 /// Builds the three programs in release mode and returns the folder that holds them.
 pub(crate) fn release() -> Result<PathBuf> {
     say("building esplanade, esplanade-dataplane and esplanade-controlplane (release)");
@@ -13,6 +16,14 @@ pub(crate) fn release() -> Result<PathBuf> {
         ["-p", "esplanade", "-p", "esplanade-dataplane", "-p", "esplanade-controlplane", "-p", "interop"];
     must(command("cargo", &["build", "--release", "--locked"]).args(packages))?;
     Ok(target_dir().join("release"))
+}
+
+/// Builds every program and test once, as all steps of `cargo xtask test` run them, and returns the folder with the programs.
+pub(crate) fn tested() -> Result<PathBuf> {
+    say("building programs and tests (optimised, with the checks of debug code)");
+    let all = ["--workspace", "--bins", "--tests"];
+    must(command("cargo", &["build", "--locked", "--profile", TESTED]).args(all))?;
+    Ok(target_dir().join(TESTED))
 }
 
 /// Installs, builds and runs `esplanade demo` with these arguments.

@@ -4,7 +4,7 @@ use crate::checks::Tally;
 use crate::run::{command, must, say, target_dir};
 use crate::suite::counted;
 use anyhow::Result;
-use std::process::Command;
+use std::path::Path;
 
 /// What CI runs: half a minute on two cores.
 const CI: &[&str] = &["--runs", "10000", "--seed", "1"];
@@ -12,12 +12,14 @@ const CI: &[&str] = &["--runs", "10000", "--seed", "1"];
 /// Builds the simulation and runs it with these arguments.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     // Its standard output is its result: it must not be mixed with this command's own.
-    Ok(program()?.args(args).status()?.success())
+    say("building the simulation (release)");
+    must(&mut command("cargo", &["build", "--release", "--locked", "-p", "sim"]))?;
+    Ok(command(&program(&target_dir().join("release")), args).status()?.success())
 }
 
-/// The runs of CI; each invariant counts as one test.
-pub(crate) fn ci() -> Result<Tally> {
-    counted(program()?.args(CI), |line| {
+/// The runs of CI, by the program in that folder; each invariant counts as one test.
+pub(crate) fn ci(programs: &Path) -> Result<Tally> {
+    counted(&mut command(&program(programs), CI), |line| {
         let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
         match words[..] {
             [_, "runs", invariants, "invariants", "checked", "failures", failed, ..] => {
@@ -28,10 +30,6 @@ pub(crate) fn ci() -> Result<Tally> {
     })
 }
 
-/// In release mode: debug code takes twenty times as long.
-fn program() -> Result<Command> {
-    say("building the simulation (release)");
-    must(&mut command("cargo", &["build", "--release", "--locked", "-p", "sim"]))?;
-    let none: &[&str] = &[];
-    Ok(command(&target_dir().join("release/sim").to_string_lossy(), none))
+fn program(folder: &Path) -> String {
+    folder.join("sim").to_string_lossy().into_owned()
 }

@@ -5,6 +5,7 @@ use crate::run::{command, root, say, target_dir};
 use crate::{build, deps, guest, sim};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -25,12 +26,14 @@ pub(crate) fn test() -> Result<bool> {
         Ok(())
     };
     timed("checks", &mut checks::all)?;
+    let programs = build::tested()?;
     timed("unit and integration tests", &mut || {
-        cargo_test(&mut command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]))
+        let tests = ["test", "--workspace", "--locked", "--no-fail-fast", "--profile", build::TESTED];
+        cargo_test(&mut command("cargo", &tests))
     })?;
     timed("rcu model", &mut rcu_model)?;
-    timed("simulation", &mut sim::ci)?;
-    timed("real peers", &mut || run_interop(&["--one-of-each".to_owned()]))?;
+    timed("simulation", &mut || sim::ci(&programs))?;
+    timed("real peers", &mut || run_interop(&programs, &["--one-of-each".to_owned()]))?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)
 }
@@ -45,12 +48,11 @@ fn rcu_model() -> Result<Tally> {
 /// Runs the matrix against real peers with these arguments of its runner.
 pub(crate) fn interop(args: &[String]) -> Result<bool> {
     deps::ensure(&[deps::BUILD, deps::RUN, deps::STRONGSWAN, deps::GUEST, deps::TEST])?;
-    let tally = run_interop(args)?;
+    let tally = run_interop(&build::release()?, args)?;
     Ok(tally.failed == 0)
 }
 
-fn run_interop(args: &[String]) -> Result<Tally> {
-    let programs = build::release()?;
+fn run_interop(programs: &Path, args: &[String]) -> Result<Tally> {
     let chosen = args.iter().any(|arg| arg == "--one-of-each" || arg == "--list");
     guest::ensure(if chosen { &guest::ONE } else { &guest::ALL })?;
     let program = programs.join("interop").to_string_lossy().into_owned();
