@@ -160,6 +160,12 @@ pub fn load_open(
     Ok(Loaded { report, ..loaded })
 }
 
+/// The problems of a text that may leave pre-shared keys open, as [`load_open`] has them.
+pub(crate) fn check_open(text: &str, in_force: &str, name: &str) -> Report {
+    let none = || Psk::generate(&[0; psk::GENERATED]);
+    gateway::check_open(&keys::complete(text, in_force, none).restored, name)
+}
+
 /// The bytes and the mode of the very file that was read.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, u32), LoadError> {
     let open = || {

@@ -73,9 +73,15 @@ pub fn name(object: &Object) -> &str {
 }
 
 /// An object that came from outside, with its keys by their names.
-#[must_use]
-pub fn named(kind: Kind, object: Object) -> Object {
-    objects(&alone(kind, object), kind.table()).pop().unwrap_or_default()
+///
+/// # Errors
+/// What of it no document can say.
+pub fn named(kind: Kind, object: Object) -> Result<Object, String> {
+    let text = alone(kind, object);
+    match doctree::parse(&text).1.into_iter().next() {
+        Some(mistake) => Err(mistake.message),
+        None => Ok(objects(&text, kind.table()).pop().unwrap_or_default()),
+    }
 }
 
 /// As [`named`], of a merge patch: `null` stays.

@@ -11,7 +11,7 @@ use shm::counters::CountersReader;
 use super::link::Question;
 use super::wait::{Goal, Waiter};
 use super::{Engine, State};
-use crate::convert;
+use crate::{convert, document};
 
 /// How long a stop waits for the peers to confirm the deletion of their SAs.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -43,7 +43,7 @@ impl Engine {
             Call::PeerConfig { connection, vendor, reply } => {
                 answer(reply, self.view_peer_config(&connection, &vendor));
             }
-            Call::CheckConfig(text, reply) => answer(reply, Ok(check(&text))),
+            Call::CheckConfig(text, reply) => answer(reply, Ok(self.check(&text))),
             Call::DiffConfig(text, reply) => answer(reply, self.view_diff(&text)),
             Call::ReloadConfig(reply) => {
                 let detail = "reloading is done by the daemon, which reads the file";
@@ -204,6 +204,16 @@ impl Engine {
         self.manager.ike_sas().filter(|sa| sa.key.is_some_and(|key| keys.contains(&key))).collect()
     }
 
+    /// Checks a document without applying it.
+    fn check(&self, text: &ConfigText) -> ConfigReport {
+        let ConfigText { text, file } = text;
+        let report = match self.makes_keys {
+            true => document::check_open(text, self.document.text.expose(), file),
+            false => gateway::check(text, file),
+        };
+        super::reload::report(&report, report.errors.is_empty())
+    }
+
     /// Stops: at once, or after every SA was deleted at both ends.
     pub fn leave(&mut self, down: bool, now: Time) {
         if !down || self.state != State::Ready {
@@ -220,10 +230,4 @@ impl Engine {
 /// A client that hung up does not matter.
 fn answer<T>(reply: Reply<T>, result: Result<T, Problem>) {
     drop(reply.send(result));
-}
-
-/// Checks a document without applying it.
-fn check(text: &ConfigText) -> ConfigReport {
-    let report = gateway::check(&text.text, &text.file);
-    super::reload::report(&report, report.desired.is_some())
 }

@@ -135,15 +135,13 @@ fn changed_text(edit: &Edit, before: Option<Object>, engine: &Engine) -> Result<
             }
             return edit::remove(in_force, kind, &edit.name).ok_or_else(missing);
         }
-        Change::Put(ConfigObject(object)) => edit::named(kind, object.clone()),
+        Change::Put(ConfigObject(object)) => object.clone(),
         Change::Patch(ConfigObject(patch)) => {
-            // Lists of one, and other spellings of keys, become what a reader of the object saw.
-            edit::named(
-                kind,
-                edit::patched(before.ok_or_else(missing)?, edit::named_patch(kind, patch.clone())),
-            )
+            edit::patched(before.ok_or_else(missing)?, edit::named_patch(kind, patch.clone()))
         }
     };
+    let object = edit::named(kind, object)
+        .map_err(|why| Problem::new(422, "Malformed", "The object cannot be read", why))?;
     let object = with_name(object, &edit.name)?;
     edit::put(in_force, kind, &object).ok_or_else(|| {
         Problem::new(500, "Internal", "Internal error", "the document in force cannot be read again")

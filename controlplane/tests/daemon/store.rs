@@ -181,6 +181,9 @@ fn a_store_begins_with_the_keys_that_its_seed_leaves_out() {
     drop(daemon);
     let _daemon = start(folder, true);
     assert_eq!(secret(), key);
+    let check = |text: &str| ask(folder, "POST", "/v1/config/check", Some(&json!({ "text": text }))).1;
+    assert!(check(&open)["valid"] == true && check(&first)["valid"] == true, "{}", check(&open));
+    assert_eq!(check(&first.replace("\"site\"", "\"other\""))["valid"], false, "its key is not known");
     let diff = ask(folder, "POST", "/v1/config/diff", Some(&json!({ "text": open }))).1;
     let changes = diff["changes"].as_array().expect("changes");
     assert!(changes.iter().all(|change| change["impact"] == "unchanged"), "{diff}");

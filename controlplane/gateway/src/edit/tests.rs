@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -72,7 +73,7 @@ fn object(text: &str, kind: Kind, wanted: &str) -> Object {
 fn patch(text: &str, kind: Kind, wanted: &str, patch: Value) -> String {
     let Value::Object(patch) = patch else { panic!("no object") };
     let object = patched(object(text, kind, wanted), named_patch(kind, patch));
-    put(text, kind, &named(kind, object)).expect("a document").to_string()
+    put(text, kind, &named(kind, object).expect("an object")).expect("a document").to_string()
 }
 
 #[test]
@@ -101,7 +102,10 @@ fn what_is_put_back_as_it_was_read_changes_nothing() {
     for text in [TOML, JSON] {
         for kind in [Kind::VpnGateway, Kind::CustomerGateway, Kind::Connection] {
             for object in list(text, kind) {
-                assert_eq!(*put(text, kind, &named(kind, object)).expect("a document"), text);
+                assert_eq!(
+                    *put(text, kind, &named(kind, object).expect("an object")).expect("a document"),
+                    text
+                );
             }
         }
     }
@@ -172,6 +176,71 @@ fn a_merge_patch_sets_merges_and_removes() {
     };
     let after = json!({ "b": { "d": 3, "f": 5 }, "e": [6, 7], "g": {} });
     assert_eq!(Value::from(patched(before, patch)), after);
+}
+
+#[test]
+fn what_no_document_can_say_is_refused_and_not_left_out() {
+    let refused = |value: Value| {
+        named(Kind::Connection, Object::from_iter([("mtu".to_owned(), value)])).expect_err("no")
+    };
+    assert_eq!(refused(json!([1, null])), "null is no element of a list");
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    assert_eq!(refused(deep), "nested too deep");
+    let twice = json!({ "mtu": 1300, "MTU": 1400 });
+    let Value::Object(twice) = twice else { panic!("no object") };
+    assert_eq!(
+        named(Kind::Connection, twice.clone()).expect("an object"),
+        twice,
+        "for the document to refuse"
+    );
+}
+
+/// Values of any shape.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z\" .\n-]{0,6}", inner, 0..4)
+                .prop_map(|table| Value::Object(table.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_object_is_read_as_it_was_put(value in any_value(), other in any_value(), at in 0..2usize) {
+        for text in [TOML, JSON] {
+            let mut before = list(text, Kind::Connection);
+            let name = ["hq", "kyoto"][at];
+            let object = |value: &Value| {
+                let tunnel = json!([{ "ike": value, "psk": "x" }, { "ipsec": other }]);
+                let object = json!({ "name": name, "mtu": value, "tunnel": tunnel });
+                object.as_object().cloned().and_then(|object| named(Kind::Connection, object).ok())
+            };
+            let Some(put_one) = object(&value) else { continue };
+            let shown = |object: &Object| {
+                let mut shown = object.clone();
+                shown["tunnel"][0]["psk"] = NOT_SHOWN.into();
+                shown
+            };
+            let text = put(text, Kind::Connection, &put_one).expect("a document");
+            before.retain(|one| super::name(one) != name);
+            let mut after = list(&text, Kind::Connection);
+            let found = after.iter().position(|one| super::name(one) == name).expect("it is there");
+            prop_assert_eq!(after.remove(found), shown(&put_one));
+            prop_assert_eq!(&after, &before);
+            let Some(put_other) = object(&other) else { continue };
+            let text = put(&text, Kind::Connection, &put_other).expect("a document");
+            let after = list(&text, Kind::Connection);
+            prop_assert_eq!(&after[found], &shown(&put_other));
+        }
+    }
 }
 
 #[test]

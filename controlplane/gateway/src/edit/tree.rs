@@ -33,11 +33,15 @@ pub(super) fn child(path: &str, key: &str) -> String {
 
 pub(super) fn table(table: &DeTable<'_>, path: &str, names: &Names) -> Map<String, Value> {
     let mut all = Map::new();
-    for (key, inner) in table {
-        let path = child(path, key.get_ref());
+    for (written, inner) in table {
+        let written: &str = written.get_ref();
+        let path = child(path, written);
+        let name = names.name(&path, written);
         // What is there twice stays so, for the document's reader to refuse.
-        let name = Some(names.name(&path, key.get_ref())).filter(|name| !all.contains_key(*name));
-        all.insert(name.unwrap_or(key.get_ref()).to_owned(), value(inner.get_ref(), &path, names));
+        let is_taken =
+            name != written && (all.contains_key(name) || table.keys().any(|other| other.get_ref() == name));
+        let key = if is_taken { written } else { name };
+        all.insert(key.to_owned(), value(inner.get_ref(), &path, names));
     }
     all
 }
