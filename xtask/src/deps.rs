@@ -60,6 +60,7 @@ pub(crate) const TEST: PackageSet = PackageSet {
     packages: &[
         "python3-scapy",
         "python3-cryptography",
+        "python3-venv",
         "tshark",
         "traceroute",
         "bird2",

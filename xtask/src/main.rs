@@ -13,6 +13,7 @@ mod deps;
 mod fuzz;
 mod guest;
 mod man;
+mod openapi;
 mod run;
 mod sim;
 mod suite;
@@ -57,6 +58,20 @@ enum Task {
         /// Arguments of the interop runner
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Drive the API from its OpenAPI document with schemathesis, as each role, over TLS
+    ///
+    /// Examples:
+    ///   cargo xtask openapi
+    ///   cargo xtask openapi --seconds 60 --programs target/debug
+    #[command(verbatim_doc_comment)]
+    Openapi {
+        /// Seconds for each role
+        #[arg(long, default_value_t = openapi::SECONDS)]
+        seconds: u32,
+        /// Where the programs are; without it they are built in release mode
+        #[arg(long, value_name = "FOLDER")]
+        programs: Option<std::path::PathBuf>,
     },
     /// IKE gateways on a virtual clock and a bad network, thousands of seeded runs checked against a model
     ///
@@ -123,6 +138,7 @@ fn execute(task: Task) -> anyhow::Result<bool> {
         Task::Demo { args } => build::demo(&args),
         Task::Test => suite::test(),
         Task::Interop { args } => suite::interop(&args),
+        Task::Openapi { seconds, programs } => openapi::run(seconds, programs),
         Task::Sim { args } => sim::run(&args),
         Task::Bench { args } => bench::run(&args),
         Task::Check => {

@@ -2,7 +2,7 @@
 
 use crate::checks::{self, Tally};
 use crate::run::{command, root, say, target_dir};
-use crate::{build, deps, guest, sim};
+use crate::{build, deps, guest, openapi, sim};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -33,6 +33,7 @@ pub(crate) fn test() -> Result<bool> {
     })?;
     timed("rcu model", &mut rcu_model)?;
     timed("simulation", &mut || sim::ci(&programs))?;
+    timed("API by its document", &mut || openapi::drive(openapi::SECONDS, &programs))?;
     timed("real peers", &mut || run_interop(&programs, &["--one-of-each".to_owned()]))?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)

@@ -46,7 +46,7 @@ pub struct Token {
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// What it is for: 1-64 characters.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub name: String,
     pub role: Role,
     /// How long it is good, 1-3650.

@@ -49,7 +49,7 @@ pub struct EditTerms {
     pub dry_run: bool,
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[param(max_length = 1000)]
+    #[param(max_length = 1000, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub comment: String,
     /// The revision before returns unless this one is confirmed within so many seconds, 10 to 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ pub struct Page {
     pub limit: Option<usize>,
     /// Where the part begins: as it stands in `Link`, and of no other list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     pub cursor: Option<String>,
 }
 
@@ -36,6 +37,7 @@ pub struct ListQuery {
     pub limit: Option<usize>,
     /// Where the part begins: as it stands in `Link`, and of no other list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^([0-9a-f]{2})+$")]
     pub cursor: Option<String>,
 }
 

@@ -284,6 +284,7 @@ pub enum Target {
 pub struct ActionRequest {
     pub target: Target,
     /// One tunnel, from 1; all of them when absent.
+    #[schema(maximum = 255)]
     pub tunnel: Option<u8>,
     /// How long to wait for the outcome, seconds; 0 answers at once.
     pub wait_secs: u64,
@@ -305,6 +306,7 @@ pub struct ActionReply {
 #[serde(deny_unknown_fields, default)]
 pub struct RecordRequest {
     /// The tunnel, from 1; may be absent where the connection has one.
+    #[schema(maximum = 255)]
     pub tunnel: Option<u8>,
     /// How long to wait for a result, seconds; what was recorded until then is the answer.
     pub wait_secs: u64,

@@ -19,7 +19,7 @@ pub struct CommitRequest {
     pub file: String,
     /// Why, for the history.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schema(max_length = 1000)]
+    #[schema(max_length = 1000, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub comment: String,
     /// The revision before returns unless this one is confirmed within so many seconds, 10 to 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ pub struct CommitRequest {
     pub dry_run: bool,
     /// As `Idempotency-Key`, and kept with the revision: the same commit is done once, also over a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub idempotency_key: Option<String>,
 }
 

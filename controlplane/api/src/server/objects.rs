@@ -119,8 +119,8 @@ async fn read(calls: &Calls, kind: ObjectKind, name: Option<String>) -> Result<O
     params(
         ("kind" = ObjectKind, Path),
         ("name" = String, Path, description = "Name of the object"),
-        ("if-match" = Option<String>, Header, description = "The entity tag of the revision that was read, or *: the object is there"),
-        ("if-none-match" = Option<String>, Header, description = "*: the object is not there"),
+        ("if-match" = Option<String>, Header, pattern = "^([*]|\"[0-9]{1,19}\")$", description = "The entity tag of the revision that was read, or *: the object is there"),
+        ("if-none-match" = Option<String>, Header, pattern = "^[*]$", description = "*: the object is not there"),
         EditTerms,
     ),
     request_body = ConfigObject,
@@ -146,7 +146,7 @@ async fn put_object(
     params(
         ("kind" = ObjectKind, Path),
         ("name" = String, Path, description = "Name of the object"),
-        ("if-match" = Option<String>, Header, description = "The entity tag of the revision that was read"),
+        ("if-match" = Option<String>, Header, pattern = "^([*]|\"[0-9]{1,19}\")$", description = "The entity tag of the revision that was read"),
         EditTerms,
     ),
     request_body(content(
@@ -175,7 +175,7 @@ async fn patch_object(
     params(
         ("kind" = ObjectKind, Path),
         ("name" = String, Path, description = "Name of the object"),
-        ("if-match" = Option<String>, Header, description = "The entity tag of the revision that was read"),
+        ("if-match" = Option<String>, Header, pattern = "^([*]|\"[0-9]{1,19}\")$", description = "The entity tag of the revision that was read"),
         EditTerms,
     ),
     responses((status = 200, body = CommitReport)),

@@ -4,7 +4,8 @@ use axum::Router;
 use axum::middleware::from_fn;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -12,7 +13,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::guard::admit;
 use super::idempotency::MAX_KEY;
 use super::{Calls, Limits};
-use crate::{Problem, Role};
+use crate::{Action, ObjectKind, Problem, Role};
 
 /// What the document says of the whole.
 #[derive(utoipa::OpenApi)]
@@ -22,7 +23,8 @@ use crate::{Problem, Role};
         description = "An IPsec VPN gateway. Errors are `application/problem+json` (RFC 9457). On the Unix socket the kernel says who asks; everywhere a bearer token does. `x-required-role` is the least role that may.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, Action, ObjectKind)),
+    security(("token" = [])),
     tags(
         (name = "connections", description = "Connections, their tunnels and SAs"),
         (name = "configuration", description = "Documents: checked, compared, put into force"),
@@ -35,6 +37,8 @@ struct Frame;
 
 /// Where the document says which role an operation needs.
 pub(super) const ROLE: &str = "x-required-role";
+/// Names of resources; also in the schema of the configuration.
+const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 /// The name of the answer that all errors share.
 const PROBLEM: &str = "Problem";
 
@@ -49,6 +53,8 @@ impl Routes {
         let mut frame = Frame::openapi();
         if let Some(components) = &mut frame.components {
             components.responses.insert(PROBLEM.to_owned(), RefOr::T(problem()));
+            let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+            components.security_schemes.insert("token".to_owned(), RefOr::T(bearer));
         }
         Self { limits, router: OpenApiRouter::with_openapi(frame) }
     }
@@ -67,6 +73,7 @@ impl Routes {
                     answer.description.clone_from(&summary);
                 }
             }
+            operation.parameters.iter_mut().flatten().for_each(parameter);
             operation.extensions = Some(Extensions::builder().add(ROLE, role.name()).build());
             let refused = RefOr::Ref(Ref::from_response_name(PROBLEM));
             operation.responses.responses.insert("default".to_owned(), refused);
@@ -88,6 +95,25 @@ fn problem() -> Response {
     let said =
         "The request was refused, or could not be fulfilled; `code` names why and `fix` says what to do.";
     ResponseBuilder::new().description(said).content("application/problem+json", content).build()
+}
+
+/// Says what a type cannot: a parameter is there or not, and never null; and what stands in a path by its name has the
+/// shape of all names, unless its route says more.
+fn parameter(parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(Parameter { parameter_in, schema: Some(RefOr::T(Schema::Object(object))), .. }) = parameter
+    else {
+        return;
+    };
+    if let SchemaType::Array(types) = &mut object.schema_type {
+        types.retain(|kind| *kind != Type::Null);
+        if let [kind] = &types[..] {
+            object.schema_type = SchemaType::Type(kind.clone());
+        }
+    }
+    let is_text = object.schema_type == SchemaType::Type(Type::String);
+    if is_text && *parameter_in == ParameterIn::Path && object.pattern.is_none() {
+        object.pattern = Some(NAME.to_owned());
+    }
 }
 
 /// The header field that each request may have that changes something.

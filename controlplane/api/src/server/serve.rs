@@ -109,14 +109,15 @@ impl Server {
         let Err(error) = ended else { return };
         tracing::debug!(%error, "a connection of the API failed");
         let parts = connection.into_parts();
+        let mut stream = parts.io.into_inner();
         // One that was idle between requests needs no words.
         if error.is_timeout() && !parts.read_buf.is_empty() {
             let detail = format!("the header did not come within {} s", self.limits.header_time.as_secs());
             let problem = Problem::new(408, "RequestTimeout", "The request is too slow", detail);
-            let mut stream = parts.io.into_inner();
             drop(stream.write_all(&last_words(&problem)).await);
-            drop(stream.shutdown().await);
         }
+        // Over TLS an end that is not announced looks like somebody else's work (RFC 8446 section 6.1).
+        drop(stream.shutdown().await);
     }
 }
 

@@ -117,6 +117,18 @@ fn writes_openapi() {
     std::fs::write(checked_in(), document()).expect("written");
 }
 
+fn every_reference_leads_somewhere(document: &serde_json::Value, part: &serde_json::Value) {
+    use serde_json::Value::{Array, Object};
+    if let Some(to) = part["$ref"].as_str() {
+        assert!(to.strip_prefix('#').is_some_and(|to| document.pointer(to).is_some()), "{to}");
+    }
+    match part {
+        Object(parts) => parts.values().for_each(|part| every_reference_leads_somewhere(document, part)),
+        Array(parts) => parts.iter().for_each(|part| every_reference_leads_somewhere(document, part)),
+        _ => {}
+    }
+}
+
 #[test]
 fn every_operation_is_described() {
     let document: serde_json::Value = serde_json::from_str(document()).expect("JSON");
@@ -137,6 +149,7 @@ fn every_operation_is_described() {
             assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{of}");
         }
     }
+    every_reference_leads_somewhere(&document, &document);
     let problem = &document["components"]["responses"]["Problem"]["content"];
     assert!(problem["application/problem+json"]["schema"].is_object());
 }
