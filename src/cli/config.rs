@@ -16,7 +16,7 @@ pub(super) enum Command {
     /// Example:  esplanade config check /etc/esplanade/esplanade.toml
     #[command(verbatim_doc_comment)]
     Check(check::Options),
-    /// Compare a file with the document in force: what is new, hot, interrupting or removed, and every value that differs
+    /// Compare a file with the document in force: what is new, hot, rekeyed, renegotiated, interrupted or removed, and every value that differs
     ///
     /// Example:  esplanade config diff /etc/esplanade/esplanade.toml
     #[command(verbatim_doc_comment)]

@@ -143,7 +143,9 @@ pub(super) fn put_into_force(
 /// Says what a plan does that one may not want, and asks whether that is meant.
 fn goes_on(plan: &CommitReport, question: &Question) -> Result<bool> {
     let mut stops = plan.changes.clone();
-    stops.retain(|change| matches!(change.impact, Impact::Interrupting | Impact::Removed));
+    stops.retain(|change| {
+        matches!(change.impact, Impact::Renegotiate | Impact::Interrupting | Impact::Removed)
+    });
     let what = match question {
         Question::Interruption if stops.is_empty() => return Ok(true),
         Question::Interruption => "this interrupts traffic",

@@ -81,7 +81,12 @@ pub enum Impact {
     Hot,
     /// With the next start of the processes.
     NextStart,
-    /// SAs are deleted and negotiated anew, or an interface is set up anew: traffic stops for that long.
+    /// CHILD_SAs, or the IKE SA, are rekeyed with the new parameters: make before break, and no packet is lost. Where the
+    /// peer does not take them yet, the old ones stay, and it is asked again.
+    Rekey,
+    /// The SAs are deleted and negotiated anew at once, with the same ends: traffic stops for one negotiation.
+    Renegotiate,
+    /// A tunnel goes or has other addresses, or an interface is set up anew: its traffic stops until all is there.
     Interrupting,
     /// It is gone, with its SAs.
     Removed,
@@ -96,6 +101,8 @@ impl Impact {
             Self::New => "new",
             Self::Hot => "hot",
             Self::NextStart => "next-start",
+            Self::Rekey => "rekey",
+            Self::Renegotiate => "renegotiate",
             Self::Interrupting => "interrupting",
             Self::Removed => "removed",
         }

@@ -1,7 +1,8 @@
 //! What the control plane wants negotiated.
 
+mod renewal;
+
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use crate::identity::Identity;
 use crate::pki::{Credential, Trust};
 use crate::wire::iana::{AuthMethod, EncrId, IdType, IntegId, KeId, PrfId};
 use crate::wire::{IdPayload, TrafficSelector};
+
+pub(crate) use renewal::Fingerprint;
+pub use renewal::Renewal;
 
 /// Port of plain IKE (RFC 7296 section 2).
 pub const IKE_PORT: u16 = 500;
@@ -393,66 +397,7 @@ impl RemoteAuth {
     }
 }
 
-fn seconds(lifetime: Option<Duration>) -> u64 {
-    lifetime.map_or(0, |lifetime| lifetime.as_secs())
-}
-
 impl Connection {
-    /// Whether SAs of `other` must be negotiated anew for this one.
-    #[must_use]
-    pub fn needs_new_sas(&self, other: &Self) -> bool {
-        self.fingerprint() != other.fingerprint()
-    }
-
-    /// Stands for everything SAs are negotiated from; the same over restarts and releases.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut hash = Sha256::new();
-        let mut add = |field: &str, value: &dyn fmt::Display| hash.update(format!("{field}={value};"));
-        add("vrf", &self.outer_vrf);
-        add("local", &self.local);
-        add("remote", &self.remote.map(|addr| addr.to_string()).unwrap_or_default());
-        add("local-id", &self.local_id);
-        add("remote-id", &self.remote_id);
-        add("nat-t", &self.nat_traversal);
-        add("encap", &self.force_encap);
-        for p in &self.ike_proposals {
-            let IkeProposal { encryption, key_bits, integrity, prf, group } = p;
-            add("ike", &format_args!("{}/{key_bits}/{}/{}/{}", encryption.0, integrity.0, prf.0, group.0));
-        }
-        add("ike-life", &seconds(self.ike_lifetime));
-        let child = &self.child;
-        for p in &child.proposals {
-            let EspProposal { encryption, key_bits, integrity, group, esn } = p;
-            let group = group.map_or(0, |group| group.0);
-            add("esp", &format_args!("{}/{key_bits}/{}/{group}/{esn}", encryption.0, integrity.0));
-        }
-        child.local_ts.iter().for_each(|ts| add("local-ts", ts));
-        child.remote_ts.iter().for_each(|ts| add("remote-ts", ts));
-        add("life", &seconds(child.lifetime));
-        let Limits { soft_bytes, hard_bytes, soft_packets, hard_packets } = child.limits;
-        add("limits", &format_args!("{soft_bytes}/{hard_bytes}/{soft_packets}/{hard_packets}"));
-        add("window", &child.replay_window);
-        add("keepalive", &child.keepalive_secs);
-        self.authentication(&mut hash);
-        u64::from_be_bytes(hash.finalize()[..8].try_into().expect("eight bytes"))
-    }
-
-    /// How both sides prove who they are. Our own certificate is not part of it, nor are revocation lists:
-    /// they are renewed without a word to the peer.
-    fn authentication(&self, hash: &mut Sha256) {
-        match &self.local_auth {
-            LocalAuth::Psk(psk) => hash.update(psk.secret().expose()),
-            LocalAuth::Certificate(_) => hash.update("local=certificate;"),
-        }
-        match &self.remote_auth {
-            RemoteAuth::Psk(psk) if self.local_auth != LocalAuth::Psk(psk.clone()) => {
-                hash.update(psk.secret().expose());
-            }
-            RemoteAuth::Psk(_) => {}
-            RemoteAuth::Certificate(trust) => hash.update(trust.digest()),
-        }
-    }
-
     /// Who we say we are, as it stands on the wire: with a certificate, a distinguished name is written as
     /// its subject.
     pub(crate) fn local_id_payload(&self) -> IdPayload {

@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use config::{
     ChildConfig, Config, Connection, ConnectionKey, EspProposal, FRAGMENT_SIZE, IKE_PORT, IkeProposal,
-    Limits, LocalAuth, NAT_T_PORT, Psk, RemoteAuth, Retransmit, Start,
+    Limits, LocalAuth, NAT_T_PORT, Psk, RemoteAuth, Renewal, Retransmit, Start,
 };
 pub use crypto::RsaPadding;
 pub use diagnosis::{Code, Confidence, Diagnosis, Side};

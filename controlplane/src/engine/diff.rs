@@ -3,6 +3,7 @@
 use api::{CommitReport, ConfigChange, ConfigDiff, ConfigText, FieldChange, Impact, Problem};
 use gateway::diff::{self, Fate, ObjectChange};
 use gateway::plan::TunnelPlan;
+use ike::Renewal;
 
 use super::{Engine, reload};
 use crate::convert;
@@ -63,11 +64,12 @@ fn judge(change: ObjectChange, old: &Loaded, new: &Loaded) -> ConfigChange {
     let field = |f: diff::FieldChange| FieldChange { field: f.field, old: f.old, new: f.new };
     let mut fields: Vec<FieldChange> = fields.into_iter().map(field).collect();
     let both = matches!(fate, Fate::Changed | Fate::Unchanged);
-    let anew = both && kind == "connection" && is_negotiated_anew(&name, old, new, &mut fields);
+    let renewal =
+        if both && kind == "connection" { renewal(&name, old, new, &mut fields) } else { Impact::Unchanged };
     let impact = match (fate, kind) {
         (Fate::New, _) => Impact::New,
         (Fate::Removed, _) => Impact::Removed,
-        _ if anew => Impact::Interrupting,
+        _ if renewal != Impact::Unchanged => renewal,
         (Fate::Unchanged, _) => Impact::Unchanged,
         (Fate::Changed, "control") => Impact::NextStart,
         (Fate::Changed, "interface") if fields.iter().any(is_set_up_anew) => Impact::Interrupting,
@@ -80,19 +82,26 @@ fn is_set_up_anew(change: &FieldChange) -> bool {
     INTERFACE_ANEW.contains(&&*change.field) || change.field.starts_with("addresses")
 }
 
-/// Whether SAs of a connection end; what the document itself does not show of that is added to the fields.
-fn is_negotiated_anew(name: &str, old: &Loaded, new: &Loaded, fields: &mut Vec<FieldChange>) -> bool {
-    let mut anew = false;
+/// What becomes of the SAs of a connection; what the document itself does not show of that is added to the fields.
+fn renewal(name: &str, old: &Loaded, new: &Loaded, fields: &mut Vec<FieldChange>) -> Impact {
+    let mut impact = Impact::Unchanged;
     for before in tunnels(old, name) {
         let Some(after) = tunnels(new, name).find(|after| after.id == before.id) else {
-            anew = true;
+            impact = Impact::Interrupting;
             continue;
         };
         let of = |document: &Loaded, tunnel: &TunnelPlan| {
             document.auth.get(&tunnel.id).map(|auth| convert::connection(tunnel, auth))
         };
         let (Some(was), Some(will)) = (of(old, before), of(new, after)) else { continue };
-        anew |= will.needs_new_sas(&was);
+        impact = impact.max(match will.renewal(&was) {
+            _ if (was.outer_vrf, was.local, was.remote) != (will.outer_vrf, will.local, will.remote) => {
+                Impact::Interrupting
+            }
+            Renewal::Nothing => Impact::Unchanged,
+            Renewal::Rekey => Impact::Rekey,
+            Renewal::Renegotiate => Impact::Renegotiate,
+        });
         let addresses = [("address", before.local, after.local), ("peer", before.remote, after.remote)];
         for (what, old, new) in addresses.into_iter().filter(|(_, old, new)| old != new) {
             let field = format!("tunnels[{}].{what}", before.index - 1);
@@ -103,7 +112,7 @@ fn is_negotiated_anew(name: &str, old: &Loaded, new: &Loaded, fields: &mut Vec<F
             fields.push(FieldChange { field, old: None, new: None });
         }
     }
-    anew
+    impact
 }
 
 fn tunnels<'a>(document: &'a Loaded, connection: &'a str) -> impl Iterator<Item = &'a TunnelPlan> {

@@ -9,6 +9,7 @@ use shm::message::{Acquire, Change, Event, RejectCode, SaTotals};
 use tokio::sync::oneshot;
 
 mod events;
+mod renewal;
 pub(crate) mod world;
 
 use world::*;
@@ -159,7 +160,7 @@ fn a_diff_says_what_a_reload_does_and_does_nothing() {
     let [(name, impact, fields)] = &diff(&world, text(1, true).replace("sesame", "open-sesame"))[..] else {
         panic!("one object")
     };
-    assert_eq!((&**name, *impact), ("connection site", api::Impact::Interrupting));
+    assert_eq!((&**name, *impact), ("connection site", api::Impact::Renegotiate));
     assert_eq!(fields[..], ["tunnels[0]: contents of its keys or certificates"]);
     let elsewhere = diff(&world, text(1, true).replace("ip = \"192.0.2.2\"", "ip = \"192.0.2.3\""));
     let connection = elsewhere.iter().find(|(name, ..)| name == "connection site").expect("the connection");

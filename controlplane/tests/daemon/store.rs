@@ -43,7 +43,7 @@ fn what_was_committed_is_in_force_after_a_restart_and_the_file_is_not_read_again
     assert_eq!((&plan["valid"], &plan["revision"]), (&json!(true), &Value::Null));
     let of_the_connection = |change: &&Value| change["kind"] == "connection";
     let changes = plan["changes"].as_array().expect("a list");
-    assert_eq!(changes.iter().find(of_the_connection).expect("a change")["impact"], "interrupting");
+    assert_eq!(changes.iter().find(of_the_connection).expect("a change")["impact"], "renegotiate");
     assert_eq!(running(folder), first);
     let keyed = json!({ "comment": "osaka moves", "idempotency_key": "k" });
     for _ in 0..2 {

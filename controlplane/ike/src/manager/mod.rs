@@ -17,7 +17,7 @@ use rand_core::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::{Config, Connection, ConnectionKey, Start};
+use crate::config::{Config, Connection, ConnectionKey, Fingerprint, Start};
 use crate::record::tape::Tape;
 use crate::sa::core::Path;
 use crate::sa::{IkeSa, Input};
@@ -111,8 +111,8 @@ impl IkeManager {
         self.booted.saturating_add(now.0)
     }
 
-    /// Adds or replaces a connection. A change of what its SAs were negotiated from deletes and
-    /// renegotiates them; name, start and DPD timeout change at once without that. Proposals with an algorithm that we do not
+    /// Adds or replaces a connection. A change of what its SAs were negotiated from rekeys
+    /// them, or deletes and renegotiates them ([`Renewal`](crate::Renewal)); name, start and DPD timeout change at once without that. Proposals with an algorithm that we do not
     /// have are left out.
     pub fn set_connection(&mut self, mut connection: Connection, now: Time) {
         connection.ike_proposals.retain(|p| p.suite().is_some());
@@ -127,7 +127,7 @@ impl IkeManager {
         let ids: Vec<_> = self.index.of_connection(key).collect();
         ids.into_iter().for_each(|id| self.touch(id, now, |sa, cx| sa.retime(&connection, cx)));
         self.connections.insert(connection);
-        self.delete_where(key, now, |sa| sa.core.fingerprint != fingerprint);
+        self.renew_where(key, now, fingerprint, |_| true);
         self.end_revoked(key, now);
         self.pacing.retry(key, now);
     }
@@ -139,8 +139,8 @@ impl IkeManager {
         self.connections.remove(key);
     }
 
-    /// Takes back one snapshot. Its connection must be set already; if that changed since, the IKE SA is
-    /// deleted by an exchange and negotiated again.
+    /// Takes back one snapshot. Its connection must be set already; if that changed since, the IKE SA is renewed as by
+    /// [`IkeManager::set_connection`].
     pub fn restore(&mut self, snapshot: &[u8], now: Time) -> Result<(), RestoreError> {
         let sa = IkeSa::from_snapshot(snapshot).map_err(|e| RestoreError::Unreadable(e.to_string()))?;
         if let Some(key) = sa.core.key.filter(|key| self.connections.get(*key).is_none()) {
@@ -157,7 +157,7 @@ impl IkeManager {
         self.touch(id, now, |sa, cx| sa.resume(cx));
         if let Some(connection) = sa_key.and_then(|key| self.connections.get(key)) {
             let (key, fingerprint) = (connection.key, connection.fingerprint());
-            self.delete_where(key, now, |sa| sa.core.id == id && sa.core.fingerprint != fingerprint);
+            self.renew_where(key, now, fingerprint, |sa| sa.core.id == id);
             self.end_revoked(key, now);
         }
         Ok(())
@@ -365,6 +365,20 @@ impl IkeManager {
         let ids: Vec<_> = self.of_connection(key).filter(|sa| doomed(sa)).map(|sa| sa.core.id).collect();
         for id in ids {
             self.touch(id, now, |sa, cx| sa.delete(DeleteReason::Command, cx));
+        }
+    }
+
+    /// What was negotiated from something else is renewed.
+    fn renew_where(
+        &mut self,
+        key: ConnectionKey,
+        now: Time,
+        wanted: Fingerprint,
+        concerned: impl Fn(&IkeSa) -> bool,
+    ) {
+        let ids: Vec<_> = self.of_connection(key).filter(|sa| concerned(sa)).map(|sa| sa.core.id).collect();
+        for id in ids {
+            self.touch(id, now, |sa, cx| sa.renew(wanted, cx));
         }
     }
 

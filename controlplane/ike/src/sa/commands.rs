@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{IkeSa, Phase, Timer};
-use crate::config::Connection;
+use crate::config::{Connection, Fingerprint, Renewal};
 use crate::manager::command::{Datagram, Flow, Spi};
 use crate::manager::context::Ctx;
 use crate::sa::child::ChildPhase;
@@ -95,6 +95,18 @@ impl IkeSa {
             sa.arm(core, Some(connection));
             sa.arm_reauth(core, connection, cx);
         });
+    }
+
+    /// Its connection changed. What was negotiated from something else is rekeyed where that does, else it is deleted.
+    pub(crate) fn renew(&mut self, wanted: Fingerprint, cx: &mut Ctx<'_>) {
+        let is_established = matches!(self.phase, Phase::Established(_));
+        match wanted.renewal(self.core.fingerprint) {
+            Renewal::Nothing => {}
+            Renewal::Rekey if is_established => {
+                self.with_established(cx, |sa, core, cx| sa.renew(wanted, core, cx));
+            }
+            Renewal::Rekey | Renewal::Renegotiate => self.delete(DeleteReason::Command, cx),
+        }
     }
 
     /// Authentic ESP comes from a new address.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::timer::{Timer, Timers};
 use super::window::{Sealed, Window};
-use crate::config::{Connection, ConnectionKey, NAT_T_PORT};
+use crate::config::{Connection, ConnectionKey, Fingerprint, NAT_T_PORT};
 use crate::crypto::{Assembly, CryptoError, IkeKeys, IkeSpis, IkeSuite, OpenError, Plain, Secret, SkCipher};
 use crate::manager::command::{Datagram, Encap, IkeSaId, Outer};
 use crate::manager::context::Ctx;
@@ -76,8 +76,8 @@ pub(crate) struct Core {
     pub(crate) id: IkeSaId,
     /// `None` while a responder does not know whom it talks to.
     pub(crate) key: Option<ConnectionKey>,
-    /// [`Connection::fingerprint`] of what it was negotiated from.
-    pub(crate) fingerprint: u64,
+    /// Of what it and its children were negotiated from, or are about to be.
+    pub(crate) fingerprint: Fingerprint,
     /// Whether we are the original initiator.
     pub(crate) initiator: bool,
     pub(crate) spis: IkeSpis,
@@ -97,7 +97,7 @@ impl Core {
         Self {
             id,
             key: None,
-            fingerprint: 0,
+            fingerprint: Fingerprint::default(),
             initiator,
             spis,
             path,

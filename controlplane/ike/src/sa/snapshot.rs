@@ -11,7 +11,7 @@ use super::timer::Timer;
 use crate::manager::context::Ctx;
 
 /// Changes whenever the meaning of the bytes does.
-const VERSION: u8 = 11;
+const VERSION: u8 = 12;
 
 /// Why bytes are not a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use super::child::{ChildPhase, ChildSa, renewal, retry};
 use super::core::Core;
 use super::established::{Established, Status};
 use super::timer::Timer;
-use crate::config::Connection;
+use crate::config::{Connection, Fingerprint};
 use crate::manager::command::Spi;
 use crate::manager::context::{Ctx, Effect};
 use crate::v2::collision;
@@ -14,6 +14,9 @@ use crate::v2::informational::DeleteReason;
 
 /// How soon a rekey of a child is tried again that met another exchange, at least.
 const RETRY_CHILD: Duration = Duration::from_secs(3);
+/// How soon new parameters are negotiated, about: those of many connections not all at once, and those of children after
+/// those of their IKE SA.
+const RENEWAL: Duration = Duration::from_secs(1);
 
 impl Established {
     /// Both ends replaced the same child at once, or each made one where there was none, and the second is
@@ -38,6 +41,20 @@ impl Established {
     pub(crate) fn rekey_later(&mut self, spi: Spi, cx: &mut Ctx<'_>) {
         if let Some(child) = self.child_mut(spi).filter(|c| c.is_usable()) {
             child.rekey_at = Some(retry(RETRY_CHILD, child.expire_at, cx));
+        }
+    }
+
+    /// Rekeys what was negotiated from other parameters, the IKE SA before its children. A peer that does not take the
+    /// new ones yet is asked again, and what there is stays until the end of its life.
+    pub(crate) fn renew(&mut self, wanted: Fingerprint, core: &mut Core, cx: &mut Ctx<'_>) {
+        let before = std::mem::replace(&mut core.fingerprint, wanted);
+        if before.ike != wanted.ike && self.status == Status::Open {
+            core.timers.set(Timer::Rekey, cx.now + cx.jitter(RENEWAL, 50));
+        }
+        if before.child != wanted.child {
+            for child in self.children.iter_mut().filter(|child| child.is_usable()) {
+                child.rekey_at = Some(cx.now + RENEWAL + cx.jitter(RENEWAL, 100));
+            }
         }
     }
 

@@ -10,7 +10,7 @@ fn follow(gateway: &Gateway) -> Follower {
 }
 
 /// What happened since the last look; something has.
-fn told(follower: &mut Follower) -> Vec<Event> {
+pub(super) fn told(follower: &mut Follower) -> Vec<Event> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let text = runtime.block_on(follower.read()).expect("events");
     let text = String::from_utf8(text.to_vec()).expect("text");
@@ -18,7 +18,7 @@ fn told(follower: &mut Follower) -> Vec<Event> {
     data.map(|data| serde_json::from_str(data).expect("an event")).collect()
 }
 
-fn kinds(events: &[Event]) -> Vec<&'static str> {
+pub(super) fn kinds(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(|event| event.what.kind()).collect()
 }
 
