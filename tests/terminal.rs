@@ -6,148 +6,23 @@ use api::{
     Connection, Counters, Diagnosis, DropCounter, IkeSa, NegotiationStatus, Tunnel, TunnelState,
     TunnelTraffic,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
-use std::fs::File;
+use esplanade::lab::Terminal;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-/// In which a screen is drawn anew, most often.
-const LOOK: Duration = Duration::from_secs(2);
-/// For anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A terminal of its own, with a program on it.
-struct Terminal {
-    master: File,
-    slave: OwnedFd,
-    before: Termios,
-    program: Child,
-    /// What was written to it and not looked at.
-    seen: String,
-    /// The beginning of a character.
-    partial: Vec<u8>,
+/// `esplanade ARGS` on a terminal, against the control plane at `socket`.
+fn start(columns: u16, socket: &Path, args: &[&str]) -> Terminal {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_esplanade"));
+    command.arg("--socket").arg(socket).args(args);
+    command.env("ESPLANADE_DATAPLANE", socket.with_file_name("nobody.sock"));
+    Terminal::start(columns, &command).expect("a terminal")
 }
 
-impl Terminal {
-    /// Starts `esplanade ARGS` against the control plane at `socket`.
-    fn start(columns: u16, socket: &Path, args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).expect("granted");
-        unlockpt(&master).expect("unlocked");
-        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
-        let slave = File::options().read(true).write(true).open(name).expect("opened");
-        tcsetwinsize(&slave, size(columns)).expect("sized");
-        let before = tcgetattr(&slave).expect("settings");
-        let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        // Its session's terminal is this one, not that of whoever runs the tests.
-        let program = Command::new("setsid")
-            .args(["--ctty", env!("CARGO_BIN_EXE_esplanade"), "--socket"])
-            .arg(socket)
-            .args(args)
-            .env("ESPLANADE_DATAPLANE", socket.with_file_name("nobody.sock"))
-            .env("TERM", "xterm-256color")
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .expect("started");
-        Self {
-            master: master.into(),
-            slave: slave.into(),
-            before,
-            program,
-            seen: String::new(),
-            partial: Vec::new(),
-        }
-    }
-
-    /// Waits until all of this is on the screen, which is drawn anew whenever its width changes.
-    #[track_caller]
-    fn expect_drawn(&mut self, wanted: &[&str]) {
-        let end = Instant::now() + PATIENCE;
-        for columns in (100..).take_while(|_| Instant::now() < end) {
-            tcsetwinsize(&self.slave, size(columns)).expect("sized");
-            self.seen.clear();
-            let look = Instant::now() + LOOK;
-            while !wanted.iter().all(|text| self.seen.contains(text)) && Instant::now() < look {
-                self.read(Duration::from_millis(20));
-            }
-            if wanted.iter().all(|text| self.seen.contains(text)) {
-                return;
-            }
-        }
-        panic!("no {wanted:?} in {:?}", self.seen);
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.master.write_all(keys.as_bytes()).expect("pressed");
-    }
-
-    /// Reads what is written within `patience`; false if nothing is.
-    fn read(&mut self, patience: Duration) -> bool {
-        let ready = {
-            let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
-            let patience = Timespec::try_from(patience).expect("a time");
-            poll(&mut fds, Some(&patience)).expect("polled");
-            fds[0].revents().contains(PollFlags::IN)
-        };
-        let mut bytes = [0; 4096];
-        let len = if ready { self.master.read(&mut bytes).unwrap_or(0) } else { 0 };
-        self.partial.extend_from_slice(&bytes[..len]);
-        let whole = std::str::from_utf8(&self.partial).map_or_else(|error| error.valid_up_to(), str::len);
-        self.seen.extend(self.partial.drain(..whole).as_slice().utf8_chunks().map(|chunk| chunk.valid()));
-        len > 0
-    }
-
-    /// Waits until `wanted` is written, and forgets everything up to it.
-    #[track_caller]
-    fn expect(&mut self, wanted: &str) {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            if let Some((_, rest)) = self.seen.split_once(wanted) {
-                self.seen = rest.to_owned();
-                return;
-            }
-            self.read(Duration::from_millis(100));
-        }
-        panic!("no {wanted:?} in {:?}", self.seen);
-    }
-
-    /// Waits for the program's end; gives its exit status and what it wrote since the last `expect`.
-    fn finish(&mut self) -> (Option<i32>, String) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let is_read = self.read(Duration::from_millis(20));
-            match self.program.try_wait().expect("waited") {
-                Some(status) if !is_read => return (status.code(), std::mem::take(&mut self.seen)),
-                _ => assert!(Instant::now() < end, "it does not end: {:?}", self.seen),
-            }
-        }
-    }
-
-    /// Whether the terminal works as it did before the program came.
-    fn is_as_before(&self) -> bool {
-        let now = tcgetattr(self.slave.as_fd()).expect("settings");
-        let flags = |t: &Termios| (t.local_modes, t.input_modes, t.output_modes, t.control_modes);
-        flags(&now) == flags(&self.before)
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
-
-fn size(columns: u16) -> Winsize {
-    Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+/// Its exit status, and what it wrote.
+fn run(columns: u16, socket: &Path, args: &[&str]) -> (Option<i32>, String) {
+    start(columns, socket, args).finish().expect("it ends")
 }
 
 fn tunnel(connection: &str, index: u8, up: bool) -> Tunnel {
@@ -251,45 +126,45 @@ fn control() -> (tempfile::TempDir, std::path::PathBuf) {
 #[test]
 fn top_is_live_takes_keys_and_leaves_the_terminal_as_it_was() {
     let (_folder, socket) = control();
-    let mut terminal = Terminal::start(80, &socket, &["top", "--interval", "0.2"]);
-    terminal.expect("\u{1b}[?1049h");
-    terminal.expect("tokyo/2");
-    assert!(!terminal.is_as_before(), "keys come at once");
-    terminal.press("/saka\rs");
-    terminal.expect_drawn(&["STATEv", "osaka/1", "/ filter (saka)"]);
-    terminal.press("q");
-    terminal.expect("\u{1b}[?1049l");
-    assert_eq!(terminal.finish().0, Some(0));
-    assert!(terminal.is_as_before());
+    let mut terminal = start(80, &socket, &["top", "--interval", "0.2"]);
+    terminal.writes("\u{1b}[?1049h").expect("written");
+    terminal.writes("tokyo/2").expect("written");
+    assert!(!terminal.is_as_before().expect("settings"), "keys come at once");
+    terminal.press("/saka\rs").expect("pressed");
+    terminal.draws(&["STATEv", "osaka/1", "/ filter (saka)"]).expect("drawn");
+    terminal.press("q").expect("pressed");
+    terminal.writes("\u{1b}[?1049l").expect("written");
+    assert_eq!(terminal.finish().expect("it ends").0, Some(0));
+    assert!(terminal.is_as_before().expect("settings"));
 }
 
 #[test]
 fn top_leaves_the_terminal_as_it_was_when_it_is_asked_to_end() {
     let (_folder, socket) = control();
-    let mut terminal = Terminal::start(80, &socket, &["top"]);
-    terminal.expect("tokyo/2");
-    let pid = i32::try_from(terminal.program.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let mut terminal = start(80, &socket, &["top"]);
+    terminal.writes("tokyo/2").expect("written");
+    let pid = i32::try_from(terminal.id()).ok().and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::TERM).expect("told");
-    terminal.expect("\u{1b}[?1049l");
-    assert_eq!(terminal.finish().0, Some(0));
-    assert!(terminal.is_as_before());
+    terminal.writes("\u{1b}[?1049l").expect("written");
+    assert_eq!(terminal.finish().expect("it ends").0, Some(0));
+    assert!(terminal.is_as_before().expect("settings"));
 }
 
 #[test]
 fn events_are_followed_beyond_a_broken_connection_until_ctrl_c() {
     let (_folder, socket) = control();
-    let mut terminal = Terminal::start(80, &socket, &["events", "--connection", "osaka", "--kind", "tunnel"]);
-    terminal.expect("1970-01-01T00:00:00Z osaka/2 tunnel-up");
-    terminal.expect("osaka/2 tunnel-up");
-    terminal.press("\u{3}");
-    assert_eq!(terminal.finish().0, Some(0));
+    let mut terminal = start(80, &socket, &["events", "--connection", "osaka", "--kind", "tunnel"]);
+    terminal.writes("1970-01-01T00:00:00Z osaka/2 tunnel-up").expect("written");
+    terminal.writes("osaka/2 tunnel-up").expect("written");
+    terminal.press("\u{3}").expect("pressed");
+    assert_eq!(terminal.finish().expect("it ends").0, Some(0));
 }
 
 #[test]
 fn tables_are_as_wide_as_the_terminal() {
     let (_folder, socket) = control();
     let widest = |columns| {
-        let (status, text) = Terminal::start(columns, &socket, &["tunnel", "list"]).finish();
+        let (status, text) = run(columns, &socket, &["tunnel", "list"]);
         assert_eq!(status, Some(0), "{text}");
         assert!(text.contains("tokyo") && text.contains("Secondary"), "{text}");
         text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or(0)
@@ -301,7 +176,7 @@ fn tables_are_as_wide_as_the_terminal() {
 #[test]
 fn exit_statuses_tell_what_happened() {
     let (folder, socket) = control();
-    let exit = |socket: &Path, args: &[&str]| Terminal::start(80, socket, args).finish().0;
+    let exit = |socket: &Path, args: &[&str]| run(80, socket, args).0;
     assert_eq!(exit(&socket, &["tunnel", "show", "osaka/1"]), Some(0));
     assert_eq!(exit(&socket, &["diagnose", "tokyo"]), Some(2));
     assert_eq!(exit(&socket, &["tunnel", "show", "kyoto"]), Some(3));
@@ -320,16 +195,16 @@ fn what_interrupts_or_deletes_is_asked_about() {
     ];
     for (args, question) in cases {
         for (answer, exit, result) in [("n\r", 1, ""), ("\r", 1, ""), ("y\r", 0, "revision 7 is in force")] {
-            let mut terminal = Terminal::start(100, &socket, args);
-            terminal.expect(&format!("{question}; go on? [y/N] "));
-            terminal.press(answer);
-            let (status, text) = terminal.finish();
+            let mut terminal = start(100, &socket, args);
+            terminal.writes(&format!("{question}; go on? [y/N] ")).expect("written");
+            terminal.press(answer).expect("pressed");
+            let (status, text) = terminal.finish().expect("it ends");
             assert!(status == Some(exit) && text.contains(result), "{args:?} {answer:?}: {status:?} {text}");
             assert_eq!(text.contains("in force"), exit == 0, "{text}");
         }
-        let (status, text) = Terminal::start(100, &socket, &[args, &["--yes"]].concat()).finish();
+        let (status, text) = run(100, &socket, &[args, &["--yes"]].concat());
         assert!(status == Some(0) && !text.contains("go on") && text.contains("in force"), "{text}");
-        let (status, text) = Terminal::start(100, &socket, &[args, &["--plan"]].concat()).finish();
+        let (status, text) = run(100, &socket, &[args, &["--plan"]].concat());
         assert!(status == Some(0) && text.contains("nothing was done"), "{text}");
         let mut alone = Command::new(env!("CARGO_BIN_EXE_esplanade"));
         let alone = alone.arg("--socket").arg(&socket).args(args).stdin(Stdio::null());
@@ -337,8 +212,8 @@ fn what_interrupts_or_deletes_is_asked_about() {
         let text = String::from_utf8_lossy(&said.stderr);
         assert!(said.status.code() == Some(1) && text.contains("add --yes where it is meant"), "{text}");
     }
-    let (status, text) = Terminal::start(100, &socket, &["connection", "show", "osaka"]).finish();
+    let (status, text) = run(100, &socket, &["connection", "show", "osaka"]);
     assert!(status == Some(0) && text.contains("tunnel[0].psk=\"(not shown)\""), "{text}");
-    assert_eq!(Terminal::start(100, &socket, &["connection", "set", "osaka"]).finish().0, Some(1));
-    assert_eq!(Terminal::start(100, &socket, &["connection", "delete", "a/b"]).finish().0, Some(64));
+    assert_eq!(run(100, &socket, &["connection", "set", "osaka"]).0, Some(1));
+    assert_eq!(run(100, &socket, &["connection", "delete", "a/b"]).0, Some(64));
 }

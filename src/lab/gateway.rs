@@ -1,6 +1,6 @@
 //! Our own gateway in a laboratory: its two processes, and what they say of themselves.
 
-use super::{Lab, Namespace, Process};
+use super::{Lab, Namespace, Process, Terminal};
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
 use api::{ChildState, CommitReport, DataplaneState, Diagnosis, Document, IkeSa, IkeState, Status};
@@ -186,6 +186,17 @@ impl Gateway {
         let program = self.programs.join("esplanade").to_string_lossy().into_owned();
         let socket = self.folder.join("control.sock").to_string_lossy().into_owned();
         super::run(&program, &[&["--socket", &socket], args].concat())
+    }
+
+    /// The `esplanade` command on a terminal of so many columns.
+    ///
+    /// # Errors
+    /// As [`Terminal::start`].
+    pub fn terminal(&self, columns: u16, args: &[&str]) -> Result<Terminal> {
+        let mut command = Command::new(self.programs.join("esplanade"));
+        command.arg("--socket").arg(self.folder.join("control.sock")).args(args);
+        command.env("ESPLANADE_DATAPLANE", self.folder.join("dp/dataplane.sock"));
+        Terminal::start(columns, &command)
     }
 
     /// As [`Gateway::command`], for what the data plane answers itself.

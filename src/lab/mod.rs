@@ -17,6 +17,7 @@ mod restarts;
 mod site;
 mod streams;
 mod strongswan;
+mod terminal;
 mod traffic;
 
 pub use capture::{Capture, Sightings, each_frame};
@@ -32,6 +33,7 @@ pub use restarts::{KillReport, kill_control};
 pub use site::{Peer, Site, SiteOptions};
 pub use streams::{Echoes, Streams};
 pub use strongswan::{StrongSwan, SwanOptions, UNWANTED_PLUGINS};
+pub use terminal::Terminal;
 pub use traffic::{Ping, Tcp};
 
 use anyhow::{Context, Result, bail};

@@ -16,6 +16,7 @@ mod peer_config;
 mod restart;
 mod static_keys;
 mod strongswan;
+mod terminal;
 mod vrf;
 
 use crate::Scenario;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         fail_closed::scenarios(),
         restart::scenarios(),
         bad_input::scenarios(),
+        terminal::scenarios(),
         vrf::scenarios(),
         static_keys::scenarios(),
         packet::scenarios(),
