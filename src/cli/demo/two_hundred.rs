@@ -34,12 +34,12 @@ struct Outcome {
     /// Through the other tunnels, there and back.
     packets_sent: usize,
     packets_lost: usize,
-    /// Through the edited one, which the edit interrupts.
+    /// Through the edited one, whose SA is rekeyed.
     edited_packets_lost: usize,
     /// From the request to commit until the revision is stored and the data plane has it, milliseconds.
     commit_ms: f64,
     /// From there until the edited tunnel is up again, milliseconds.
-    renegotiated_ms: f64,
+    rekeyed_ms: f64,
     /// Resident memory of the control process, KiB.
     control_rss_kib: u64,
 }
@@ -93,7 +93,7 @@ fn show(steps: &Steps, lab: &Lab, options: &Options) -> Result<Outcome> {
         packets_lost: others().map(|(_, delivered)| delivered.lost).sum(),
         edited_packets_lost: delivered[tunnels / 2].lost,
         commit_ms: milliseconds(edit.commit),
-        renegotiated_ms: milliseconds(edit.renegotiated),
+        rekeyed_ms: milliseconds(edit.rekeyed),
         control_rss_kib: resident(&fleet)?,
     })
 }
@@ -121,7 +121,7 @@ fn same(before: &BTreeMap<String, Vec<String>>, after: &BTreeMap<String, Vec<Str
 struct Edit {
     changed: usize,
     commit: Duration,
-    renegotiated: Duration,
+    rekeyed: Duration,
 }
 
 /// Commits the document with one connection changed, and waits for the tunnel.
@@ -149,7 +149,7 @@ fn edit(lab: &Lab, fleet: &Fleet, connection: &str) -> Result<Edit> {
             |child: &&api::ChildSa| child.state == ChildState::Installed && child.proposal.key_bits == 128;
         Ok(children.into_iter().find(weaker).map(drop))
     })?;
-    Ok(Edit { changed, commit, renegotiated: start.elapsed().saturating_sub(commit) })
+    Ok(Edit { changed, commit, rekeyed: start.elapsed().saturating_sub(commit) })
 }
 
 /// Of the control process, KiB.
@@ -176,7 +176,7 @@ fn table(outcome: &Outcome) -> Table {
     table.add_row(["  lost", &outcome.packets_lost.to_string()]);
     table.add_row(["  lost in the edited one", &outcome.edited_packets_lost.to_string()]);
     table.add_row(["in force after", &format!("{} ms", outcome.commit_ms)]);
-    table.add_row(["  edited tunnel up again", &format!("{} ms later", outcome.renegotiated_ms)]);
+    table.add_row(["  edited tunnel rekeyed", &format!("{} ms later", outcome.rekeyed_ms)]);
     table.add_row(["memory of the control process", &format!("{} KiB", outcome.control_rss_kib)]);
     table
 }
