@@ -38,7 +38,7 @@ struct Outcome {
     edited_packets_lost: usize,
     /// From the request to commit until the revision is stored and the data plane has it, milliseconds.
     commit_ms: f64,
-    /// From there until the edited tunnel is up again, milliseconds.
+    /// From there until the edited tunnel has its new SA, milliseconds.
     rekeyed_ms: f64,
     /// Resident memory of the control process, KiB.
     control_rss_kib: u64,

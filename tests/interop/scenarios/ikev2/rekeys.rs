@@ -29,9 +29,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     let scenario = |(name, with, rates): (&str, With, Rates)| {
         Scenario::new(format!("ikev2/rekeys/{name}"), move |lab| rekeys(lab, &with, rates))
     };
-    let mut all: Vec<Scenario> = peers.into_iter().map(scenario).collect();
-    all[0].chosen = true;
-    all
+    peers.into_iter().map(scenario).collect()
 }
 
 /// What is replaced, and who asks for it.
